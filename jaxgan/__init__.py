@@ -1,0 +1,21 @@
+"""jaxgan: generative adversarial networks as pure functions in JAX. `fit` trains on arrays, `load` opens a run folder."""
+
+__version__ = "0.1.0"
+__all__ = ["Config", "Hp", "JaxganError", "fit", "load", "run"]
+
+_HOME = {  # public name: module; imported when first asked for, so that `import jaxgan` and --help stay fast
+    "Config": "jaxgan.config",
+    "Hp": "jaxgan.config",
+    "JaxganError": "jaxgan.errors",
+    "fit": "jaxgan.train",
+    "run": "jaxgan.train",
+    "load": "jaxgan.run",
+}
+
+
+def __getattr__(name: str):
+    from importlib import import_module
+
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'jaxgan' has no attribute {name!r}")

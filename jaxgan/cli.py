@@ -1,0 +1,230 @@
+"""The command line: train, sample, verify, data. Every field of a configuration is a flag; heavy imports wait until needed."""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from jaxgan.config import Config
+from jaxgan.errors import JaxganError, nearest
+
+
+def train(
+    config: Annotated[Config, tyro.conf.arg(name="")],
+    dir: Path,
+    coordinator: str = "",
+    processes: int = 0,
+    process: int = -1,
+) -> None:
+    """Train an experiment, or resume it: the same command goes on from the newest checkpoint.
+
+    Args:
+        config: The run.
+        dir: Run folder: config, metrics, sample pictures, checkpoints.
+        coordinator: HOST:PORT of process 0, for a run of several processes that no launcher describes.
+        processes: How many processes take part (with --coordinator).
+        process: Which of them this is, from 0 (with --coordinator).
+    """
+    _start_jax(coordinator, processes, process)
+    from jaxgan.train import run
+
+    finished = run(config, dir)
+    if int(finished.state.step) < config.steps:
+        sys.exit(STOPPED)
+
+
+STOPPED = 0  # a run that was told to stop and saved is no failure
+
+
+def sample(
+    run: Annotated[str, tyro.conf.Positional],
+    n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64,
+    seed: int = 0,
+    out: Path = Path("samples.png"),
+    labels: tuple[int, ...] = (),
+    truncation: float = 0.0,
+    interpolate: bool = False,
+    ema: bool = True,
+) -> None:
+    """Draw from a trained run into a picture (.png) or an array (.npz).
+
+    Args:
+        run: Run folder.
+        n: How many; with --interpolate, rounded up to whole rows of 8.
+        seed: Sample i depends on the seed and i alone.
+        out: .png for a grid, .npz for the array "x" in [-1, 1] (and labels "y").
+        labels: Classes to draw in turn (conditional runs; default all).
+        truncation: Largest |z| per coordinate; smaller is less varied; 0 is off.
+        interpolate: Walk from one latent to another along each row.
+        ema: Averaged generator weights; --no-ema takes the last ones.
+    """
+    if out.suffix not in (".png", ".npz"):
+        raise JaxganError(f"--out is {out}; expected a name that ends in .png or .npz")
+    if not out.parent.is_dir():
+        raise JaxganError(f"--out is {out}, but there is no folder {out.parent}")
+    _start_jax()
+    import numpy as np
+
+    from jaxgan import plots
+    from jaxgan.run import load
+
+    trained = load(run)
+    y = np.resize(np.array(labels, np.int32), n) if labels else None
+    if interpolate:
+        x = trained.interpolate(-(-n // 8), 8, seed, truncation, ema)
+    else:
+        x = trained.sample(n, seed, y, truncation, ema)
+    if out.suffix == ".npz":
+        np.savez(out, x=x, **({} if y is None else {"y": y}))
+    else:
+        plots.save(plots.grid(x, 8 if interpolate else 0) if x.ndim == 4 else plots.points(x, None), out)
+    print(f"{len(x)} samples of step {int(trained.state.step)} in {out}")
+
+
+def verify(run: Annotated[str, tyro.conf.Positional], steps: int = 0) -> None:
+    """Replay a run from its seed and compare it with its recorded digests, bit for bit.
+
+    Args:
+        run: Run folder.
+        steps: Replay no further than this step; 0 is all of it.
+    """
+    _start_jax()
+    from jaxgan.verify import verify
+
+    verify(run, steps=steps)
+
+
+def prepare(
+    action: Annotated[Literal["prepare"], tyro.conf.Positional],
+    name: Annotated[str, tyro.conf.Positional],
+    source: Annotated[Path, tyro.conf.arg(name="from")],
+    data_dir: str = "",
+) -> None:
+    """Write a TensorFlow data set (TFDS, array_record) from its original files, without TensorFlow.
+
+    Args:
+        action: prepare.
+        name: mnist, fashion_mnist, cifar10 or cifar100.
+        source: Folder with the original files.
+        data_dir: Where prepared data sets live; empty is $TFDS_DATA_DIR, else ~/tensorflow_datasets.
+    """
+    from jaxgan.data.prepare import prepare
+
+    prepare(name, source, data_dir)
+
+
+COMMANDS = {"train": train, "sample": sample, "verify": verify, "data": prepare}
+
+USAGE = """usage: jaxgan COMMAND ...
+
+  jaxgan train EXPERIMENT [--dir runs/NAME] [--FIELD VALUE ...]   train, or resume
+  jaxgan sample RUN [-n 64] [--out grid.png]                      draw from a trained run
+  jaxgan verify RUN                                               replay a run from its seed, compare bit for bit
+  jaxgan data prepare NAME --from FOLDER                          mnist, fashion_mnist, cifar10, cifar100
+
+EXPERIMENT is a Python file with config(), such as experiments/mnist_dcgan.py.
+`jaxgan COMMAND --help` explains a command; every field of a configuration is a flag of train."""
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run a command; what the user can mend ends in one message and exit code 2."""
+    args = sys.argv[1:] if args is None else args
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(USAGE)
+        return
+    try:
+        if args[0] not in COMMANDS:
+            raise JaxganError(f"there is no command {args[0]!r}.{nearest(args[0], COMMANDS)} Known: {', '.join(COMMANDS)}")
+        if args[0] == "train":
+            _train(args[1:])
+        else:
+            tyro.cli(COMMANDS[args[0]], args=args[1:], prog=f"jaxgan {args[0]}")
+    except JaxganError as e:
+        print(f"jaxgan: {e}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("jaxgan: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def _train(args: list[str]) -> None:
+    """`train`, with the experiment's configuration as the flags' defaults."""
+    name = next(iter(args), "")
+    if name.startswith("-") and name not in ("-h", "--help"):
+        raise JaxganError(f"the experiment comes first: jaxgan train EXPERIMENT {' '.join(args)}")
+    asked = not name.startswith("-") and bool(name)
+    if not name:
+        raise JaxganError(f"which experiment? Known: {', '.join(_experiments()) or 'a Python file with config()'}")
+    config, doc = experiment(Path(name)) if asked else (Config(), train.__doc__)
+    default = {"config": config, "dir": Path("runs") / Path(name).stem if asked else Path("runs/NAME")}
+    tyro.cli(
+        _with_defaults(default),
+        args=args[1:] if asked else ["--help"],
+        prog=f"jaxgan train {name if asked else 'EXPERIMENT'}",
+        description=doc,
+    )
+
+
+def _with_defaults(default: dict):
+    """`train` with other default values, which tyro shows in --help."""
+    from functools import wraps
+    from inspect import signature
+
+    old = signature(train)
+    new = [p.replace(default=default.get(n, p.default)) for n, p in old.parameters.items()]
+
+    @wraps(train)
+    def call(**values):
+        c = values["config"]
+        if c.data.startswith("folder:"):  # the run folder must find it from anywhere
+            values["config"] = c.__class__(**{**vars(c), "data": f"folder:{Path(c.data[7:]).expanduser().absolute()}"})
+        train(**values)
+
+    call.__signature__ = old.replace(parameters=new)
+    return call
+
+
+def experiment(path: Path) -> tuple[Config, str]:
+    """(configuration, docstring) of an experiment file, which is run for it."""
+    if not path.is_file():
+        known = _experiments()
+        raise JaxganError(f"there is no experiment {path}.{nearest(str(path), known)} Known: {', '.join(known) or 'none here'}")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise JaxganError(f"{path} is not a Python file; an experiment is one, with a function config()")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        config = module.config()
+    except JaxganError:
+        raise
+    except Exception as e:
+        raise JaxganError(f"the experiment {path} does not run: {type(e).__name__}: {e}") from None
+    if not isinstance(config, Config):
+        raise JaxganError(f"config() in {path} returns {type(config).__name__}; expected a jaxgan.Config")
+    return config, module.__doc__ or ""
+
+
+def _experiments() -> list[str]:
+    files = sorted(Path("experiments").glob("*.py"))
+    return [str(f) for f in files if "def config(" in f.read_text()]
+
+
+def _start_jax(coordinator: str = "", processes: int = 0, process: int = -1) -> None:
+    """Compilation cache on, other processes joined."""
+    import jax
+
+    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "jaxgan" / "xla"
+    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        jax.config.update("jax_compilation_cache_dir", str(cache))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    from jaxgan import parallel
+
+    parallel.start(coordinator, processes, process)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,191 @@
+"""What a run is made of: one flat, frozen, typed record, whose every field is a command-line flag. No jax here.
+
+`Hp` holds the traced numbers: they enter the compiled step as arrays, so that a sweep over them compiles once. Everything
+else is static. A penalty whose weight is 0 is left out of the program.
+"""
+
+import dataclasses
+import json
+import typing
+from pathlib import Path
+from typing import Any, Literal
+
+from jaxgan.errors import JaxganError, nearest
+
+
+@dataclasses.dataclass(frozen=True)
+class Hp:
+    """Numbers that are traced: changing one does not recompile the step."""
+
+    g_lr: float = 2e-4
+    """Learning rate of the generator."""
+    d_lr: float = 2e-4
+    """Learning rate of the discriminator."""
+    b1: float = 0.5
+    """Adam's beta1, of both players."""
+    b2: float = 0.999
+    """Adam's beta2, of both players."""
+    clip: float = 0.0
+    """Largest absolute weight of the discriminator (WGAN uses 0.01); 0 is off."""
+    r1: float = 0.0
+    """Gamma of R1, the squared gradient norm of D on real examples; 0 is off."""
+    r2: float = 0.0
+    """Gamma of R2, the squared gradient norm of D on generated examples; 0 is off."""
+    wgan_gp: float = 0.0
+    """Lambda of the gradient penalty towards norm 1 between real and generated (WGAN-GP uses 10); 0 is off."""
+    ema_half_life: float = 10_000.0
+    """Half-life of the averaged generator, in images; 0 is no averaging."""
+    ema_ramp: float = 0.05
+    """The half-life is at most this fraction of the images seen."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """One training run."""
+
+    kind: Literal["plain", "conditional"] = "plain"
+    """Kind of GAN."""
+    loss: Literal["minimax", "ns", "lsgan", "wasserstein", "hinge", "rpgan"] = "ns"
+    """Adversarial loss."""
+    net: Literal["mlp", "dcgan"] = "dcgan"
+    """Architecture of generator and discriminator."""
+    width: int = 64
+    """Hidden units (mlp), or channels at the highest resolution (dcgan)."""
+    depth: int = 2
+    """Hidden layers (mlp)."""
+    latent: int = 64
+    """Size of the latent vector z."""
+    data: str = "mnist5k"
+    """Real examples: mnist5k, a toy (ring8, grid25, ...), folder:PATH, or tfds:NAME[:SPLIT]."""
+    data_dir: str = ""
+    """Where prepared data sets live; empty is $TFDS_DATA_DIR, else ~/tensorflow_datasets."""
+    size: int = 0
+    """Image size in pixels; 0 keeps the data's own (folder: 32)."""
+    flip: bool = False
+    """Mirror each image with probability 1/2."""
+    skip_corrupt: bool = False
+    """Skip image files that cannot be read, and count them, in place of an error."""
+    feed: Literal["auto", "device", "stream"] = "auto"
+    """Keep all data on the device, or stream batches from the host; auto streams above 2 GB."""
+    solver: Literal["alternating", "simultaneous"] = "alternating"
+    """How the players move."""
+    optimizer: Literal["adam", "sgd", "rmsprop"] = "adam"
+    """Optimizer of both players."""
+    batch: int = 64
+    """Real examples per update, over all devices."""
+    fake_batch: int = 0
+    """Generated examples per update; 0 is as many as real ones."""
+    d_steps: int = 1
+    """Discriminator updates per train step, each on a fresh batch."""
+    g_steps: int = 1
+    """Generator updates per train step, each on a fresh batch."""
+    steps: int = 1000
+    """Train steps; may be raised later to train on."""
+    seed: int = 0
+    """A seed is a run."""
+    parallel: Literal["auto", "pmap", "jit"] = "auto"
+    """How to use several devices; auto is pmap where there is more than one."""
+    chunk: int = 0
+    """Steps per dispatch; 0 adapts it to about a second of work. Never changes the result."""
+    log_every: int = 50
+    """Steps between rows of metrics.jsonl."""
+    sample_every: int = 250
+    """Steps between sample grids; 0 draws only the last."""
+    checkpoint_every: int = 500
+    """Steps between checkpoints; the last step is always saved."""
+    keep: int = 3
+    """Newest checkpoints that stay on disk."""
+    writers: tuple[Literal["tensorboard", "wandb"], ...] = ()
+    """Where metrics go besides metrics.jsonl."""
+    hp: Hp = dataclasses.field(default_factory=Hp)
+
+
+# Fields that cannot change the trajectory: a run may be resumed with other values of these.
+NEUTRAL = frozenset(
+    "steps data_dir feed parallel chunk log_every sample_every checkpoint_every keep writers skip_corrupt".split()
+)
+
+
+def _check_type(owner: type, name: str, kind: Any, value: Any) -> Any:
+    """value as the field's type; JSON lists become tuples and whole numbers floats where the field wants them."""
+    where = f"{owner.__name__.lower()}.{name}" if owner is Hp else name
+    if typing.get_origin(kind) is Literal:
+        if value not in typing.get_args(kind):
+            raise JaxganError(
+                f"{where} is {value!r}; choose from {', '.join(typing.get_args(kind))}.{nearest(str(value), typing.get_args(kind))}"
+            )
+        return value
+    if typing.get_origin(kind) is tuple:
+        if isinstance(value, str) or not hasattr(value, "__iter__"):
+            raise JaxganError(f"{where} is {value!r}; expected a list")
+        return tuple(_check_type(owner, name, typing.get_args(kind)[0], v) for v in value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise JaxganError(f"{where} is {value!r}; expected {kind.__name__}")
+    return value
+
+
+def _build(cls: type, values: dict[str, Any]):
+    kinds = typing.get_type_hints(cls)
+    for name in values:
+        if name not in kinds:
+            raise JaxganError(f"unknown field {name!r} of {cls.__name__}.{nearest(name, kinds)}")
+    nested = {n: _build(Hp, v) if n == "hp" and isinstance(v, dict) else v for n, v in values.items()}
+    return cls(**{n: _check_type(cls, n, kinds[n], v) for n, v in nested.items()})
+
+
+POSITIVE = "width depth latent batch steps d_steps g_steps log_every checkpoint_every keep".split()
+
+
+def check(config: Config) -> Config:
+    """config itself, with every value of the right type and range; JaxganError names the first that is not."""
+    values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
+    config = _build(Config, {**values, "hp": dataclasses.asdict(config.hp)})
+    for name in POSITIVE:
+        if getattr(config, name) < 1:
+            raise JaxganError(f"{name} is {getattr(config, name)}; expected at least 1")
+    for name in ("size", "fake_batch", "chunk", "sample_every"):
+        if getattr(config, name) < 0:
+            raise JaxganError(f"{name} is {getattr(config, name)}; expected 0 or more")
+    if not 0 <= config.seed < 2**32:
+        raise JaxganError(f"seed is {config.seed}; expected 0 to 4294967295")
+    for name, value in dataclasses.asdict(config.hp).items():
+        if not 0 <= value < float("inf"):  # also catches NaN
+            raise JaxganError(f"hp.{name} is {value}; expected a finite number, 0 or more")
+    for name in ("b1", "b2"):
+        if getattr(config.hp, name) >= 1:
+            raise JaxganError(f"hp.{name} is {getattr(config.hp, name)}; expected less than 1")
+    return config
+
+
+def from_dict(values: dict[str, Any]) -> Config:
+    """The Config that values describe; a field that is left out keeps its default, an unknown one is an error."""
+    return check(_build(Config, values))
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """config as plain JSON values."""
+    return dataclasses.asdict(config)
+
+
+def load(path: Path) -> Config:
+    """The Config in a JSON file; reading it never runs code."""
+    try:
+        values = json.loads(path.read_text())
+    except (ValueError, UnicodeDecodeError) as e:
+        raise JaxganError(f"{path} is not readable JSON ({e}); restore it, or start the run in a new folder") from None
+    if not isinstance(values, dict):
+        raise JaxganError(f"{path} holds {type(values).__name__}, expected an object of config fields")
+    return from_dict(values)
+
+
+def differences(old: Config, new: Config) -> list[str]:
+    """'field: old -> new' for each field that changes the trajectory and differs."""
+    a, b = _flat(old), _flat(new)
+    return [f"{k}: {a[k]!r} -> {b[k]!r}" for k in a if a[k] != b[k] and k not in NEUTRAL]
+
+
+def _flat(config: Config) -> dict[str, Any]:
+    values = dataclasses.asdict(config)
+    return {**{f"hp.{k}": v for k, v in values.pop("hp").items()}, **values}

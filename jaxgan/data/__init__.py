@@ -1,0 +1,81 @@
+"""Real examples by name: `open_source("ring8")`, `open_source("folder:photos")`, `open_source("tfds:cifar10")`."""
+
+import difflib
+from pathlib import Path
+
+from jaxgan.data.memory import from_arrays, mnist5k
+from jaxgan.data.prepare import CATALOGUE, prepare
+from jaxgan.data.toy import TOYS
+from jaxgan.types import JaxganError, Source
+
+__all__ = ["SOURCES", "from_arrays", "open_source", "prepare"]
+
+
+def _toy(make):
+    def opened(argument, *, size, flip, **unused):
+        source = make()
+        if argument:
+            raise JaxganError(f"{source.name} has no splits; write {source.name}, not {source.name}:{argument}")
+        if size or flip:
+            raise JaxganError(f"{source.name}: a toy has points, not images; leave size and flip unset")
+        return source
+
+    return opened
+
+
+def _mnist5k(argument, *, size, flip, **unused):
+    if argument:
+        raise JaxganError(f"mnist5k has no splits; write mnist5k, not mnist5k:{argument}")
+    return mnist5k(size, flip)
+
+
+def _folder(argument, *, size, flip, skip_corrupt, **unused):
+    from jaxgan.data.folder import folder
+
+    if not argument:
+        raise JaxganError("folder: needs a path: folder:PATH")
+    return folder(argument, size or 32, flip=flip, skip_corrupt=skip_corrupt)
+
+
+def _tfds(argument, *, data_dir, size, flip, **unused):
+    from jaxgan.data.stream import tfds
+
+    name, _, split = argument.partition(":")
+    if not name:
+        raise JaxganError("tfds: needs a data set: tfds:NAME or tfds:NAME:SPLIT, such as tfds:cifar10:train[:10%]")
+    return tfds(name, split or "train", data_dir, size=size, flip=flip)
+
+
+# name, or prefix before ":" -> function of what follows it
+SOURCES = {"mnist5k": _mnist5k, **{name: _toy(make) for name, make in TOYS.items()}, "folder": _folder, "tfds": _tfds}
+
+
+def open_source(
+    name: str, *, data_dir: str = "", size: int = 0, flip: bool = False, skip_corrupt: bool = False
+) -> Source:
+    """The source called name: mnist5k, a toy, folder:PATH, or tfds:NAME[:SPLIT].
+
+    data_dir: where prepared data sets live, "" is $TFDS_DATA_DIR or ~/tensorflow_datasets. size: pixels, 0 keeps the
+    data's own (folder: 32). skip_corrupt: folder only. Raises JaxganError for an unknown name or unusable data.
+    """
+    if not isinstance(size, int) or size < 0:
+        raise JaxganError(f"size must be a number of pixels, 0 for the data's own; got {size!r}")
+    prefix, _, argument = name.partition(":")
+    if prefix in SOURCES:
+        return SOURCES[prefix](argument, data_dir=data_dir, size=size, flip=flip, skip_corrupt=skip_corrupt)
+    plain = [*SOURCES][:-2]
+    known = [*plain, "folder:PATH", "tfds:NAME[:SPLIT]"]
+    raise JaxganError(f"unknown data {name!r}{_hint(name, plain)}; known: {', '.join(known)}")
+
+
+def _hint(name: str, plain: list[str]) -> str:
+    """A question with the nearest right name, or nothing."""
+    if name.partition(":")[0] in CATALOGUE:
+        return f": did you mean tfds:{name}?"
+    if Path(name).expanduser().is_dir():
+        return f": did you mean folder:{name}?"
+    choices = [*plain, *(f"tfds:{n}" for n in CATALOGUE), *CATALOGUE, "folder", "tfds"]
+    near = difflib.get_close_matches(name.lower(), choices, 1, 0.5)
+    if not near:
+        return ""
+    return f": did you mean {'tfds:' + near[0] if near[0] in CATALOGUE else near[0]}?"

@@ -1,0 +1,177 @@
+"""A folder of image files as examples: any sizes, nested or in class folders, decoded once and cached."""
+
+import hashlib
+import io
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from jaxgan.data import cache
+from jaxgan.data.memory import table
+from jaxgan.types import JaxganError, Source
+
+VERSION = 1  # of the decoding below: raise it when the same files give other pixels
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+QUIET = 2000  # files or images up to which no progress is shown
+
+
+def folder(path: str | Path, size: int = 32, *, flip: bool = False, skip_corrupt: bool = False) -> Source:
+    """The images below path as uint8 [n, size, size, c], in order of their relative names.
+
+    Each image is turned upright (EXIF), composited on white where it is transparent, cropped to its central square,
+    and resized with Lanczos antialiasing; 16-bit grey is scaled to 8 bits, and of an animation the first frame counts.
+    c is 1 if every pixel of every image is grey, else 3. The immediate subfolders are classes, in sorted order, if all
+    images lie in subfolders and there are at least two. Decoded rows are cached in $XDG_CACHE_HOME/jaxgan/folder, by
+    the contents of the files. Raises JaxganError for a missing or empty folder and, with the names, for unreadable
+    files, unless skip_corrupt leaves these out.
+    """
+    root = Path(path).expanduser()
+    names = list_images(root)
+    if size < 1:
+        raise JaxganError(f"folder: size must be at least 1 pixel; got {size}")
+    key = content_key(root, names, size)
+    directory = cache.writable(cache.user_cache() / "folder")
+    images, facts = cache.cached(directory, key, lambda part: _build(root, names, size, skip_corrupt, part))
+    if facts["skipped"] and not skip_corrupt:  # an earlier run skipped what this one must not
+        raise _unreadable(root, facts["skipped"], len(names))
+    if facts["skipped"]:
+        print(f"folder {root}: skipped {len(facts['skipped'])} of {len(names)} files that cannot be read")
+    classes = len(facts["classes"])
+    return table(images, facts["labels"], f"folder:{path}", facts["fingerprint"], classes, flip)
+
+
+def list_images(root: Path) -> list[str]:
+    """Relative names of all images below root, sorted; symbolic links are followed, hidden files are not."""
+    if not root.exists():
+        raise JaxganError(f"folder {root}: does not exist")
+    if not root.is_dir():
+        raise JaxganError(f"folder {root}: is not a folder; pass the folder that holds the images")
+    names, others, seen = [], 0, set()
+    for where, folders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(where)
+        folders[:] = [f for f in folders if not f.startswith(".")] if real not in seen else []  # links may form a loop
+        if real in seen:
+            continue
+        seen.add(real)
+        for file in files:
+            if file.startswith("."):
+                continue
+            if file.lower().endswith(SUFFIXES):
+                names.append((Path(where) / file).relative_to(root).as_posix())
+            else:
+                others += 1
+    if not names:
+        raise JaxganError(f"folder {root}: no images; looked for {' '.join(SUFFIXES)} and found {others} other files")
+    return sorted(names)
+
+
+def class_folders(names: list[str]) -> list[str]:
+    """The sorted immediate subfolders if every image lies in one and there are at least two, else none."""
+    tops = {name.split("/")[0] if "/" in name else "" for name in names}
+    return sorted(tops) if "" not in tops and len(tops) > 1 else []
+
+
+def content_key(root: Path, names: list[str], size: int) -> str:
+    """SHA-256 of names, contents, size and VERSION: what the decoded rows are a function of."""
+
+    def one(name):
+        try:
+            return hashlib.sha256((root / name).read_bytes()).digest()
+        except OSError:
+            return b"unreadable"  # decoding will report it
+
+    total = hashlib.sha256(f"{VERSION} {size} {len(names)}".encode())
+    for name, digest in zip(names, _parallel(one, names, "reading files")):
+        total.update(os.fsencode(name) + b"\0" + digest)
+    return total.hexdigest()
+
+
+def decode(data: bytes):
+    """One image file -> an upright PIL image in RGB, 8 bits, on white."""
+    from PIL import Image, ImageOps
+
+    image = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    if image.mode.startswith("I"):  # 16-bit grey
+        grey = np.asarray(image).astype(np.int64).clip(0, 65535)
+        image = Image.fromarray(((grey + 128) // 257).astype(np.uint8))  # 65535 / 257 = 255
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def fit(image, size: int):
+    """The central square of a PIL image, resized to size x size with antialiasing (Lanczos)."""
+    from PIL import Image
+
+    width, height = image.size
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    image = image.crop((left, top, left + side, top + side))
+    return image if side == size else image.resize((size, size), Image.Resampling.LANCZOS)
+
+
+def fit_array(image: np.ndarray, size: int) -> np.ndarray:
+    """`fit` for uint8 [h, w, c], channel by channel."""
+    from PIL import Image
+
+    planes = [np.asarray(fit(Image.fromarray(image[..., c]), size)) for c in range(image.shape[-1])]
+    return np.stack(planes, -1)
+
+
+def resize_all(images, size: int) -> np.ndarray:
+    """`fit` for uint8 [n, h, w, c]."""
+    return np.stack([fit_array(image, size) for image in images])
+
+
+def _parallel(function, items, what: str):
+    """function of each item, in order, by a pool of threads; with a progress bar for more than QUIET items."""
+    from tqdm import tqdm
+
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool:
+        yield from tqdm(pool.map(function, items), what, len(items), disable=len(items) <= QUIET)
+
+
+def _build(root: Path, names: list[str], size: int, skip_corrupt: bool, part: Path) -> dict:
+    """Decode all files to the .npy `part`; returns labels, class names and skipped files."""
+    full_path = part.with_suffix(".full.npy")
+    full = cache.reserve(full_path, (len(names), size, size, 3))
+
+    def one(i):
+        try:
+            full[i] = np.asarray(fit(decode((root / names[i]).read_bytes()), size))
+        except Exception as e:  # decoders raise nearly anything on damaged files
+            return f"{type(e).__name__}: {e}"
+        return None
+
+    try:
+        reasons = list(_parallel(one, range(len(names)), f"decoding {root.name}"))
+        skipped = {name: reason for name, reason in zip(names, reasons) if reason}
+        if skipped and (not skip_corrupt or len(skipped) == len(names)):
+            raise _unreadable(root, skipped, len(names))
+        keep = np.array([i for i, reason in enumerate(reasons) if not reason])
+        cache.copy_rows(full, keep, 1 if _is_grey(full, keep) else 3, part)
+    finally:
+        full_path.unlink(missing_ok=True)
+    classes = class_folders(names)
+    labels = [classes.index(names[i].split("/")[0]) for i in keep] if classes else None
+    return {"labels": labels, "classes": classes, "skipped": skipped}
+
+
+def _is_grey(images, keep) -> bool:
+    """Whether red, green and blue are equal in all rows keep of images [n, h, w, 3]."""
+    chunks = (images[keep[start : start + cache.CHUNK]] for start in range(0, len(keep), cache.CHUNK))
+    return all((rows == rows[..., :1]).all() for rows in chunks)
+
+
+def _unreadable(root: Path, skipped: dict[str, str], total: int) -> JaxganError:
+    lines = [f"  {name}: {reason}" for name, reason in list(skipped.items())[:20]]
+    more = f"\n  and {len(skipped) - 20} more" if len(skipped) > 20 else ""
+    remedy = "Repair or remove them, or pass skip_corrupt to leave them out."
+    if len(skipped) == total:
+        remedy = "None is left."
+    return JaxganError(
+        f"folder {root}: {len(skipped)} of {total} files cannot be read:\n" + "\n".join(lines) + more + f"\n{remedy}"
+    )

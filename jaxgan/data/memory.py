@@ -1,0 +1,160 @@
+"""Examples that lie in arrays: yours, or the 5,000 MNIST digits that come with the package.
+
+Rows stay as they are (images in uint8, a quarter of float32) until `finish` turns them into numbers on the device.
+"""
+
+import hashlib
+import zipfile
+import zlib
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgan import rng
+from jaxgan.types import JaxganError, Source
+
+MNIST5K = Path(__file__).with_name("mnist5k.npz")
+# Of dtype, shape and bytes of images and labels, not of the file: compressors differ, pixels do not.
+MNIST5K_SHA256 = "2007f7273d88bc7458dc0c8f9089727f2e26f0f99be8231fe498b022db49e864"
+
+
+def fingerprint(*arrays) -> str:
+    """SHA-256 of dtypes, shapes and bytes."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def to_float(x):
+    """uint8 -> float32 in [-1, 1]: x / 127.5 - 1, with 0 and 255 exactly -1 and 1; floats pass."""
+    if x.dtype != jnp.uint8:
+        return x.astype(jnp.float32)
+    # XLA multiplies by a rounded 1 / 127.5, after which 255 would be 1.0000001: odd integers over 255 are symmetric
+    return (2 * x.astype(jnp.int32) - 255).astype(jnp.float32) / 255
+
+
+def mirror(x, keys):
+    """Each image of x [n, h, w, c] left-right mirrored with probability 1/2, decided by its own key [n]."""
+    coin = jax.vmap(lambda key: jax.random.bernoulli(rng.stream(key, "data flip")))(keys)
+    return jnp.where(coin[:, None, None, None], x[:, :, ::-1], x)
+
+
+def table(images, labels, name: str, digest: str, classes: int, flip: bool = False) -> Source:
+    """The source of rows [n, h, w, c] or [n, d] that were checked already; labels [n] or None."""
+    y = np.zeros(len(images), np.int32) if labels is None else np.asarray(labels, np.int32)
+    if flip and images.ndim != 4:
+        raise JaxganError(f"{name}: flip mirrors images, and these rows are vectors {images.shape[1:]}; leave flip off")
+
+    def rows(index):
+        index = np.asarray(index)
+        return {"x": np.asarray(images[index]), "y": y[index]}
+
+    def finish(rows, keys):
+        x = to_float(rows["x"])
+        return {"x": mirror(x, keys) if flip else x, "y": rows["y"].astype(jnp.int32)}
+
+    return Source(name, tuple(images.shape[1:]), classes, len(images), rows, finish, digest, images.nbytes + y.nbytes)
+
+
+def from_arrays(images, labels=None, *, name: str = "arrays", flip: bool = False) -> Source:
+    """Examples from arrays: images [n, h, w] or [n, h, w, c], uint8 or floats in [-1, 1]; or float vectors [n, d].
+
+    labels: integers [n] from 0; classes without examples are allowed. Raises JaxganError, naming the first bad row, for
+    anything else: nothing is rescaled by guess.
+    """
+    images = _check_images(_as_array(images, name, "images"), name)
+    if labels is not None:
+        labels = _check_labels(_as_array(labels, name, "labels"), len(images), name)
+    classes = 0 if labels is None else int(labels.max()) + 1
+    digest = fingerprint(images) if labels is None else fingerprint(images, labels)
+    return table(images, labels, name, digest, classes, flip)
+
+
+def _as_array(values, name: str, what: str) -> np.ndarray:
+    try:
+        array = np.asarray(values)
+    except ValueError as e:  # rows of different lengths
+        raise JaxganError(f"{name}: {what} do not form one array: {e}") from e
+    if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
+        raise JaxganError(f"{name}: {what} must be numbers; got dtype {array.dtype}")
+    return array
+
+
+def _check_images(x: np.ndarray, name: str) -> np.ndarray:
+    """Images [n, h, w, c] or vectors [n, d], uint8 or float32, or a JaxganError."""
+    if x.ndim not in (2, 3, 4):
+        raise JaxganError(f"{name}: images must be [n, h, w] or [n, h, w, c], vectors [n, d]; got shape {x.shape}")
+    if not x.size:
+        raise JaxganError(f"{name}: no examples; got shape {x.shape}")
+    if x.ndim == 4 and x.shape[3] > 4 and x.shape[1] in (1, 3, 4):
+        raise JaxganError(f"{name}: shape {x.shape} has channels first; pass np.moveaxis(images, 1, -1)")
+    if x.dtype == np.uint8:
+        if x.ndim == 2:
+            raise JaxganError(f"{name}: uint8 rows {x.shape} are no images; reshape to [n, h, w], or pass floats")
+        return x[..., None] if x.ndim == 3 else x
+    if x.dtype.kind in "biu":
+        raise JaxganError(f"{name}: got dtype {x.dtype}; pass uint8 images with values 0..255, or floats")
+    x = x.astype(np.float32)
+    finite = np.isfinite(x).all(axis=tuple(range(1, x.ndim)))
+    if not finite.all():
+        raise JaxganError(
+            f"{name}: row {int(np.argmin(finite))} is the first of {int((~finite).sum())} rows with NaN or inf"
+        )
+    if x.ndim == 2:
+        return x
+    inside = (np.abs(x) <= 1).all(axis=tuple(range(1, x.ndim)))
+    if not inside.all():
+        raise JaxganError(
+            f"{name}: float images must lie in [-1, 1]; row {int(np.argmin(inside))} is the first outside, and all "
+            f"values span [{x.min():g}, {x.max():g}]. Pass uint8 for values 0..255, or scale them yourself"
+        )
+    if x.min() >= 0:
+        raise JaxganError(f"{name}: float images lie in [{x.min():g}, {x.max():g}]; pass 2*x-1, or uint8")
+    return x[..., None] if x.ndim == 3 else x
+
+
+def _check_labels(y: np.ndarray, n: int, name: str) -> np.ndarray:
+    if y.dtype.kind not in "iu":
+        raise JaxganError(f"{name}: labels must be integers; got dtype {y.dtype}")
+    if y.shape != (n,):
+        raise JaxganError(f"{name}: labels must be one per example [{n}]; got shape {y.shape}")
+    if y.min() < 0:
+        raise JaxganError(f"{name}: labels count from 0; row {int(np.argmax(y < 0))} is {int(y.min())}")
+    if y.max() >= 2**31 - 1:
+        raise JaxganError(f"{name}: labels must fit int32; the largest is {int(y.max())}")
+    return y.astype(np.int32)
+
+
+def mnist5k(size: int = 0, flip: bool = False) -> Source:
+    """5,000 MNIST digits (LeCun et al. 1998), 500 a class, 28x28x1, or resized to size x size as `folder` does.
+
+    Raises JaxganError when the package's file is missing or damaged. Origin and licences: MNIST5K.md beside this file.
+    """
+    images, labels = load_mnist5k()
+    digest = MNIST5K_SHA256
+    if size and size != 28:
+        from jaxgan.data.folder import resize_all
+
+        images = resize_all(images, size)
+        digest = fingerprint(images, labels)
+    return table(images, labels, "mnist5k", digest, 10, flip)
+
+
+def load_mnist5k(path: Path = MNIST5K) -> tuple[np.ndarray, np.ndarray]:
+    """images uint8 [5000, 28, 28, 1] and labels int32 [5000], in order of class, checked against MNIST5K_SHA256."""
+    remedy = "reinstall jaxgan, or rebuild the file with experiments/build_mnist5k.py"
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            images, labels = file["images"], file["labels"]
+    except FileNotFoundError as e:
+        raise JaxganError(f"mnist5k: {path} is missing; {remedy}") from e
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as e:
+        raise JaxganError(f"mnist5k: {path} is damaged ({e}); {remedy}") from e
+    images, labels = images[..., None], labels.astype(np.int32)
+    if fingerprint(images, labels) != MNIST5K_SHA256:
+        raise JaxganError(f"mnist5k: the contents of {path} do not have the right checksum; {remedy}")
+    return images, labels

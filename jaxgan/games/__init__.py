@@ -1,0 +1,17 @@
+"""Kinds of GAN: functions (config, shape, classes, axis) -> Game, where losses meet networks."""
+
+from jaxgan.config import Config
+from jaxgan.games import plain
+from jaxgan.types import Axis, Game, JaxganError
+
+KINDS = {"plain": plain.plain, "conditional": plain.conditional}
+
+
+def make(config: Config, shape: tuple[int, ...], classes: int = 0, axis: Axis = None) -> Game:
+    """The game of config for examples of this shape and number of classes."""
+    if config.kind == "conditional" and not classes:
+        raise JaxganError(
+            f"kind is 'conditional', but the data {config.data!r} has no labels; use --kind plain, or a folder with one"
+            " subfolder per class"
+        )
+    return KINDS[config.kind](config, shape, classes, axis)

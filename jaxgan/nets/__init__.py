@@ -1,0 +1,14 @@
+"""Architectures, G and D together; the only package that knows Flax."""
+
+from jaxgan.config import Config
+from jaxgan.nets import dcgan, mlp
+from jaxgan.types import Axis, Net
+
+NETS = {"mlp": mlp, "dcgan": dcgan}
+
+
+def build(config: Config, shape: tuple[int, ...], classes: int = 0, axis: Axis = None) -> dict[str, Net]:
+    """The generator and the discriminator of a config, {"g": Net, "d": Net}, for examples of this shape."""
+    net, classes = NETS[config.net], classes if config.kind == "conditional" else 0
+    args = (tuple(shape), config.width, config.depth, classes, axis)
+    return {"g": net.generator(*args), "d": net.discriminator(*args)}

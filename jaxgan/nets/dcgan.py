@@ -1,0 +1,83 @@
+"""DCGAN (Radford et al. 2015, arXiv 1511.06434) for 28 pixels and for powers of two from 8 to 256."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxgan.nets.layers import Down, Embed, Head, Up, batch_norm, linen
+from jaxgan.types import Axis, JaxganError, Net
+
+NORMAL = nn.initializers.normal(0.02)  # the paper's section 4
+EMBED = 32  # features of the label's embedding in G
+LEVELS = {
+    8: (4, 1),
+    16: (4, 2),
+    28: (7, 2),
+    32: (4, 3),
+    64: (4, 4),
+    128: (4, 5),
+    256: (4, 6),
+}
+
+
+def gain(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> jax.Array:
+    """Initial batch-norm gains, N(1, 0.02)."""
+    return 1 + 0.02 * jax.random.normal(key, shape, dtype)
+
+
+class Generator(nn.Module):
+    """z [b, latent], y int [b] or None -> x [b, size, size, channels] in [-1, 1]; widths from base to size / 2."""
+
+    base: int
+    widths: tuple[int, ...]
+    channels: int
+    classes: int
+    axis: Axis
+
+    @nn.compact
+    def __call__(self, z: jax.Array, y: jax.Array | None, train: bool) -> jax.Array:
+        if self.classes:
+            z = jnp.concatenate([z, Embed(self.classes, EMBED, nn.initializers.normal(1.0))(y)], -1)
+        shape = (self.base, self.base, self.widths[0])
+        x = nn.Dense(self.base**2 * self.widths[0], use_bias=False, kernel_init=NORMAL)(z).reshape(-1, *shape)
+        x = nn.relu(batch_norm(train, self.axis, gain)(x))
+        for width in self.widths[1:]:
+            x = nn.relu(batch_norm(train, self.axis, gain)(Up(width, False, NORMAL)(x)))
+        return jnp.tanh(Up(self.channels, True, NORMAL)(x))
+
+
+class Discriminator(nn.Module):
+    """x [b, size, size, channels], y int [b] or None -> logits [b]; widths from size / 2 to base."""
+
+    widths: tuple[int, ...]
+    classes: int
+    axis: Axis
+
+    @nn.compact
+    def __call__(self, x: jax.Array, y: jax.Array | None, train: bool) -> jax.Array:
+        x = nn.leaky_relu(Down(self.widths[0], True, NORMAL)(x), 0.2)
+        for width in self.widths[1:]:
+            x = nn.leaky_relu(batch_norm(train, self.axis, gain)(Down(width, False, NORMAL)(x)), 0.2)
+        return Head(self.classes, NORMAL, NORMAL)(x.reshape(len(x), -1), y)
+
+
+def widths(shape: tuple[int, ...], width: int) -> tuple[int, ...]:
+    """Channels at base, ..., size / 2 pixels: width at the highest, doubling downwards up to 8 * width."""
+    if len(shape) != 3 or shape[0] != shape[1] or shape[0] not in LEVELS:
+        sizes = ", ".join(map(str, LEVELS))
+        raise JaxganError(
+            f"dcgan makes square images of {sizes} pixels, not shape {tuple(shape)}: set size to one of these, "
+            "or net to mlp."
+        )
+    return tuple(width * min(2**i, 8) for i in reversed(range(LEVELS[shape[0]][1])))
+
+
+def generator(shape: tuple[int, ...], width: int, depth: int = 0, classes: int = 0, axis: Axis = None) -> Net:
+    """Transposed convolutions from z (and an embedding of y) to images; depth follows from the size."""
+    down = widths(shape, width)
+    return linen(Generator(LEVELS[shape[0]][0], down, shape[2], classes, axis))
+
+
+def discriminator(shape: tuple[int, ...], width: int, depth: int = 0, classes: int = 0, axis: Axis = None) -> Net:
+    """Strided convolutions from images to one logit, with a projection of y where there are classes."""
+    return linen(Discriminator(widths(shape, width)[::-1], classes, axis))

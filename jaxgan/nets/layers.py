@@ -1,0 +1,186 @@
+"""Layers that the architectures share, and the only adapter from Flax Linen to `types.Net`."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxgan.types import Axis, JaxganError, Net, Tree
+
+
+def linen(module: nn.Module) -> Net:
+    """A Flax Linen module, called as module(*inputs, train=bool), as a pair of pure functions.
+
+    vars: the dict of all collections but "params", {} if there are none; apply returns new ones if train and the same
+    ones otherwise, always with the structure that init gave them.
+    """
+
+    def init(key: jax.Array, *inputs) -> tuple[Tree, Tree]:
+        variables = dict(module.init(key, *inputs, train=False))
+        return variables.pop("params", {}), variables
+
+    def apply(params: Tree, vars: Tree, *inputs, train: bool) -> tuple[jax.Array, Tree]:
+        variables = {"params": params, **vars}
+        if not (train and vars):
+            return module.apply(variables, *inputs, train=train), vars
+        output, updated = module.apply(variables, *inputs, train=train, mutable=list(vars))
+        return output, {**vars, **updated}
+
+    return Net(init, apply)
+
+
+def batch_norm(train: bool, axis: Axis = None, scale_init=nn.initializers.ones) -> nn.BatchNorm:
+    """Batch normalisation over the global batch, statistics in float32 (Ioffe and Szegedy 2015, arXiv 1502.03167).
+
+    A pmap axis is named so that the statistics are averaged over it; under a NamedSharding jit does so by itself.
+    The layer before needs no bias: its true gradient is zero, and Adam would turn the rounding noise into full steps.
+    """
+    return nn.BatchNorm(
+        use_running_average=not train,
+        axis_name=axis if isinstance(axis, str) else None,
+        momentum=0.9,
+        epsilon=1e-5,
+        dtype=jnp.float32,
+        scale_init=scale_init,
+    )
+
+
+def down_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """4x4 convolution, stride 2, padding 1: x [b, 2h, 2w, cin], kernel [4, 4, cin, cout] -> [b, h, w, cout]."""
+    return jax.lax.conv_general_dilated(x, kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def up_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """4x4 transposed convolution, stride 2, padding 1: x [b, h, w, cin], kernel [4, 4, cin, cout] -> [b, 2h, 2w, cout].
+
+    Output pixel t takes kernel row u from input row s where t = 2s - 1 + u.
+    """
+    return jax.lax.conv_general_dilated(
+        x,
+        kernel[::-1, ::-1],
+        (1, 1),
+        ((2, 2), (2, 2)),
+        lhs_dilation=(2, 2),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+
+
+def blocks(kernel: jax.Array) -> jax.Array:
+    """A kernel [4, 4, cin, cout] as [i, j, a, b, cin, cout], row 2i + a and column 2j + b: 2x2 blocks of 2x2 pixels."""
+    cin, cout = kernel.shape[2:]
+    return kernel.reshape(2, 2, 2, 2, cin, cout).transpose(0, 2, 1, 3, 4, 5)
+
+
+def space_to_depth(x: jax.Array) -> jax.Array:
+    """Pads by a pixel and moves 2x2 pixels into channels (a, b, c): [b, 2h, 2w, c] -> [b, h + 1, w + 1, 4c]."""
+    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    n, h, w, c = x.shape
+    return x.reshape(n, h // 2, 2, w // 2, 2, c).transpose(0, 1, 3, 2, 4, 5).reshape(n, h // 2, w // 2, 4 * c)
+
+
+def depth_to_space(x: jax.Array) -> jax.Array:
+    """The transpose of `space_to_depth`: [b, h + 1, w + 1, 4c] -> [b, 2h, 2w, c]."""
+    n, h, w, c = x.shape
+    x = x.reshape(n, h, w, 2, 2, c // 4).transpose(0, 1, 3, 2, 4, 5).reshape(n, 2 * h, 2 * w, c // 4)
+    return x[:, 1:-1, 1:-1]
+
+
+def shifted(x: jax.Array) -> list[jax.Array]:
+    """x [b, h, w, c] at the offsets (i, j) of a block in [b, h + 1, w + 1, c], zero elsewhere."""
+    return [jnp.pad(x, ((0, 0), (i, 1 - i), (j, 1 - j), (0, 0))) for i in (0, 1) for j in (0, 1)]
+
+
+def down_matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """The map of `down_conv` as one matrix product of 4x4 patches."""
+    cin, cout = kernel.shape[2:]
+    h, w = x.shape[1] // 2, x.shape[2] // 2
+    x = space_to_depth(x)
+    x = jnp.concatenate([x[:, i : i + h, j : j + w] for i in (0, 1) for j in (0, 1)], axis=-1)
+    return x @ blocks(kernel).reshape(16 * cin, cout)
+
+
+def up_matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """The map of `up_conv` as one matrix product, of 2x2 patches or into 4x4 patches, whichever are smaller."""
+    n, h, w, _ = x.shape
+    cin, cout = kernel.shape[2:]
+    if cin <= 4 * cout:
+        table = blocks(kernel).transpose(0, 1, 4, 2, 3, 5).reshape(4 * cin, 4 * cout)
+        return depth_to_space(jnp.concatenate(shifted(x), axis=-1) @ table)
+    table = blocks(kernel).transpose(4, 0, 1, 2, 3, 5).reshape(cin, 16 * cout)
+    parts = (x @ table).reshape(n, h, w, 4, 4 * cout)
+    return depth_to_space(sum(shifted(parts[:, :, :, k])[k] for k in range(4)))
+
+
+def down(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """4x4 convolution, stride 2, padding 1, in the form that suits the backend: [b, 2h, 2w, cin] -> [b, h, w, cout].
+
+    XLA on CPU is slow at gradients of strided convolutions; experiments/benchmarks/convs.py measures the forms.
+    """
+    return (down_matmul if jax.default_backend() == "cpu" else down_conv)(x, kernel)
+
+
+def up(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """4x4 transposed convolution, stride 2, padding 1, like `down`: [b, h, w, cin] -> [b, 2h, 2w, cout]."""
+    return (up_matmul if jax.default_backend() == "cpu" else up_conv)(x, kernel)
+
+
+class Down(nn.Module):
+    """4x4 convolution, stride 2, padding 1, that halves height and width: [b, 2h, 2w, cin] -> [b, h, w, features]."""
+
+    features: int
+    bias: bool = True
+    kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        kernel = self.param("kernel", self.kernel_init, (4, 4, x.shape[-1], self.features))
+        x = down(x, kernel)
+        return x + self.param("bias", nn.initializers.zeros, (self.features,)) if self.bias else x
+
+
+class Up(nn.Module):
+    """4x4 transposed convolution, stride 2, padding 1: [b, h, w, cin] -> [b, 2h, 2w, features]."""
+
+    features: int
+    bias: bool = True
+    kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        kernel = self.param("kernel", self.kernel_init, (4, 4, x.shape[-1], self.features))
+        x = up(x, kernel)
+        return x + self.param("bias", nn.initializers.zeros, (self.features,)) if self.bias else x
+
+
+class Embed(nn.Module):
+    """One learned vector per class: y int [b] -> [b, features].
+
+    A product with one-hot rows: the gradient of a lookup is a scatter, whose order of summation is not fixed on GPUs.
+    """
+
+    classes: int
+    features: int
+    table_init: nn.initializers.Initializer
+
+    @nn.compact
+    def __call__(self, y: jax.Array | None) -> jax.Array:
+        if y is None:
+            raise JaxganError(f"This network was built for {self.classes} classes but got no labels: pass y [b].")
+        return jax.nn.one_hot(y, self.classes) @ self.param("table", self.table_init, (self.classes, self.features))
+
+
+class Head(nn.Module):
+    """One logit per example, plus <e_y, phi(x)> where there are classes (Miyato and Koyama 2018, arXiv 1802.05637).
+
+    phi [b, n], y int [b] or None -> float32 [b]
+    """
+
+    classes: int
+    kernel_init: nn.initializers.Initializer
+    embed_init: nn.initializers.Initializer
+
+    @nn.compact
+    def __call__(self, phi: jax.Array, y: jax.Array | None) -> jax.Array:
+        logit = nn.Dense(1, kernel_init=self.kernel_init)(phi)[:, 0]
+        if self.classes:
+            logit += (Embed(self.classes, phi.shape[-1], self.embed_init)(y) * phi).sum(-1)
+        return logit.astype(jnp.float32)

@@ -1,0 +1,57 @@
+"""Multilayer perceptrons, for points and for small images (Goodfellow et al. 2014, arXiv 1406.2661)."""
+
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxgan.nets.layers import Embed, Head, linen
+from jaxgan.types import Axis, Net
+
+HE = nn.initializers.he_normal()
+LECUN = nn.initializers.lecun_normal()
+EMBED = 32  # features of the label's embedding in G
+
+
+class Generator(nn.Module):
+    """z [b, latent], y int [b] or None -> x [b, *shape]."""
+
+    shape: tuple[int, ...]
+    width: int
+    depth: int
+    classes: int
+
+    @nn.compact
+    def __call__(self, z: jax.Array, y: jax.Array | None, train: bool) -> jax.Array:
+        if self.classes:
+            z = jnp.concatenate([z, Embed(self.classes, EMBED, nn.initializers.normal(1.0))(y)], -1)
+        for _ in range(self.depth):
+            z = nn.relu(nn.Dense(self.width, kernel_init=HE)(z))
+        x = nn.Dense(math.prod(self.shape), kernel_init=LECUN)(z)
+        return x if len(self.shape) == 1 else jnp.tanh(x).reshape(-1, *self.shape)
+
+
+class Discriminator(nn.Module):
+    """x [b, *shape], y int [b] or None -> logits [b]."""
+
+    width: int
+    depth: int
+    classes: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array, y: jax.Array | None, train: bool) -> jax.Array:
+        x = x.reshape(len(x), -1)
+        for _ in range(self.depth):
+            x = nn.leaky_relu(nn.Dense(self.width, kernel_init=HE)(x), 0.2)
+        return Head(self.classes, LECUN, nn.initializers.normal(x.shape[-1] ** -0.5))(x, y)
+
+
+def generator(shape: tuple[int, ...], width: int, depth: int, classes: int = 0, axis: Axis = None) -> Net:
+    """ReLU layers from z (and an embedding of y) to x: linear for points (d,), tanh for images (h, w, c)."""
+    return linen(Generator(tuple(shape), width, depth, classes))
+
+
+def discriminator(shape: tuple[int, ...], width: int, depth: int, classes: int = 0, axis: Axis = None) -> Net:
+    """Leaky ReLU layers from x to one logit, with a projection of y where there are classes."""
+    return linen(Discriminator(width, depth, classes))

@@ -1,0 +1,120 @@
+"""Devices: one program over one device, over all by pmap, or over all by jit with a NamedSharding.
+
+The state is replicated and the batch is split. Which device holds an example changes nothing that the example sees.
+"""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from jaxgan.types import Axis, JaxganError
+
+
+class Devices(NamedTuple):
+    """How a step runs.
+
+    mode:    "one", "pmap" or "jit"
+    axis:    the game's axis
+    count:   devices over all processes
+    local:   devices of this process
+    split:   host batches [k, updates, b, ...] (this process's share) -> the compiled step's input
+    compile: (f(rows, state, n) -> state, out; rows are split) -> the function over all devices; state is donated
+    """
+
+    mode: str
+    axis: Axis
+    count: int
+    local: int
+    split: Callable
+    replicate: Callable
+    compile: Callable
+
+
+def start(coordinator: str = "", processes: int = 0, process: int = -1) -> None:
+    """Join the other processes of a run; called before anything else touches a device.
+
+    With no arguments it joins only where a launcher (Slurm, Open MPI, Cloud TPU pods, Kubernetes) has set several
+    processes up and jax.distributed detects them.
+    """
+    if coordinator:
+        jax.distributed.initialize(coordinator, processes, process)
+    elif any(int(os.environ.get(n, 1)) > 1 for n in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")) or (
+        "," in os.environ.get("TPU_WORKER_HOSTNAMES", "")
+    ):
+        jax.distributed.initialize()
+
+
+def devices(parallel: str = "auto") -> Devices:
+    """The way to run on all devices there are; parallel as in Config."""
+    count = jax.device_count()
+    if count == 1:
+        return Devices("one", None, 1, 1, jax.device_put, jax.device_put, partial(_compile_one))
+    mode = "pmap" if parallel == "auto" else parallel
+    return {"pmap": _pmap, "jit": _jit}[mode](count)
+
+
+def share(batch: int, d: Devices, name: str = "batch") -> int:
+    """Examples per device; JaxganError where devices do not divide the batch."""
+    if batch % d.count:
+        near = max(d.count, round(batch / d.count) * d.count)
+        raise JaxganError(
+            f"{name} {batch} cannot be split over {d.count} devices; use a multiple of {d.count}, such as --{name} {near}"
+        )
+    return batch // d.count
+
+
+def local(tree):
+    """tree with each replicated array as this process's first device holds it."""
+    return jax.tree.map(lambda x: x.addressable_data(0) if isinstance(x, jax.Array) else x, tree)
+
+
+def _compile_one(f, rows_split: bool):
+    return jax.jit(f, donate_argnums=1)
+
+
+def _pmap(count: int) -> Devices:
+    n_local = jax.local_device_count()
+    mesh = Mesh(np.array(jax.local_devices()), ("devices",))
+
+    def split(rows):
+        def one(r):  # [k, updates, local batch, ...] -> [local devices, k, updates, b, ...]
+            r = r.reshape(*r.shape[:2], n_local, r.shape[2] // n_local, *r.shape[3:])
+            return np.moveaxis(r, 2, 0)
+
+        return jax.tree.map(one, rows)
+
+    def compile(f, rows_split: bool):
+        # pmap wants one mapped argument; a row of zeros serves where everything else is replicated
+        mapped = jax.pmap(
+            lambda _, *args: f(*args),
+            axis_name="devices",
+            in_axes=(0, 0 if rows_split else None, None, None),
+            out_axes=None,
+            donate_argnums=2,
+        )
+        return partial(mapped, np.zeros(n_local))
+
+    replicated = NamedSharding(mesh, PartitionSpec())
+    return Devices("pmap", "devices", count, n_local, split, lambda t: jax.device_put(t, replicated), compile)
+
+
+def _jit(count: int) -> Devices:
+    mesh = Mesh(np.array(jax.devices()), ("devices",))
+    replicated = NamedSharding(mesh, PartitionSpec())
+    by_example = NamedSharding(mesh, PartitionSpec(None, None, "devices"))
+
+    def split(rows):
+        return jax.tree.map(lambda r: jax.make_array_from_process_local_data(by_example, r), rows)
+
+    def compile(f, rows_split: bool):
+        rows = by_example if rows_split else replicated
+        return jax.jit(f, donate_argnums=1, in_shardings=(rows, replicated, None), out_shardings=replicated)
+
+    axis = NamedSharding(mesh, PartitionSpec("devices"))
+    n_local = jax.local_device_count()
+    return Devices("jit", axis, count, n_local, split, lambda t: jax.device_put(t, replicated), compile)

@@ -1,0 +1,147 @@
+"""The compiled program of a run: several train steps a dispatch, over all devices, fed from the device or from the host.
+
+The number of steps in a dispatch is an argument, not a constant: one compiled loop serves every length, and a run gives the
+same bits whatever its log interval.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgan import parallel
+from jaxgan.config import Config
+from jaxgan.data import feed
+from jaxgan.errors import JaxganError
+from jaxgan.parallel import Devices
+from jaxgan.step import SOLVERS, train_step
+from jaxgan.types import Game, Source
+
+DEVICE_LIMIT = 2 * 1024**3  # bytes of data that `auto` keeps on the device
+HOST_STEPS = 8  # steps whose batches travel to the device together
+
+
+class Program(NamedTuple):
+    """advance: (state, step, n) -> state after n more steps (fewer if a metric becomes non-finite), metrics of the last one
+
+    length: step -> n, the steps of the next dispatch. feed says how the data arrives, for people.
+    """
+
+    advance: Callable
+    length: Callable
+    feed: str
+
+
+def build(game: Game, source: Source, c: Config, devices: Devices) -> Program:
+    """The program of config c over these devices."""
+    share = check_sizes(c, source, devices)
+    if not source.size:
+        return _from_device(game, source, {}, share, c, devices, "drawn from an exact density on the device")
+    on_device = c.feed == "device" or (c.feed == "auto" and source.bytes <= DEVICE_LIMIT)
+    size = f"{source.size:,} examples, {source.bytes / 2**20:,.0f} MB"
+    if on_device:
+        rows = devices.replicate(source.rows(np.arange(source.size)))
+        return _from_device(game, source, rows, share, c, devices, f"{size}, all on the device")
+    return _from_host(game, source, share, c, devices, f"{size}, streamed from the host")
+
+
+def check_sizes(c: Config, source: Source, devices: Devices) -> int:
+    """Real examples per device and update; JaxganError where the batch does not fit data or devices."""
+    if source.size and c.batch > source.size:
+        raise JaxganError(f"batch is {c.batch}, but {c.data} has only {source.size} examples; use a smaller --batch")
+    if c.fake_batch:
+        parallel.share(c.fake_batch, devices, "fake-batch")
+    return parallel.share(c.batch, devices)
+
+
+def _loop(game: Game, solver, batches):
+    """(rows, state, n) -> state, metrics: up to n steps in one compiled loop; batches: (rows, state, i) -> step i's data."""
+
+    def steps(rows, state, n):
+        def body(carry):
+            i, state, _ = carry
+            state, metrics = train_step(game, state, batches(rows, state, i), solver)
+            return i + 1, state, metrics | {"step": state.step}
+
+        def go_on(carry):
+            i, _, metrics = carry
+            finite = jnp.stack([jnp.isfinite(m) for m in jax.tree.leaves(metrics)]).all()
+            return (i < n) & finite
+
+        empty = jax.eval_shape(body, (jnp.int32(0), state, {}))[2]
+        empty = jax.tree.map(lambda m: jnp.zeros(m.shape, m.dtype), empty)
+        return jax.lax.while_loop(go_on, body, (jnp.int32(0), state, empty))[1:]
+
+    return steps
+
+
+def _from_device(game, source, rows, share, c, devices, text) -> Program:
+    def batches(rows, state, i):
+        return feed.from_device(source, rows, state.key, state.step, game.updates, c.batch, share, game.axis)
+
+    call = devices.compile(_loop(game, SOLVERS[c.solver], batches), False)
+    return Program(lambda state, step, n: call(rows, state, np.int32(n)), _pace(c), text)
+
+
+def _from_host(game, source, share, c, devices, text) -> Program:
+    size = c.chunk or HOST_STEPS
+
+    def batches(rows, state, i):
+        rows = jax.tree.map(lambda r: r[i], rows)
+        return feed.from_host(source, rows, state.key, state.step, game.updates, share, game.axis)
+
+    call = devices.compile(_loop(game, SOLVERS[c.solver], batches), True)
+    length = lambda step: min(size, _to_boundary(c, step))  # noqa: E731
+    ahead: list[tuple[int, Iterator]] = []  # the step whose rows come next, and the iterator over them
+
+    def advance(state, step, n):
+        if not ahead or ahead[0][0] != step:
+            ahead[:] = [(step, _host_rows(source, c, game.updates, size, length, step, devices))]
+        rows = ahead[0][1]
+        new = call(devices.split(next(rows)), state, np.int32(n))
+        ahead[:] = [(step + n, rows)]
+        return new
+
+    return Program(advance, length, text)
+
+
+def _host_rows(source, c, updates, size, length, step, devices) -> Iterator:
+    """This process's rows {"x": [size, updates, b, ...]} of one dispatch after the other, from `step` on."""
+    from jaxgan.data.stream import stream
+
+    order = feed.indices(source, c.seed, updates, c.batch)
+    mine = c.batch * devices.local // devices.count
+    first = jax.process_index() * mine
+
+    def plan(step):
+        while step < c.steps:
+            yield order(step, size)[..., first : first + mine]  # always `size` steps: one shape, one program
+            step += length(step)
+
+    return stream(source.rows, plan(step))
+
+
+def _to_boundary(c: Config, step: int) -> int:
+    """Steps until something has to be logged, drawn or saved."""
+    every = [e for e in (c.log_every, c.sample_every, c.checkpoint_every) if e]
+    return min(c.steps - step, *(e - step % e for e in every))
+
+
+def _pace(c: Config) -> Callable:
+    """step -> steps of the next dispatch, about a second of work; the same on every process."""
+    if c.chunk or jax.process_count() > 1:
+        return lambda step: min(c.chunk or HOST_STEPS, _to_boundary(c, step))
+    size, last = 1, None
+
+    def length(step):
+        nonlocal size, last
+        now = time.monotonic()
+        if last is not None:
+            size = size * 2 if now - last < 0.5 else max(1, size // 2) if now - last > 2 else size
+        last = now
+        return min(size, _to_boundary(c, step))
+
+    return length

@@ -1,0 +1,83 @@
+"""Keys by name, step and example: randomness belongs to the example, never to the device or to the order of calls.
+
+root -> named stream -> fold_in(step) -> fold_in(update) -> fold_in(global example index). Adding a consumer under a new
+name moves no other, and one example draws the same numbers on 1 or 256 devices.
+"""
+
+import math
+import zlib
+
+import jax
+import jax.numpy as jnp
+
+from jaxgan.types import Axis
+
+
+def root(seed: int) -> jax.Array:
+    """The run's root key, threefry on every backend."""
+    return jax.random.key(seed, impl="threefry2x32")
+
+
+def stream(key: jax.Array, name: str) -> jax.Array:
+    """The key of the stream called name."""
+    return jax.random.fold_in(key, zlib.crc32(name.encode()))
+
+
+def positions(n: int, axis: Axis = None) -> jax.Array:
+    """Global example indices [n] of this device's n examples."""
+    local = jnp.arange(n)
+    if isinstance(axis, str):
+        return jax.lax.axis_index(axis) * n + local
+    return local if axis is None else jax.lax.with_sharding_constraint(local, axis)
+
+
+def examples(key: jax.Array, n: int, axis: Axis = None) -> jax.Array:
+    """One key per example [n], by global example index."""
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, positions(n, axis))
+
+
+def normal(key: jax.Array, n: int, shape: tuple[int, ...], axis: Axis = None) -> jax.Array:
+    """Standard normal [n, *shape], row i a function of key and the global index i alone."""
+    return jax.vmap(lambda k: jax.random.normal(k, shape))(examples(key, n, axis))
+
+
+def permute(key: jax.Array, index: jax.Array, n: int) -> jax.Array:
+    """The images of index under a random permutation of range(n), each found without making the whole permutation.
+
+    A Feistel cipher of 6 rounds on the smallest even number of bits that holds n, walked until it lands inside the range
+    (Black and Rogaway 2002, "Ciphers with arbitrary finite domains"). index: int [m] in [0, n).
+    """
+    half = max(1, math.ceil(math.log2(max(n, 2)) / 2))
+    mask = jnp.uint32((1 << half) - 1)
+    round_keys = jax.random.bits(key, (6,), jnp.uint32)
+
+    def mix(x, k):  # murmur3's 32-bit finaliser
+        x = (x ^ k) * jnp.uint32(0x85EBCA6B)
+        x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)
+        return x ^ (x >> 16)
+
+    def cipher(x):
+        left, right = x >> half, x & mask
+        for i in range(6):
+            left, right = right, left ^ (mix(right, round_keys[i]) & mask)
+        return (left << half) | right
+
+    outside = lambda x: x >= n  # noqa: E731
+    walk = lambda x: jnp.where(outside(x), cipher(x), x)  # noqa: E731
+    x = jax.lax.while_loop(lambda x: outside(x).any(), walk, cipher(index.astype(jnp.uint32)))
+    return x.astype(jnp.int32)
+
+
+def shuffled(key: jax.Array, update: jax.Array, within: jax.Array, batch: int, size: int) -> jax.Array:
+    """Row numbers [n] of update number `update`: a new permutation of the rows every epoch, as a function of the key.
+
+    within: positions [n] inside the global batch of `batch` rows. An epoch is size // batch updates; the rows that do not
+    fill a batch are left out of that epoch, other ones each time. A batch larger than the data spans several epochs.
+    """
+    per_epoch = max(size // batch, 1)
+    spans = -(-batch // size)
+    epoch = (update // per_epoch) * spans + within // size
+    offset = (update % per_epoch) * batch + within % size
+    if spans == 1:
+        return permute(jax.random.fold_in(key, epoch[0]), offset, size)
+    return jax.vmap(lambda e, o: permute(jax.random.fold_in(key, e), o[None], size)[0])(epoch, offset)

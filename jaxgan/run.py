@@ -1,0 +1,124 @@
+"""A trained run in memory: its configuration, its state, and samples from it."""
+
+import dataclasses
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgan import checkpoint, config, folder, games, parallel, rng, step
+from jaxgan.config import Config
+from jaxgan.errors import JaxganError
+from jaxgan.types import Game, JaxganError, State
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What training returns and `load` opens. state is the whole training state; env tells the data's shape and print."""
+
+    config: Config
+    state: State
+    env: dict
+    dir: Path | None = None
+
+    def sample(self, n: int, seed: int = 0, labels=None, truncation: float = 0.0, ema: bool = True) -> np.ndarray:
+        """n examples [n, *shape], images in [-1, 1]; sample i depends on seed and i alone.
+
+        labels: ints [n] for a conditional run (default: all classes in turn). truncation: largest |z| per coordinate,
+        0 is off (Brock et al. 2018, arXiv 1809.11096). ema: the averaged generator in place of the last.
+        """
+        return self.generate(latents(self.game, n, seed, truncation), labels, ema)
+
+    def interpolate(self, rows: int, columns: int, seed: int = 0, truncation: float = 0.0, ema: bool = True) -> np.ndarray:
+        """rows * columns examples; each row walks the great circle between two latents, with one label per row."""
+        z = latents(self.game, 2 * rows, seed, truncation)
+        path = jax.vmap(lambda a, b: slerp(a, b, jnp.linspace(0, 1, columns)))(z[:rows], z[rows:])
+        labels = np.arange(rows).repeat(columns) % self.game.classes if self.game.classes else None
+        return self.generate(path.reshape(rows * columns, -1), labels, ema)
+
+    def generate(self, z, labels=None, ema: bool = True) -> np.ndarray:
+        """The examples [n, *shape] of latents z [n, latent]."""
+        classes = self.game.classes
+        if labels is None and classes:
+            labels = np.arange(len(z)) % classes
+        if labels is not None:
+            labels = check_labels(labels, len(z), classes)
+        nets = parallel.local(self.state.ema if ema else step.shown(self.game, self.state))
+        parts = [slice(i, i + 256) for i in range(0, len(z), 256)]  # bounds memory
+        make = jax.jit(partial(generate, self.game))
+        return np.concatenate([np.asarray(make(nets, z[p], None if labels is None else labels[p])) for p in parts])
+
+    @property
+    def game(self) -> Game:
+        """The game, rebuilt from the configuration."""
+        return games.make(self.config, tuple(self.env["shape"]), self.env["classes"])
+
+
+def generate(game: Game, nets: dict, z, y=None):
+    """Examples [n, *shape] from {net: {"params", "vars"}} as in State.ema."""
+    run = step.runner(game, {name: net["params"] for name, net in nets.items()})
+    return game.sample(run, {name: net["vars"] for name, net in nets.items()}, z, y)
+
+
+def latents(game: Game, n: int, seed: int, truncation: float = 0.0):
+    """z [n, latent] of this seed; truncation as in Run.sample."""
+    if n < 1:
+        raise JaxganError(f"asked for {n} samples; expected at least 1")
+    key = rng.stream(rng.root(seed), "eval")
+    z = game.latent(key, n)
+    if truncation < 0:
+        raise JaxganError(f"truncation is {truncation}; expected a bound above 0, or 0 for none")
+    if truncation == 0:
+        return z
+    return jax.vmap(lambda k: jax.random.truncated_normal(k, -truncation, truncation, z.shape[1:]))(rng.examples(key, n))
+
+
+def slerp(a, b, t):
+    """Points [len(t), d] on the great circle from a to b [d], their lengths interpolated (White 2016, arXiv 1609.04468)."""
+    la, lb = jnp.linalg.norm(a), jnp.linalg.norm(b)
+    angle = jnp.arccos(jnp.clip(a @ b / (la * lb), -1 + 1e-6, 1 - 1e-6))
+    t = t[:, None]
+    direction = (jnp.sin((1 - t) * angle) * a / la + jnp.sin(t * angle) * b / lb) / jnp.sin(angle)
+    return direction * ((1 - t) * la + t * lb)
+
+
+def check_labels(labels, n: int, classes: int) -> np.ndarray:
+    """labels as int32 [n]; JaxganError where the run has no classes or a label is out of range."""
+    if not classes:
+        raise JaxganError("this run was trained without labels, so it cannot be asked for any; train with --kind conditional")
+    labels = np.asarray(labels)
+    if labels.shape != (n,) or not np.issubdtype(labels.dtype, np.integer):
+        raise JaxganError(f"labels have shape {labels.shape} and type {labels.dtype}; expected {n} whole numbers")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise JaxganError(f"labels lie in [{labels.min()}, {labels.max()}]; this run knows 0 to {classes - 1}")
+    return labels.astype(np.int32)
+
+
+def load(dir) -> Run:
+    """The run in folder dir at its newest whole checkpoint. Reads JSON and arrays, and never runs code."""
+    dir = folder.find(dir)
+    settings, env = config.load(dir / "config.json"), folder.read_env(dir)
+    fields = None
+    if (dir / "checkpoints").is_dir():
+        saved = checkpoint.Checkpoints(dir / "checkpoints", settings.keep, read_only=True)
+        fields = saved.restore(template(settings, env))
+    if fields is None:
+        raise JaxganError(f"{dir} has no checkpoint yet; one is written every {settings.checkpoint_every} steps")
+    return Run(settings, checkpoint.from_host(fields), env, dir)
+
+
+def template(settings: Config, env: dict) -> dict:
+    """Shapes of checkpoint.to_host's result for this run."""
+    shape, classes = tuple(env["shape"]), env["classes"]
+    game = games.make(settings, shape, classes)
+    state = jax.eval_shape(lambda: initial(game, settings, shape))
+    key = jax.eval_shape(jax.random.key_data, state.key)
+    return vars(state) | {"key": key}
+
+
+def initial(game: Game, settings: Config, shape: tuple[int, ...]) -> State:
+    """The state before the first step."""
+    example = {"x": jnp.zeros((2, *shape)), "y": jnp.zeros(2, jnp.int32)}
+    return step.init(game, settings.seed, dataclasses.asdict(settings.hp), example)

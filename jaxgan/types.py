@@ -1,0 +1,129 @@
+"""The nouns: what a network, a player, a game, a training state and a source of examples are.
+
+Everything here is a tuple of pure functions or a frozen tree of arrays. `Axis` says where the examples of a batch live:
+None (one device), the name of a pmap axis, or a NamedSharding over which jit splits the batch.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+
+from jaxgan.errors import JaxganError  # noqa: F401
+
+Tree = Any
+Axis = str | jax.sharding.NamedSharding | None
+
+
+class Net(NamedTuple):
+    """A network as two pure functions.
+
+    init:  (key, *inputs) -> params, vars
+    apply: (params, vars, *inputs, train) -> output, vars
+    """
+
+    init: Callable
+    apply: Callable
+
+
+class Player(NamedTuple):
+    """One side of a game.
+
+    nets:  the networks it owns; only their parameters and vars change when it moves
+    loss:  (run, vars, batch, key, hp) -> scalar, (vars, metrics), with run(vars, net, *inputs) -> output, vars
+    tx:    hp -> optax.GradientTransformation, built inside the trace so that its numbers can be swept
+    steps: updates per train step (k in Goodfellow et al. 2014, arXiv 1406.2661), each with a fresh batch
+    """
+
+    nets: tuple[str, ...]
+    loss: Callable
+    tx: Callable
+    steps: int = 1
+
+
+class Game(NamedTuple):
+    """A kind of GAN: networks, and players in the order in which they move.
+
+    inputs: (batch, key) -> {net: example inputs}, for init
+    sample: (run, vars, z, y) -> examples from latents z [n, latent] and labels y [n] (None if there are none)
+    latent: (key, n) -> z [n, latent], row i depending on key and i alone
+    shown:  the networks that sampling needs; these get an exponential moving average
+    axis:   where examples live, see the module's docstring
+    """
+
+    nets: dict[str, Net]
+    players: dict[str, Player]
+    inputs: Callable
+    sample: Callable
+    latent: Callable
+    shown: tuple[str, ...] = ("g",)
+    classes: int = 0
+    axis: Axis = None
+
+    @property
+    def updates(self) -> int:
+        """Batches that one train step consumes."""
+        return sum(player.steps for player in self.players.values())
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["step", "key", "hp", "params", "vars", "opt", "ema"],
+    meta_fields=[],
+)
+@dataclasses.dataclass(frozen=True)
+class State:
+    """Everything the next step depends on; all of it is checkpointed.
+
+    step int32, key the run's root key, hp {name: float32}, params and vars {net: tree}, opt {player: tree},
+    ema {net: {"params": tree, "vars": tree}} for the networks in Game.shown.
+    """
+
+    step: jax.Array
+    key: jax.Array
+    hp: dict[str, jax.Array]
+    params: dict[str, Tree]
+    vars: dict[str, Tree]
+    opt: dict[str, Tree]
+    ema: dict[str, Tree]
+
+
+class Density(NamedTuple):
+    """A distribution that is known exactly.
+
+    sample:  key -> one example [d]
+    log_pdf: x [d] -> log density in nats
+    modes:   centres [k, d] (numpy) or None
+    std:     standard deviation of one mode, 0 where there are none
+    """
+
+    sample: Callable
+    log_pdf: Callable
+    modes: Any = None
+    std: float = 0.0
+
+
+class Source(NamedTuple):
+    """Real examples: rows that an index picks, and a function that finishes them on the device.
+
+    shape:   one example, (h, w, c) or (d,)
+    classes: number of labels, 0 without labels
+    size:    rows; 0 for a density, which never ends
+    rows:    index (numpy int [n]) -> {"x": [n, ...], "y": [n]} on the host; {} for a density
+    finish:  (rows, keys [n]) -> {"x": float32 [n, *shape], "y": int32 [n]}; images in [-1, 1]
+    fingerprint: SHA-256 of what the rows hold, or of the density's definition
+    bytes:   size of all rows as they would lie on the device
+    density: the exact density of a toy, else None
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    classes: int
+    size: int
+    rows: Callable
+    finish: Callable
+    fingerprint: str
+    bytes: int = 0
+    density: Density | None = None

@@ -1,0 +1,50 @@
+"""Verification: replay a run from its seed and compare digests with those it recorded."""
+
+from jaxgan import checkpoint, config, folder, games, log, parallel, program
+from jaxgan.errors import JaxganError
+from jaxgan.run import initial
+from jaxgan.train import check_finite, open_source
+from jaxgan.types import Source
+
+
+def verify(dir, source: Source | None = None, steps: int = 0, say=print) -> int:
+    """Replay the run in dir and compare each recorded digest (up to `steps`, 0 is all) -> how many agreed.
+
+    Raises JaxganError at the first difference. Equal bits need the same jax version, kind of device and number of devices.
+    """
+    dir = folder.find(dir)
+    c, env = config.load(dir / "config.json"), folder.read_env(dir)
+    recorded = {row["step"]: row["digest"] for row in log.read(dir / "metrics.jsonl") if "digest" in row}
+    recorded = {at: value for at, value in recorded.items() if not steps or at <= steps}
+    if not recorded:
+        raise JaxganError(f"{dir} has recorded no digest{f' up to step {steps}' if steps else ''}; nothing to compare")
+    source = open_source(c) if source is None else source
+    folder.check_data(dir, c, env, source)
+    devices = parallel.devices(c.parallel)
+    game = games.make(c, source.shape, source.classes, devices.axis)
+    compiled = program.build(game, source, c, devices)
+    state, step = devices.replicate(initial(game, c, source.shape)), 0
+    progress = log.Progress(0, max(recorded), c.batch * c.d_steps, say)
+    for at in sorted(recorded):
+        while step < at:
+            n = min(compiled.length(step), at - step)
+            state, metrics = compiled.advance(state, step, n)
+            step += n
+            metrics = {name: float(value) for name, value in parallel.local(metrics).items()}
+            check_finite(metrics, dir)
+            progress.advance(step, metrics)
+        found = checkpoint.digest(checkpoint.to_host(state))
+        if found != recorded[at]:
+            progress.close()
+            raise JaxganError(_difference(at, recorded[at], found, env))
+        progress.line(step)
+    progress.close()
+    say(f"{len(recorded)} digests up to step {step} agree: {dir} is reproduced bit for bit")
+    return len(recorded)
+
+
+def _difference(at: int, recorded: str, found: str, env: dict) -> str:
+    now, then = log.environment(), env["starts"][0]
+    names = [n for n in ("versions", "devices", "processes", "flags", "machine") if now[n] != then[n]]
+    reason = f"; what differs from the run's start: {', '.join(names)}" if names else " in the same environment"
+    return f"first difference at step {at}: recorded {recorded[:12]}, replayed {found[:12]}{reason}"

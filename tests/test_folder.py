@@ -1,0 +1,301 @@
+"""A folder of images: every format and mode, classes, damage, and the cache."""
+
+import json
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxgan.data import folder as module
+from jaxgan.data import open_source
+from jaxgan.data.folder import fit, folder
+from jaxgan.types import JaxganError
+
+RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "jaxgan" / "folder"
+
+
+@pytest.fixture
+def root(tmp_path):
+    (tmp_path / "images").mkdir()
+    return tmp_path / "images"
+
+
+def save(root, name, image, **options):
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    image.save(root / name, **options)
+
+
+def rows(source):
+    return source.rows(np.arange(source.size))
+
+
+def one(root, size=8):
+    source = folder(root, size)
+    assert source.size == 1
+    return source.rows(np.array([0]))["x"][0]
+
+
+def noise(seed=0, shape=(8, 8, 3)):
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+def sixteen():
+    """16-bit grey noise with 0 and 65535 in it."""
+    values = np.random.default_rng(0).integers(0, 65536, (8, 8), np.uint16)
+    values[0, 0], values[7, 7] = 0, 65535
+    return values
+
+
+def palette(transparency=None):
+    image = Image.fromarray(np.repeat(np.array([[0, 1]], np.uint8), 8, 0).repeat(4, 1)).convert("P")
+    image.putpalette([*RED, *BLUE])
+    if transparency is not None:
+        image.info["transparency"] = transparency
+    return image
+
+
+def left_and_right(a, b, mode):
+    image = Image.new(mode, (8, 8), a)
+    image.paste(b, (4, 0, 8, 8))
+    return image
+
+
+# name -> image, options of save, expected left and right pixel
+MODES = {
+    "rgb.png": (left_and_right(RED, BLUE, "RGB"), {}, RED, BLUE),
+    "rgb.bmp": (left_and_right(RED, BLUE, "RGB"), {}, RED, BLUE),
+    "rgb.webp": (left_and_right(RED, BLUE, "RGB"), {"lossless": True}, RED, BLUE),
+    "RGB.PNG": (left_and_right(RED, BLUE, "RGB"), {"format": "PNG"}, RED, BLUE),
+    "grey.png": (left_and_right(10, 200, "L"), {}, (10,), (200,)),
+    "bits.png": (left_and_right(0, 1, "1"), {}, (0,), (255,)),
+    "grey_in_rgb.png": (left_and_right((9, 9, 9), (99, 99, 99), "RGB"), {}, (9,), (99,)),
+    "palette.png": (palette(), {}, RED, BLUE),
+    "palette_clear.png": (palette(0), {"transparency": 0}, (255, 255, 255), BLUE),
+    "clear.png": (left_and_right((255, 0, 0, 0), (0, 0, 255, 255), "RGBA"), {}, (255, 255, 255), BLUE),
+    "half.png": (left_and_right((255, 0, 0, 128), (0, 0, 255, 255), "RGBA"), {}, (255, 127, 127), BLUE),
+    "half.webp": (
+        left_and_right((255, 0, 0, 128), (0, 0, 255, 255), "RGBA"),
+        {"lossless": True},
+        (255, 127, 127),
+        BLUE,
+    ),
+    "grey_alpha.png": (left_and_right((0, 0), (7, 255), "LA"), {}, (255,), (7,)),
+    "key_colour.png": (left_and_right(RED, BLUE, "RGB"), {"transparency": RED}, (255, 255, 255), BLUE),
+}
+
+
+@pytest.mark.parametrize("name", MODES)
+def test_every_mode_gives_the_right_pixels(root, name):
+    image, options, left, right = MODES[name]
+    save(root, name, image, **options)
+    x = one(root)
+    assert x.shape == (8, 8, len(left)) and x.dtype == np.uint8
+    np.testing.assert_allclose(x[:, :4].astype(int), np.broadcast_to(left, (8, 4, len(left))), atol=1)
+    np.testing.assert_allclose(x[:, 4:].astype(int), np.broadcast_to(right, (8, 4, len(right))), atol=1)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_jpeg(root, mode):
+    pixels = np.asarray(Image.fromarray(noise(shape=(2, 2, 3))).resize((8, 8)))
+    image = Image.fromarray(pixels).convert(mode)
+    save(root, "a.jpg", image, quality=100, subsampling=0)
+    x = one(root)
+    expected = np.asarray(image.convert("L" if mode == "L" else "RGB")).reshape(x.shape)
+    assert np.abs(x.astype(int) - expected).mean() < 3
+
+
+def test_sixteen_bit_png_is_scaled_to_eight(root):
+    values = sixteen()
+    save(root, "deep.png", Image.fromarray(values))
+    x = one(root)[..., 0]
+    assert x[0, 0] == 0 and x[7, 7] == 255
+    np.testing.assert_array_equal(x, np.rint(values / 257).astype(np.uint8))
+
+
+def chunk(kind, data):
+    return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
+
+
+def test_sixteen_bit_colour_png_is_scaled_to_eight(root):
+    """Written by hand, as Pillow cannot."""
+    values = np.zeros((8, 8, 3), ">u2")
+    values[..., 0], values[..., 1] = 65535, np.arange(8) * 8192
+    lines = b"".join(b"\0" + line.tobytes() for line in values)
+    head = (8).to_bytes(4, "big") * 2 + bytes([16, 2, 0, 0, 0])
+    parts = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+    (root / "deep.png").write_bytes(b"\x89PNG\r\n\x1a\n" + parts)
+    np.testing.assert_allclose(one(root).astype(int), np.rint(values / 257), atol=1)
+
+
+def test_exif_orientation_is_applied(root):
+    image = Image.fromarray(noise())
+    for orientation, turn in {3: lambda x: x[::-1, ::-1], 6: lambda x: np.rot90(x, -1), 8: np.rot90}.items():
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        save(root, "turned.png", image, exif=exif)
+        np.testing.assert_array_equal(one(root), turn(noise()))
+
+
+def test_mixed_sizes_are_cropped_to_the_centre_and_resized_without_aliasing(root):
+    wide = Image.new("RGB", (300, 100), RED)
+    wide.paste(GREEN, (100, 0, 200, 100))
+    stripes = Image.fromarray(np.tile(np.array([0, 255], np.uint8), (128, 64)).astype(np.uint8))
+    save(root, "a.png", wide)
+    save(root, "b.png", wide.transpose(Image.Transpose.ROTATE_90))
+    save(root, "c.png", stripes)
+    save(root, "d.png", Image.new("RGB", (1, 1), BLUE))
+    x = rows(folder(root, 16))["x"]
+    assert x.shape == (4, 16, 16, 3)
+    for i, colour in enumerate((GREEN, GREEN, None, BLUE)):
+        if colour:
+            np.testing.assert_array_equal(x[i], np.broadcast_to(colour, (16, 16, 3)))
+    assert np.abs(x[2].astype(int) - 127).max() < 12  # a nearest-neighbour reduction would show black or white
+    np.testing.assert_array_equal(x[2][..., 0], fit(stripes, 16))
+
+
+def test_grey_needs_every_image_grey(root):
+    save(root, "a.png", Image.new("L", (8, 8), 7))
+    save(root, "b.jpg", Image.new("L", (8, 8), 9))
+    assert folder(root, 8).shape == (8, 8, 1)
+    save(root, "c.png", Image.new("RGB", (8, 8), RED))
+    assert folder(root, 8).shape == (8, 8, 3)
+
+
+def test_only_class_folders_give_labels(root):
+    for name in ("dog/1.png", "cat/2.png", "cat/deep/3.png", "emu/4.png"):
+        save(root, name, Image.fromarray(noise(ord(name[0]))))
+    source = folder(root, 8)
+    assert source.classes == 3
+    assert rows(source)["y"].tolist() == [0, 0, 1, 2]  # cat/2, cat/deep/3, dog/1, emu/4
+    np.testing.assert_array_equal(rows(source)["x"][2], noise(ord("d")))
+    save(root, "loose.png", Image.fromarray(noise()))
+    assert folder(root, 8).classes == 0
+    (root / "loose.png").unlink()
+    (root / "empty").mkdir()
+    assert folder(root, 8).classes == 3
+    assert folder(root / "cat", 8).classes == 0  # one subfolder and loose files
+    for name in ("dog/1.png", "emu/4.png"):
+        (root / name).unlink()
+    assert folder(root, 8).classes == 0  # one class is none
+
+
+def test_hidden_files_are_left_out_and_links_are_followed_without_a_loop(root):
+    save(root, "a/1.png", Image.fromarray(noise(1)))
+    save(root, ".trash/2.png", Image.fromarray(noise(2)))
+    (root / "a" / "._1.png").write_bytes(b"resource fork")
+    (root / "a" / "again").symlink_to(root)
+    (root / "b").mkdir()
+    (root / "b" / "2.png").symlink_to(root / "a" / "1.png")
+    source = folder(root, 8)
+    assert source.size == 2 and source.classes == 2
+
+
+def damage(root):
+    for i in range(3):
+        save(root, f"good{i}.png", Image.fromarray(noise(i)))
+    whole = (root / "good0.png").read_bytes()
+    (root / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (root / "text.jpg").write_text("not an image")
+    (root / "zero.webp").write_bytes(b"")
+
+
+def test_all_corrupt_files_are_named(root):
+    damage(root)
+    with pytest.raises(JaxganError, match="3 of 6 files") as caught:
+        open_source(f"folder:{root}", size=8)
+    for name in ("cut.png", "text.jpg", "zero.webp", "skip_corrupt"):
+        assert name in str(caught.value)
+    assert "good" not in str(caught.value)
+
+
+def test_corrupt_files_are_skipped_and_counted_when_asked(root, capsys):
+    damage(root)
+    for _ in range(2):  # decoded, then from the cache
+        source = open_source(f"folder:{root}", size=8, skip_corrupt=True)
+        assert "skipped 3 of 6" in capsys.readouterr().out
+        np.testing.assert_array_equal(rows(source)["x"], np.stack([noise(i) for i in range(3)]))
+    with pytest.raises(
+        JaxganError, match="3 of 6 files"
+    ):  # the cache of one that skipped does not excuse one that does not
+        folder(root, 8)
+
+
+def test_many_corrupt_files_are_cut_at_twenty(root):
+    for i in range(25):
+        (root / f"{i:02}.png").write_bytes(b"x")
+    with pytest.raises(JaxganError, match="and 5 more") as caught:
+        folder(root, 8, skip_corrupt=True)
+    assert "19.png" in str(caught.value) and "20.png" not in str(caught.value)
+
+
+BAD = {
+    "missing": (lambda root: root / "nowhere", {}, "nowhere: does not exist"),
+    "file": (lambda root: root / "note.txt", {}, "is not a folder"),
+    "empty": (lambda root: root, {}, "no images; looked for .png .* found 1 other"),
+    "size": (lambda root: root.parent, {"size": 0}, "at least 1 pixel"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_folders_are_refused_by_name(root, case):
+    path, options, message = BAD[case]
+    (root / "note.txt").write_text("hello")
+    save(root.parent, "other.png", Image.fromarray(noise()))
+    with pytest.raises(JaxganError, match=message):
+        folder(path(root), **options)
+
+
+def test_the_second_time_comes_from_the_cache(root, home, monkeypatch):
+    for i in range(4):
+        save(root, f"{'ab'[i % 2]}/{i}.png", Image.fromarray(noise(i, (20, 30, 3))))
+    first = folder(root, 8)
+    monkeypatch.setattr(module, "decode", None)
+    second = folder(root, 8)
+    assert first.fingerprint == second.fingerprint
+    for k, v in rows(first).items():
+        np.testing.assert_array_equal(v, rows(second)[k])
+    assert sorted(p.suffix for p in home.iterdir()) == [".json", ".lock", ".npy"]  # and no left-overs
+    with pytest.raises(JaxganError, match="4 of 4"):
+        folder(root, 9)  # another size is not in the cache, and decoding is out of order
+
+
+def test_a_changed_file_changes_the_fingerprint(root):
+    save(root, "a.png", Image.fromarray(noise(0)))
+    before = folder(root, 8)
+    save(root, "a.png", Image.fromarray(noise(1)))
+    after = folder(root, 8)
+    assert before.fingerprint != after.fingerprint
+    np.testing.assert_array_equal(rows(after)["x"][0], noise(1))
+
+
+@pytest.mark.parametrize("how", ["cut", "flip", "junk", "facts", "no facts"])
+def test_a_damaged_cache_is_built_again(root, home, how, capsys):
+    save(root, "a.png", Image.fromarray(noise(0)))
+    good = folder(root, 8)
+    array, facts = next(home.glob("*.npy")), next(home.glob("*.json"))
+    data = array.read_bytes()
+    if how == "no facts":
+        facts.unlink()
+    elif how == "facts":
+        facts.write_text(json.dumps({"labels": None}))
+    else:
+        array.write_bytes({"cut": data[:-7], "flip": data[:-1] + bytes([data[-1] ^ 1]), "junk": b"\x80\x04junk"}[how])
+    again = folder(root, 8)
+    assert again.fingerprint == good.fingerprint
+    np.testing.assert_array_equal(rows(again)["x"][0], noise(0))
+    assert ("damaged" in capsys.readouterr().out) == (how != "no facts")
+
+
+def test_a_cache_that_cannot_be_written_is_an_error_with_a_way_out(root, tmp_path, monkeypatch):
+    save(root, "a.png", Image.fromarray(noise(0)))
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(JaxganError, match="XDG_CACHE_HOME"):
+        folder(root, 8)
