@@ -1,14 +1,13 @@
-"""jaxgan: generative adversarial networks as pure functions in JAX. `fit` trains on arrays, `load` opens a run folder."""
+"""Generative adversarial networks as pure functions in JAX. `fit` trains on arrays, `load` opens a run folder."""
 
 __version__ = "0.1.0"
-__all__ = ["Config", "Hp", "JaxganError", "fit", "load", "run"]
+__all__ = ["Config", "Hp", "JaxganError", "fit", "load"]
 
 _HOME = {  # public name: module; imported when first asked for, so that `import jaxgan` and --help stay fast
     "Config": "jaxgan.config",
     "Hp": "jaxgan.config",
     "JaxganError": "jaxgan.errors",
     "fit": "jaxgan.train",
-    "run": "jaxgan.train",
     "load": "jaxgan.run",
 }
 

@@ -4,9 +4,12 @@ A checkpoint holds plain arrays (keys as their uint32 data), so that it opens on
 running code. One that does not open, or whose digest differs, is set aside and the one before it is taken.
 """
 
+import errno
 import hashlib
 import logging
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import jax
@@ -56,6 +59,7 @@ class Checkpoints:
             read_only=read_only,
         )
         self.manager = self._open()
+        self.hook, sys.unraisablehook = sys.unraisablehook, _no_loop(sys.unraisablehook)
 
     def _open(self):
         return self.ocp.CheckpointManager(
@@ -74,19 +78,29 @@ class Checkpoints:
 
     def restore(self, like: dict, say=print) -> dict | None:
         """The newest checkpoint that is whole, like `like` (to_host's result or shapes), or None without any."""
-        steps = sorted(self.manager.all_steps(), reverse=True)
+        steps = sorted((int(p.name) for p in self.dir.glob("[0-9]*") if p.name.isdigit()), reverse=True)
+        damaged = {}
         for step in steps:
             try:
-                return self._read(step, like)
+                fields = self._read(step, like)
             except _Foreign as e:
-                raise JaxganError(f"the checkpoint {self._path(step)} does not fit this run: {e}") from None
+                raise JaxganError(
+                    f"the checkpoint {self._path(step)} does not fit this run: {e}. Bring the run's own "
+                    "checkpoint back, or choose another --dir"
+                ) from None
             except Exception as e:  # whatever a damaged file makes Orbax raise
-                say(f"checkpoint {step} is damaged ({_first_line(e)}); taking the one before it")
-                self._set_aside(step)
+                damaged[step] = (
+                    "its contents differ from its digest" if isinstance(e, _Differs) else "it cannot be read"
+                )
+                continue
+            for bad, reason in damaged.items():
+                say(f"checkpoint {bad} is damaged: {reason}; taking the one before it{self._set_aside(bad)}")
+            return fields
         if steps:
             raise JaxganError(
-                f"none of the {len(steps)} checkpoints of {self.dir.parent} can be read; nothing was deleted. "
-                "Start again with another --dir"
+                f"none of the {len(steps)} checkpoints in {self.dir} is whole: "
+                + ", ".join(f"{step}: {reason}" for step, reason in damaged.items())
+                + ". Nothing was changed; bring one back, or start again with another --dir"
             )
         return None
 
@@ -96,31 +110,42 @@ class Checkpoints:
         if meta["format"] != FORMAT:
             raise _Foreign(f"it has format {meta['format']}, this version reads {FORMAT}")
         _check_shapes(self.manager.item_metadata(step)["state"], like)
-        target = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), like)
+        target = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), like)  # numpy: any number of devices may read it
         fields = self.manager.restore(step, args=args.Composite(state=args.StandardRestore(target)))["state"]
         if digest(fields) != meta["digest"]:
-            raise ValueError("its contents differ from its digest")
+            raise _Differs
         return fields
 
     def _path(self, step: int) -> Path:
         return self.dir / f"{step:08d}"
 
-    def _set_aside(self, step: int) -> None:
+    def _set_aside(self, step: int) -> str:
+        """Keep a damaged checkpoint where no save can meet it -> words that say where."""
         if self.read_only:
-            return
+            return ""
+        self.manager.close()
+        target = self.dir.parent / "damaged" / f"{step:08d}"
         if jax.process_index() == 0:
-            target = self.dir.parent / "damaged" / f"{step:08d}"
             target.parent.mkdir(exist_ok=True)
             shutil.rmtree(target, ignore_errors=True)
             self._path(step).rename(target)
-        self.manager.close()
-        self.manager = self._open()
+        if jax.process_count() > 1:
+            from jax.experimental.multihost_utils import sync_global_devices
 
-    def close(self) -> None:
-        """Wait for the last save."""
+            sync_global_devices("set aside")
+        self.manager = self._open()
+        return f", and keeping it in {target}"
+
+    def wait(self) -> None:
+        """Until the last save is there."""
         with self._clear_errors():
             self.manager.wait_until_finished()
+
+    def close(self) -> None:
+        """Wait for the last save, and end."""
+        with self._clear_errors():
             self.manager.close()
+        sys.unraisablehook = self.hook
 
     def _clear_errors(self):
         return _ClearErrors(self.dir)
@@ -128,6 +153,20 @@ class Checkpoints:
 
 class _Foreign(Exception):
     """A checkpoint of something else."""
+
+
+class _Differs(Exception):
+    """A checkpoint whose arrays are not those that were saved."""
+
+
+def _no_loop(hook):
+    """hook, without what late writes say when an earlier write of the same checkpoint has failed."""
+
+    def quiet(event):
+        if str(event.exc_value) != "Event loop is closed":
+            hook(event)
+
+    return quiet
 
 
 class _ClearErrors:
@@ -142,16 +181,24 @@ class _ClearErrors:
     def __exit__(self, kind, error, trace):
         if isinstance(error, Exception) and not isinstance(error, JaxganError):
             raise JaxganError(
-                f"could not write a checkpoint to {self.dir} ({_first_line(error)}); earlier checkpoints are untouched. "
+                f"could not write a checkpoint to {self.dir} ({_reason(error)}); earlier checkpoints are untouched. "
                 "Free some space or mend the folder's permissions, then run the same command again to resume"
             ) from error
 
 
-def _first_line(error: Exception) -> str:
-    cause = error
-    while not isinstance(cause, OSError) and (cause.__cause__ or cause.__context__):
-        cause = cause.__cause__ or cause.__context__
-    return (str(cause if isinstance(cause, OSError) else error).strip() or type(error).__name__).splitlines()[0][:200]
+def _reason(error: BaseException) -> str:
+    """The operating system's words inside whatever Orbax made of them, else the first line."""
+    chain, one = [], error
+    while one is not None:
+        chain.append(one)
+        one = one.__cause__ or one.__context__
+    for one in chain:
+        if isinstance(one, OSError) and one.strerror:
+            return one.strerror
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
+        if any(os.strerror(number) in str(one) for one in chain):
+            return os.strerror(number)
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def _check_shapes(metadata, like: dict) -> None:
@@ -160,11 +207,12 @@ def _check_shapes(metadata, like: dict) -> None:
 
     def shapes(t):
         return {
-            jax.tree_util.keystr(p, simple=True, separator="."): tuple(x.shape)
-            for p, x in jax.tree.leaves_with_path(t)
+            jax.tree_util.keystr(p, simple=True, separator="."): tuple(x.shape) for p, x in jax.tree.leaves_with_path(t)
         }
 
     saved, wanted = shapes(tree), shapes(like)
+    if not saved:
+        raise ValueError("it does not say what it holds")
     for name in sorted(saved.keys() | wanted.keys()):
         if saved.get(name) != wanted.get(name):
             raise _Foreign(f"{name} is {saved.get(name, 'missing')} there and {wanted.get(name, 'missing')} here")

@@ -1,14 +1,15 @@
-"""The command line: train, sample, verify, data. Every field of a configuration is a flag; heavy imports wait until needed."""
+"""The command line: train, sample, verify, data. Every field of a configuration is a flag; imports come late."""
 
 import importlib.util
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from jaxgan.config import Config
+from jaxgan.config import Config, check
 from jaxgan.errors import JaxganError, nearest
 
 
@@ -28,15 +29,18 @@ def train(
         processes: How many processes take part (with --coordinator).
         process: Which of them this is, from 0 (with --coordinator).
     """
-    _start_jax(coordinator, processes, process)
-    from jaxgan.train import run
+    from jaxgan.signals import Stop
 
-    finished = run(config, dir)
-    if int(finished.state.step) < config.steps:
-        sys.exit(STOPPED)
+    with Stop() as stop:
+        _start_jax(coordinator, processes, process)
+        from jaxgan.train import run
+
+        trained = run(config, dir, stop=stop)
+    if stop.signal == signal.SIGINT and int(trained.state.step) < config.steps:
+        sys.exit(INTERRUPTED)  # a scheduler's signal, after which everything is saved, is no failure
 
 
-STOPPED = 0  # a run that was told to stop and saved is no failure
+INTERRUPTED = 130  # what a shell expects after Ctrl-C
 
 
 def sample(
@@ -72,15 +76,19 @@ def sample(
     from jaxgan.run import load
 
     trained = load(run)
-    y = np.resize(np.array(labels, np.int32), n) if labels else None
+    classes, rows = trained.game.classes, -(-n // 8)
+    turns = np.array(labels or range(classes), np.int32)  # a label for each sample, or for each row of a walk
+    y = np.resize(turns, rows if interpolate else n) if len(turns) else None
     if interpolate:
-        x = trained.interpolate(-(-n // 8), 8, seed, truncation, ema)
+        x = trained.interpolate(rows, 8, seed, y, truncation, ema)
+        y = None if y is None else y.repeat(8)
     else:
         x = trained.sample(n, seed, y, truncation, ema)
     if out.suffix == ".npz":
         np.savez(out, x=x, **({} if y is None else {"y": y}))
     else:
-        plots.save(plots.grid(x, 8 if interpolate else 0) if x.ndim == 4 else plots.points(x, None), out)
+        columns = 8 if interpolate or labels else plots.columns(classes)
+        plots.save(plots.grid(x, columns) if x.ndim == 4 else plots.points(x, None), out)
     print(f"{len(x)} samples of step {int(trained.state.step)} in {out}")
 
 
@@ -137,7 +145,9 @@ def main(args: list[str] | None = None) -> None:
         return
     try:
         if args[0] not in COMMANDS:
-            raise JaxganError(f"there is no command {args[0]!r}.{nearest(args[0], COMMANDS)} Known: {', '.join(COMMANDS)}")
+            raise JaxganError(
+                f"there is no command {args[0]!r}.{nearest(args[0], COMMANDS)} Known: {', '.join(COMMANDS)}"
+            )
         if args[0] == "train":
             _train(args[1:])
         else:
@@ -145,9 +155,16 @@ def main(args: list[str] | None = None) -> None:
     except JaxganError as e:
         print(f"jaxgan: {e}", file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:  # whoever read our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as e:
+        remedy = "check the path, its permissions and the free space"
+        print(f"jaxgan: cannot use {e.filename or 'a file'} ({e.strerror or e}); {remedy}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         print("jaxgan: interrupted", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
 def _train(args: list[str]) -> None:
@@ -191,26 +208,38 @@ def experiment(path: Path) -> tuple[Config, str]:
     """(configuration, docstring) of an experiment file, which is run for it."""
     if not path.is_file():
         known = _experiments()
-        raise JaxganError(f"there is no experiment {path}.{nearest(str(path), known)} Known: {', '.join(known) or 'none here'}")
+        raise JaxganError(
+            f"there is no experiment {path}.{nearest(str(path), known)} Known: {', '.join(known) or 'none here'}"
+        )
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise JaxganError(f"{path} is not a Python file; an experiment is one, with a function config()")
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
+        if not callable(getattr(module, "config", None)):
+            raise JaxganError(f"{path} has no function config(); an experiment has one that returns a jaxgan.Config")
         config = module.config()
     except JaxganError:
         raise
     except Exception as e:
-        raise JaxganError(f"the experiment {path} does not run: {type(e).__name__}: {e}") from None
+        raise JaxganError(f"the experiment {path} does not run{_line(path, e)}: {type(e).__name__}: {e}") from None
     if not isinstance(config, Config):
         raise JaxganError(f"config() in {path} returns {type(config).__name__}; expected a jaxgan.Config")
-    return config, module.__doc__ or ""
+    return check(config), module.__doc__ or ""
+
+
+def _line(path: Path, error: Exception) -> str:
+    """Where in path the error arose, if it did there."""
+    from traceback import extract_tb
+
+    lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return f", line {lines[-1]}" if lines else ""
 
 
 def _experiments() -> list[str]:
     files = sorted(Path("experiments").glob("*.py"))
-    return [str(f) for f in files if "def config(" in f.read_text()]
+    return [str(f) for f in files if "def config(" in f.read_text(errors="replace")]
 
 
 def _start_jax(coordinator: str = "", processes: int = 0, process: int = -1) -> None:

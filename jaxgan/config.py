@@ -1,11 +1,12 @@
 """What a run is made of: one flat, frozen, typed record, whose every field is a command-line flag. No jax here.
 
-`Hp` holds the traced numbers: they enter the compiled step as arrays, so that a sweep over them compiles once. Everything
-else is static. A penalty whose weight is 0 is left out of the program.
+`Hp` holds the traced numbers: they enter the compiled step as arrays, so that a sweep over them compiles once.
+Everything else is static. A penalty whose weight is 0 is left out of the program.
 """
 
 import dataclasses
 import json
+import math
 import typing
 from pathlib import Path
 from typing import Any, Literal
@@ -102,7 +103,8 @@ class Config:
 
 # Fields that cannot change the trajectory: a run may be resumed with other values of these.
 NEUTRAL = frozenset(
-    "steps data_dir feed parallel chunk log_every sample_every checkpoint_every keep writers skip_corrupt".split()
+    {"steps", "data_dir", "feed", "parallel", "chunk", "log_every", "sample_every", "checkpoint_every", "keep"}
+    | {"writers", "skip_corrupt"}
 )
 
 
@@ -110,17 +112,16 @@ def _check_type(owner: type, name: str, kind: Any, value: Any) -> Any:
     """value as the field's type; JSON lists become tuples and whole numbers floats where the field wants them."""
     where = f"{owner.__name__.lower()}.{name}" if owner is Hp else name
     if typing.get_origin(kind) is Literal:
-        if value not in typing.get_args(kind):
-            raise JaxganError(
-                f"{where} is {value!r}; choose from {', '.join(typing.get_args(kind))}.{nearest(str(value), typing.get_args(kind))}"
-            )
+        known = typing.get_args(kind)
+        if value not in known:
+            raise JaxganError(f"{where} is {value!r}; choose from {', '.join(known)}.{nearest(str(value), known)}")
         return value
     if typing.get_origin(kind) is tuple:
         if isinstance(value, str) or not hasattr(value, "__iter__"):
             raise JaxganError(f"{where} is {value!r}; expected a list")
         return tuple(_check_type(owner, name, typing.get_args(kind)[0], v) for v in value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        return float(value) if abs(value) < 2**1000 else (math.inf if value > 0 else -math.inf)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise JaxganError(f"{where} is {value!r}; expected {kind.__name__}")
     return value
@@ -135,13 +136,13 @@ def _build(cls: type, values: dict[str, Any]):
     return cls(**{n: _check_type(cls, n, kinds[n], v) for n, v in nested.items()})
 
 
-POSITIVE = "width depth latent batch steps d_steps g_steps log_every checkpoint_every keep".split()
+POSITIVE = ["width", "depth", "latent", "batch", "steps", "d_steps", "g_steps", "log_every", "checkpoint_every", "keep"]
 
 
 def check(config: Config) -> Config:
     """config itself, with every value of the right type and range; JaxganError names the first that is not."""
     values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
-    config = _build(Config, {**values, "hp": dataclasses.asdict(config.hp)})
+    config = _build(Config, {**values, "hp": vars(config.hp) if isinstance(config.hp, Hp) else config.hp})
     for name in POSITIVE:
         if getattr(config, name) < 1:
             raise JaxganError(f"{name} is {getattr(config, name)}; expected at least 1")

@@ -3,11 +3,12 @@
 import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 
-from jaxgan import config, log, plots
+from jaxgan import config, log, parallel, plots
 from jaxgan.config import Config
 from jaxgan.errors import JaxganError
 from jaxgan.types import Source
@@ -16,13 +17,10 @@ OWN = {"env.json", "samples", "checkpoints", "metrics.jsonl", ".lock"}  # what a
 
 
 @contextlib.contextmanager
-def locked(dir: Path):
+def locked(dir: Path) -> Iterator[None]:
     """Make dir and hold it against other processes of this machine; JaxganError if it cannot be had."""
     from filelock import FileLock, Timeout
 
-    if jax.process_index() > 0:
-        yield
-        return
     try:
         dir.mkdir(parents=True, exist_ok=True)
         lock = FileLock(dir / ".lock")
@@ -37,34 +35,76 @@ def locked(dir: Path):
         lock.release()
 
 
-def enter(dir: Path, c: Config, source: Source) -> dict:
-    """Start a run in dir, or enter the one that is there if c and the data are its own -> env.json's contents."""
-    if (dir / "config.json").is_file():
-        env = _check_same(dir, c, source)
-    else:
-        strangers = sorted(p.name for p in dir.iterdir() if p.name not in OWN and p.suffix != ".tmp")
-        if strangers:
-            raise JaxganError(
-                f"{dir} holds other files ({', '.join(strangers[:3])}) and no run; choose an empty or new folder as --dir"
-            )
-        env = {"shape": list(source.shape), "classes": source.classes, "fingerprint": source.fingerprint, "starts": []}
-    if jax.process_index() == 0:
-        env["starts"].append(log.environment())
-        (dir / "samples").mkdir(exist_ok=True)
-        replace(dir / "env.json", json.dumps(env, indent=2))
-        replace(dir / "config.json", json.dumps(config.to_dict(c), indent=2))
+@contextlib.contextmanager
+def entered(dir: Path, c: Config, source: Source) -> Iterator[dict]:
+    """A context in which dir is this run's own, new or resumed -> env.json's contents.
+
+    JaxganError, and an untouched folder, if it holds anything but a run of c on these data; what the operating system
+    refuses to write inside the context becomes one too.
+    """
+    with contextlib.ExitStack() as stack:
+
+        def enter():
+            inspect(dir, c, source)
+            if jax.process_index() > 0:
+                return read_env(dir)
+            stack.enter_context(locked(dir))
+            return _enter(dir, c, inspect(dir, c, source))  # again: another process may have begun a run
+
+        with _clear_errors(dir):
+            yield parallel.first(enter)
+
+
+@contextlib.contextmanager
+def _clear_errors(dir: Path) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:  # of the terminal, not of a file
+        raise
+    except OSError as e:
+        raise JaxganError(
+            f"cannot write to {e.filename or dir} ({e.strerror or e}); what was saved before is untouched. Free some "
+            "space or mend the folder's permissions, then run the same command again to resume"
+        ) from e
+
+
+def _enter(dir: Path, c: Config, env: dict) -> dict:
+    """Write what this start adds -> env.json's contents."""
+    env["starts"].append(log.environment())
+    (dir / "samples").mkdir(exist_ok=True)
+    replace(dir / "env.json", json.dumps(env, indent=2))
+    replace(dir / "config.json", json.dumps(config.to_dict(c), indent=2))
     return env
 
 
+def inspect(dir: Path, c: Config, source: Source) -> dict:
+    """env.json's contents, or those of a new one; JaxganError if dir cannot be this run's folder. Writes nothing."""
+    if dir.exists() and not dir.is_dir():
+        raise JaxganError(f"{dir} is a file, not a folder; choose another --dir")
+    if (dir / "config.json").is_file():
+        return _check_same(dir, c, source)
+    strangers = [p.name for p in dir.iterdir() if p.name not in OWN and p.suffix != ".tmp"] if dir.is_dir() else []
+    if strangers:
+        raise JaxganError(
+            f"{dir} holds other files ({', '.join(sorted(strangers)[:3])}) and no run; choose an empty or new "
+            "folder as --dir"
+        )
+    if any((dir / "checkpoints").glob("[0-9]*")):
+        raise JaxganError(f"{dir} has checkpoints but no config.json; bring it back, or choose another --dir")
+    return {"shape": list(source.shape), "classes": source.classes, "fingerprint": source.fingerprint, "starts": []}
+
+
 def _check_same(dir: Path, c: Config, source: Source) -> dict:
-    old, env = config.load(dir / "config.json"), read_env(dir)
+    old, env = read_config(dir), read_env(dir)
     changed = config.differences(old, c)
     if changed:
+        fields = "\n  ".join(changed)
         raise JaxganError(
-            f"{dir} holds a run with another configuration:\n  " + "\n  ".join(changed) + "\nGive the same values to resume "
-            "it, or choose another --dir"
+            f"{dir} holds a run with another configuration:\n  {fields}\nGive the same values to resume it, or choose "
+            "another --dir"
         )
     check_data(dir, c, env, source)
+    log.read(dir / "metrics.jsonl")  # complains before anything is written
     return env
 
 
@@ -72,8 +112,8 @@ def check_data(dir: Path, c: Config, env: dict, source: Source) -> None:
     """JaxganError if source does not hold what the run in dir was trained on."""
     if env["fingerprint"] != source.fingerprint:
         raise JaxganError(
-            f"the data {c.data!r} is not what the run in {dir} was trained on (fingerprint {source.fingerprint[:12]}, was "
-            f"{env['fingerprint'][:12]}); bring the old data back, or choose another --dir"
+            f"the data {c.data!r} is not what the run in {dir} was trained on (fingerprint {source.fingerprint[:12]}, "
+            f"was {env['fingerprint'][:12]}); bring the old data back, or choose another --dir"
         )
 
 
@@ -84,13 +124,40 @@ def replace(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
+def read_config(dir: Path) -> Config:
+    """The configuration of a run folder; reading it never runs code."""
+    path = dir / "config.json"
+    try:
+        return config.load(path)
+    except OSError as e:
+        raise JaxganError(f"cannot read {path} ({e.strerror}); every run folder has one") from None
+    except JaxganError as e:
+        if str(path) in str(e):
+            raise
+        raise JaxganError(
+            f"{path} is not the configuration of a run: {e} Restore it, or choose another folder"
+        ) from None
+
+
 def read_env(dir: Path) -> dict:
     """env.json of a run folder: shape and classes of the data, its fingerprint, and each start's environment."""
+    path = dir / "env.json"
+    kinds = {"shape": list, "classes": int, "fingerprint": str, "starts": list}
     try:
-        env = json.loads((dir / "env.json").read_text())
-        return {name: env[name] for name in ("shape", "classes", "fingerprint", "starts")}
-    except (OSError, ValueError, KeyError, TypeError) as e:
-        raise JaxganError(f"{dir / 'env.json'} is missing or damaged ({e}); every run folder has one") from None
+        env = json.loads(path.read_text())
+        if all(isinstance(env[name], kind) for name, kind in kinds.items()):
+            return {name: env[name] for name in kinds}
+        reason = "a field has another type"
+    except OSError as e:
+        reason = e.strerror
+    except KeyError as e:
+        reason = f"it has no {e}"
+    except (ValueError, TypeError) as e:
+        reason = e
+    raise JaxganError(
+        f"{path} is missing or damaged ({reason}); it describes the data of the run. Bring it back, or start the run "
+        "again in another folder"
+    )
 
 
 def find(dir) -> Path:
@@ -105,7 +172,8 @@ def find(dir) -> Path:
 
 def animate(dir: Path) -> Path:
     """Write samples/training.gif from the pictures of a run -> the folder of pictures."""
-    pictures = sorted((dir / "samples").glob("[0-9]*.png"))
+    pictures, whole = sorted((dir / "samples").glob("[0-9]*.png")), dir / "samples" / "training.gif"
     if len(pictures) > 1 and jax.process_index() == 0:
-        plots.animate(pictures, dir / "samples" / "training.gif")
+        plots.animate(pictures, whole.with_suffix(".tmp.gif"))
+        os.replace(whole.with_suffix(".tmp.gif"), whole)
     return dir / "samples"

@@ -1,13 +1,16 @@
 """Logs: metrics.jsonl as the truth, progress on the terminal, TensorBoard and wandb on request. Process 0 writes."""
 
+import contextlib
+import hashlib
 import json
 import math
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
@@ -18,13 +21,16 @@ from jaxgan.errors import JaxganError
 
 def read(path: Path) -> list[dict]:
     """The rows of a metrics.jsonl; a last line that a killed process left half-written is left out."""
-    rows = []
-    for number, line in enumerate(path.read_text().splitlines() if path.exists() else [], 1):
+    rows, lines = [], path.read_text(errors="replace").splitlines() if path.exists() else []
+    for number, line in enumerate(lines, 1):
         try:
-            rows.append(json.loads(line))
+            row = json.loads(line)
         except ValueError:
-            if number < len(path.read_text().splitlines()):
-                raise JaxganError(f"{path}, line {number} is not JSON: {line[:60]!r}; remove that line") from None
+            row = None
+        if isinstance(row, dict) and isinstance(row.get("step"), int):
+            rows.append(row)
+        elif number < len(lines):
+            raise JaxganError(f"{path}, line {number} is no row of metrics: {line[:60]!r}; remove that line")
     return rows
 
 
@@ -36,51 +42,76 @@ def rewind(path: Path, step: int) -> None:
     os.replace(new, path)
 
 
-def writer(dir: Path, names: tuple[str, ...], config: dict) -> tuple[Callable, Callable]:
-    """(write(row), close()): rows {"step": ..., name: value} go to metrics.jsonl and to each named writer."""
+@contextlib.contextmanager
+def writer(dir: Path, names: tuple[str, ...], config: dict) -> Iterator[Callable]:
+    """A context with write(row): rows {"step": ..., name: value} go to metrics.jsonl and to each named writer."""
     if jax.process_index() > 0:
-        return lambda row: None, lambda: None
-    file = (dir / "metrics.jsonl").open("a", buffering=1)
-    extra = [WRITERS[name](dir, config) for name in names]
+        yield lambda row: None
+        return
+    with contextlib.ExitStack() as stack:
+        extra = [stack.enter_context(contextlib.closing(WRITERS[name](dir, config))) for name in names]
+        file = stack.enter_context((dir / "metrics.jsonl").open("a", buffering=1))
 
-    def write(row):
-        file.write(json.dumps(row) + "\n")
-        for emit, _ in extra:
-            emit({k: v for k, v in row.items() if isinstance(v, int | float)}, row["step"])
+        def write(row):
+            file.write(json.dumps(row) + "\n")
+            for one in extra:
+                one.write(row)
 
-    def close():
-        file.close()
-        for _, end in extra:
-            end()
-
-    return write, close
+        yield write
 
 
-def _tensorboard(dir: Path, config: dict):
-    try:
+def _numbers(row: dict) -> dict:
+    return {name: value for name, value in row.items() if isinstance(value, int | float) and name != "step"}
+
+
+class _TensorBoard:
+    """Event files that hold what metrics.jsonl holds: written anew at each start, so that no step appears twice."""
+
+    def __init__(self, dir: Path, config: dict):
         from tensorboardX import SummaryWriter
-    except ImportError:
-        raise JaxganError("--writers tensorboard needs tensorboardX: pip install 'jaxgan[tensorboard]'") from None
-    board = SummaryWriter(str(dir / "tensorboard"))
 
-    def emit(row, step):
-        for name, value in row.items():
-            if name != "step":
-                board.add_scalar(name, value, step)
+        shutil.rmtree(dir / "tensorboard", ignore_errors=True)
+        self.board = SummaryWriter(str(dir / "tensorboard"))
+        for row in read(dir / "metrics.jsonl"):
+            self.write(row)
 
-    return emit, board.close
+    def write(self, row):
+        for name, value in _numbers(row).items():
+            self.board.add_scalar(name, value, row["step"])
+
+    def close(self):
+        self.board.close()
 
 
-def _wandb(dir: Path, config: dict):
-    try:
+class _Wandb:
+    """A run whose id is made from its folder, so that a resumed run goes on in the same one."""
+
+    def __init__(self, dir: Path, config: dict):
         import wandb
-    except ImportError:
-        raise JaxganError("--writers wandb needs wandb: pip install 'jaxgan[wandb]'") from None
-    run = wandb.init(project="jaxgan", name=dir.name, dir=str(dir), config=config, id=dir.name, resume="allow")
-    return lambda row, step: run.log(row, step=step), run.finish
+
+        id = f"{dir.name}-{hashlib.sha256(str(dir.absolute()).encode()).hexdigest()[:8]}"
+        self.run = wandb.init(project="jaxgan", name=dir.name, dir=str(dir), config=config, id=id, resume="allow")
+
+    def write(self, row):
+        self.run.log(_numbers(row), step=row["step"])
+
+    def close(self):
+        self.run.finish()
 
 
-WRITERS = {"tensorboard": _tensorboard, "wandb": _wandb}
+WRITERS = {"tensorboard": _TensorBoard, "wandb": _Wandb}
+PACKAGES = {"tensorboard": "tensorboardX", "wandb": "wandb"}
+
+
+def check_writers(names: tuple[str, ...]) -> None:
+    """JaxganError with the command to run if the package of a writer is not installed."""
+    from importlib import import_module
+
+    for name in names:
+        try:
+            import_module(PACKAGES[name])
+        except ImportError:
+            raise JaxganError(f"--writers {name} needs {PACKAGES[name]}: pip install 'jaxgan[{name}]'") from None
 
 
 def environment() -> dict:
@@ -112,6 +143,11 @@ def _git() -> dict:
         return {}
 
 
+def show(text: str) -> None:
+    """Print a line at once, also into a pipe."""
+    print(text, flush=True)
+
+
 class Progress:
     """A bar with losses, images/s and remaining time on a terminal; one line per log period elsewhere."""
 
@@ -119,7 +155,7 @@ class Progress:
         from tqdm import tqdm
 
         self.total, self.batch, self.say = total, batch, say
-        self.tty = sys.stderr.isatty() and say is print
+        self.tty = sys.stderr.isatty() and say is show
         self.begin = None  # (time, step) at the end of the first dispatch
         self.speed, self.text = 0.0, ""  # images/s, without the first dispatch, which compiles
         self.bar = tqdm(

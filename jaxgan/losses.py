@@ -1,7 +1,7 @@
 """Adversarial losses on logits: one number per example, reduced nowhere.
 
-A loss is a pair of functions (real [m], fake [n]) -> (terms of the real examples [m], terms of the generated [n]), one for
-the discriminator and one for the generator; both are minimised. Real and fake are D's logits.
+A loss is a pair of functions (real [m], fake [n]) -> (terms of the real examples [m], terms of the generated [n]), one
+for the discriminator and one for the generator; both are minimised. Real and fake are D's logits.
 """
 
 from collections.abc import Callable
@@ -54,7 +54,7 @@ LOSSES = {"minimax": minimax, "ns": ns, "lsgan": lsgan, "wasserstein": wasserste
 
 
 def value(terms, m: int, n: int):
-    """Scalar 2 alpha mean(real terms) + 2 (1 - alpha) mean(fake terms) with alpha = m / (m + n), so m = n is the usual loss.
+    """Scalar 2 alpha mean(real terms) + 2 (1 - alpha) mean(fake terms) with alpha = m / (m + n): usual if m = n.
 
     m real and n generated examples, each weighing the same whatever their numbers. At D's optimum
     D* = alpha p_d / (alpha p_d + (1 - alpha) p_g).

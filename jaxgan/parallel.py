@@ -23,6 +23,7 @@ class Devices(NamedTuple):
     count:   devices over all processes
     local:   devices of this process
     split:   host batches [k, updates, b, ...] (this process's share) -> the compiled step's input
+    replicate: tree of arrays that every process holds -> the same on every device
     compile: (f(rows, state, n) -> state, out; rows are split) -> the function over all devices; state is donated
     """
 
@@ -39,9 +40,18 @@ def start(coordinator: str = "", processes: int = 0, process: int = -1) -> None:
     """Join the other processes of a run; called before anything else touches a device.
 
     With no arguments it joins only where a launcher (Slurm, Open MPI, Cloud TPU pods, Kubernetes) has set several
-    processes up and jax.distributed detects them.
+    processes up and jax.distributed detects them. Raises JaxganError for arguments that do not name one of several.
     """
-    if coordinator:
+    if coordinator or processes or process != -1:
+        host, _, port = coordinator.rpartition(":")
+        if not host or not port.isdigit():
+            raise JaxganError(
+                f"--coordinator is {coordinator!r}; expected HOST:PORT of process 0, such as 10.0.0.1:1234"
+            )
+        if processes < 1:
+            raise JaxganError(f"--processes is {processes}; with --coordinator give how many take part, such as 2")
+        if not 0 <= process < processes:
+            raise JaxganError(f"--process is {process}; expected 0 to {processes - 1}, another one for each process")
         jax.distributed.initialize(coordinator, processes, process)
     elif any(int(os.environ.get(n, 1)) > 1 for n in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")) or (
         "," in os.environ.get("TPU_WORKER_HOSTNAMES", "")
@@ -59,13 +69,35 @@ def devices(parallel: str = "auto") -> Devices:
 
 
 def share(batch: int, d: Devices, name: str = "batch") -> int:
-    """Examples per device; JaxganError where devices do not divide the batch."""
+    """Examples that one call of the step sees: a device's under pmap, all of them elsewhere.
+
+    JaxganError where devices do not divide the batch.
+    """
     if batch % d.count:
         near = max(d.count, round(batch / d.count) * d.count)
         raise JaxganError(
-            f"{name} {batch} cannot be split over {d.count} devices; use a multiple of {d.count}, such as --{name} {near}"
+            f"{name} {batch} cannot be split over {d.count} devices; use a multiple of {d.count}, "
+            f"such as --{name} {near}"
         )
-    return batch // d.count
+    return batch // d.count if d.mode == "pmap" else batch
+
+
+def first(work: Callable):
+    """work() by process 0, and then by the others, who find its files; on all JaxganError where it fails on one."""
+    if jax.process_count() == 1:
+        return work()
+    from jax.experimental.multihost_utils import process_allgather
+
+    result, error = None, None
+    for turn in (True, False):
+        if turn == (jax.process_index() == 0) and error is None:
+            try:
+                result = work()
+            except JaxganError as e:
+                error = e
+        if process_allgather(np.array(error is not None)).any():
+            raise error or JaxganError("another process of this run could not start; see its message")
+    return result
 
 
 def local(tree):
@@ -115,6 +147,10 @@ def _jit(count: int) -> Devices:
         rows = by_example if rows_split else replicated
         return jax.jit(f, donate_argnums=1, in_shardings=(rows, replicated, None), out_shardings=replicated)
 
+    def replicate(x):  # device_put takes no array of one process to devices of another
+        if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(replicate(jax.random.key_data(x)), impl=jax.random.key_impl(x))
+        return jax.make_array_from_process_local_data(replicated, np.asarray(x), x.shape)
+
     axis = NamedSharding(mesh, PartitionSpec("devices"))
-    n_local = jax.local_device_count()
-    return Devices("jit", axis, count, n_local, split, lambda t: jax.device_put(t, replicated), compile)
+    return Devices("jit", axis, count, jax.local_device_count(), split, partial(jax.tree.map, replicate), compile)

@@ -12,10 +12,9 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
     return np.clip(np.rint((np.asarray(images, np.float32) + 1) * 127.5), 0, 255).astype(np.uint8)
 
 
-def grid(images: np.ndarray, columns: int = 0) -> np.ndarray:
-    """One picture [H, W, 3] uint8 of images [n, h, w, c] in [-1, 1], with thin gaps; c = 1, 3, or any (first 3 shown)."""
+def grid(images: np.ndarray, columns: int) -> np.ndarray:
+    """One picture [H, W, 3] uint8 of images [n, h, w, c] in [-1, 1], with thin gaps; c = 1 is grey, above 3 is cut."""
     n, h, w, c = images.shape
-    columns = columns or int(np.ceil(np.sqrt(n)))
     rows, gap = -(-n // columns), max(1, h // 16)
     scale = max(1, 64 // h)  # small images are enlarged, pixel by pixel
     tiles = to_uint8(images)[..., :3] if c >= 3 else np.repeat(to_uint8(images)[..., :1], 3, -1)
@@ -24,6 +23,11 @@ def grid(images: np.ndarray, columns: int = 0) -> np.ndarray:
         y, x = i // columns * (h + gap), i % columns * (w + gap)
         picture[y : y + h, x : x + w] = tile
     return picture.repeat(scale, 0).repeat(scale, 1)
+
+
+def columns(classes: int) -> int:
+    """Columns of a grid whose labels run through the classes in turn: one a class where they fit, else 8."""
+    return classes if 2 <= classes <= 16 else 8
 
 
 def points(samples: np.ndarray, density: Density | None, title: str = "") -> np.ndarray:

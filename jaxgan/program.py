@@ -1,7 +1,7 @@
-"""The compiled program of a run: several train steps a dispatch, over all devices, fed from the device or from the host.
+"""The compiled program of a run: several train steps a dispatch, over all devices, fed from device or host.
 
-The number of steps in a dispatch is an argument, not a constant: one compiled loop serves every length, and a run gives the
-same bits whatever its log interval.
+The number of steps in a dispatch is an argument, not a constant: one compiled loop serves every length, and a run gives
+the same bits whatever its log interval.
 """
 
 import time
@@ -25,7 +25,7 @@ HOST_STEPS = 8  # steps whose batches travel to the device together
 
 
 class Program(NamedTuple):
-    """advance: (state, step, n) -> state after n more steps (fewer if a metric becomes non-finite), metrics of the last one
+    """advance: (state, step, n) -> state after n more steps (fewer if a metric becomes non-finite), metrics of the last
 
     length: step -> n, the steps of the next dispatch. feed says how the data arrives, for people.
     """
@@ -49,7 +49,7 @@ def build(game: Game, source: Source, c: Config, devices: Devices) -> Program:
 
 
 def check_sizes(c: Config, source: Source, devices: Devices) -> int:
-    """Real examples per device and update; JaxganError where the batch does not fit data or devices."""
+    """Real examples per update in one call of the step; JaxganError where the batch does not fit data or devices."""
     if source.size and c.batch > source.size:
         raise JaxganError(f"batch is {c.batch}, but {c.data} has only {source.size} examples; use a smaller --batch")
     if c.fake_batch:
@@ -58,7 +58,7 @@ def check_sizes(c: Config, source: Source, devices: Devices) -> int:
 
 
 def _loop(game: Game, solver, batches):
-    """(rows, state, n) -> state, metrics: up to n steps in one compiled loop; batches: (rows, state, i) -> step i's data."""
+    """(rows, state, n) -> state, metrics: up to n steps in one loop; batches: (rows, state, i) -> step i's data."""
 
     def steps(rows, state, n):
         def body(carry):
@@ -102,7 +102,7 @@ def _from_host(game, source, share, c, devices, text) -> Program:
             ahead[:] = [(step, _host_rows(source, c, game.updates, size, length, step, devices))]
         rows = ahead[0][1]
         new = call(devices.split(next(rows)), state, np.int32(n))
-        ahead[:] = [(step + n, rows)]
+        ahead[:] = [(step + n, rows)] if n == length(step) else []  # a shorter dispatch leaves the plan
         return new
 
     return Program(advance, length, text)
@@ -116,12 +116,12 @@ def _host_rows(source, c, updates, size, length, step, devices) -> Iterator:
     mine = c.batch * devices.local // devices.count
     first = jax.process_index() * mine
 
-    def plan(step):
-        while step < c.steps:
-            yield order(step, size)[..., first : first + mine]  # always `size` steps: one shape, one program
-            step += length(step)
-
-    return stream(source.rows, plan(step))
+    starts = []
+    while step < c.steps:
+        starts.append(step)
+        step += length(step)
+    # always the rows of `size` steps: one shape, one program
+    return stream(source, lambda start: order(start, size)[..., first : first + mine], starts)
 
 
 def _to_boundary(c: Config, step: int) -> int:

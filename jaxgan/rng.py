@@ -44,7 +44,7 @@ def normal(key: jax.Array, n: int, shape: tuple[int, ...], axis: Axis = None) ->
 def permute(key: jax.Array, index: jax.Array, n: int) -> jax.Array:
     """The images of index under a random permutation of range(n), each found without making the whole permutation.
 
-    A Feistel cipher of 6 rounds on the smallest even number of bits that holds n, walked until it lands inside the range
+    A Feistel cipher of 6 rounds on the smallest even number of bits that holds n, walked until it lands in the range
     (Black and Rogaway 2002, "Ciphers with arbitrary finite domains"). index: int [m] in [0, n).
     """
     half = max(1, math.ceil(math.log2(max(n, 2)) / 2))
@@ -71,7 +71,7 @@ def permute(key: jax.Array, index: jax.Array, n: int) -> jax.Array:
 def shuffled(key: jax.Array, update: jax.Array, within: jax.Array, batch: int, size: int) -> jax.Array:
     """Row numbers [n] of update number `update`: a new permutation of the rows every epoch, as a function of the key.
 
-    within: positions [n] inside the global batch of `batch` rows. An epoch is size // batch updates; the rows that do not
+    within: positions [n] inside the global batch of `batch` rows. An epoch is size // batch updates; rows that do not
     fill a batch are left out of that epoch, other ones each time. A batch larger than the data spans several epochs.
     """
     per_epoch = max(size // batch, 1)

@@ -1,5 +1,6 @@
 """A trained run in memory: its configuration, its state, and samples from it."""
 
+import contextlib
 import dataclasses
 from functools import partial
 from pathlib import Path
@@ -8,15 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan import checkpoint, config, folder, games, parallel, rng, step
+from jaxgan import checkpoint, folder, games, parallel, rng, step
 from jaxgan.config import Config
 from jaxgan.errors import JaxganError
-from jaxgan.types import Game, JaxganError, State
+from jaxgan.types import Game, State
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What training returns and `load` opens. state is the whole training state; env tells the data's shape and print."""
+    """What training returns and `load` opens. state is the whole training state; env describes the data."""
 
     config: Config
     state: State
@@ -31,12 +32,15 @@ class Run:
         """
         return self.generate(latents(self.game, n, seed, truncation), labels, ema)
 
-    def interpolate(self, rows: int, columns: int, seed: int = 0, truncation: float = 0.0, ema: bool = True) -> np.ndarray:
-        """rows * columns examples; each row walks the great circle between two latents, with one label per row."""
+    def interpolate(
+        self, rows: int, columns: int, seed: int = 0, labels=None, truncation: float = 0.0, ema: bool = True
+    ) -> np.ndarray:
+        """rows * columns examples; each row walks the great circle between two latents. labels: one per row."""
         z = latents(self.game, 2 * rows, seed, truncation)
         path = jax.vmap(lambda a, b: slerp(a, b, jnp.linspace(0, 1, columns)))(z[:rows], z[rows:])
-        labels = np.arange(rows).repeat(columns) % self.game.classes if self.game.classes else None
-        return self.generate(path.reshape(rows * columns, -1), labels, ema)
+        if labels is None and self.game.classes:
+            labels = np.arange(rows) % self.game.classes
+        return self.generate(path.reshape(rows * columns, -1), None if labels is None else labels.repeat(columns), ema)
 
     def generate(self, z, labels=None, ema: bool = True) -> np.ndarray:
         """The examples [n, *shape] of latents z [n, latent]."""
@@ -72,11 +76,13 @@ def latents(game: Game, n: int, seed: int, truncation: float = 0.0):
         raise JaxganError(f"truncation is {truncation}; expected a bound above 0, or 0 for none")
     if truncation == 0:
         return z
-    return jax.vmap(lambda k: jax.random.truncated_normal(k, -truncation, truncation, z.shape[1:]))(rng.examples(key, n))
+    return jax.vmap(lambda k: jax.random.truncated_normal(k, -truncation, truncation, z.shape[1:]))(
+        rng.examples(key, n)
+    )
 
 
 def slerp(a, b, t):
-    """Points [len(t), d] on the great circle from a to b [d], their lengths interpolated (White 2016, arXiv 1609.04468)."""
+    """Points [len(t), d] on the great circle from a to b [d], lengths interpolated (White 2016, arXiv 1609.04468)."""
     la, lb = jnp.linalg.norm(a), jnp.linalg.norm(b)
     angle = jnp.arccos(jnp.clip(a @ b / (la * lb), -1 + 1e-6, 1 - 1e-6))
     t = t[:, None]
@@ -87,7 +93,7 @@ def slerp(a, b, t):
 def check_labels(labels, n: int, classes: int) -> np.ndarray:
     """labels as int32 [n]; JaxganError where the run has no classes or a label is out of range."""
     if not classes:
-        raise JaxganError("this run was trained without labels, so it cannot be asked for any; train with --kind conditional")
+        raise JaxganError("this run was trained without labels, so ask for none; or train one with --kind conditional")
     labels = np.asarray(labels)
     if labels.shape != (n,) or not np.issubdtype(labels.dtype, np.integer):
         raise JaxganError(f"labels have shape {labels.shape} and type {labels.dtype}; expected {n} whole numbers")
@@ -99,11 +105,11 @@ def check_labels(labels, n: int, classes: int) -> np.ndarray:
 def load(dir) -> Run:
     """The run in folder dir at its newest whole checkpoint. Reads JSON and arrays, and never runs code."""
     dir = folder.find(dir)
-    settings, env = config.load(dir / "config.json"), folder.read_env(dir)
+    settings, env = folder.read_config(dir), folder.read_env(dir)
     fields = None
     if (dir / "checkpoints").is_dir():
-        saved = checkpoint.Checkpoints(dir / "checkpoints", settings.keep, read_only=True)
-        fields = saved.restore(template(settings, env))
+        with contextlib.closing(checkpoint.Checkpoints(dir / "checkpoints", settings.keep, read_only=True)) as saved:
+            fields = saved.restore(template(settings, env))
     if fields is None:
         raise JaxganError(f"{dir} has no checkpoint yet; one is written every {settings.checkpoint_every} steps")
     return Run(settings, checkpoint.from_host(fields), env, dir)

@@ -1,10 +1,11 @@
 """The algorithm: gradient field, move, solvers and the train step. It knows no loss, no network and no configuration.
 
-A solver composes `field` (one player's gradient in its own parameters) and `move` (that player's Optax update). Losses see
-all networks; only the mover's own parameters and vars change.
+A solver composes `field` (one player's gradient in its own parameters) and `move` (that player's Optax update). Losses
+see all networks; only the mover's own parameters and vars change.
 """
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +41,7 @@ def field(game: Game, name: str, state: State, batch, key):
     own = {net: state.params[net] for net in player.nets}
     (value, (vars, metrics)), grads = jax.value_and_grad(loss, has_aux=True)(own)
     grads, metrics = mean_over((grads, {f"{name}_loss": value, **metrics}), game.axis)
-    metrics[f"{name}_grad"] = optax.global_norm(grads)
+    metrics[f"{name}_grad"] = optax.tree.norm(grads)
     return grads, {net: vars[net] for net in player.nets}, metrics
 
 
@@ -78,7 +79,7 @@ def alternating(game: Game, state: State, batches, key):
 
 
 def simultaneous(game: Game, state: State, batches, key):
-    """All players take their gradients at the same point, then all move; a player with fewer steps leaves the later rounds."""
+    """All players take their gradients at the same point, then all move; one with fewer steps leaves later rounds."""
     metrics, u = {}, 0
     for turn in range(max(player.steps for player in game.players.values())):
         moves = []
@@ -100,15 +101,16 @@ SOLVERS = {"alternating": alternating, "simultaneous": simultaneous}
 def averaged(game: Game, state: State, batch: int):
     """state.ema after one more step of `batch` images: half-life in images, at most hp.ema_ramp of the images seen.
 
-    decay = 0.5 ** (batch / half_life), Karras et al. 2020, arXiv 2006.06676. BatchNorm's statistics are averaged with the
-    parameters they belong to.
+    decay = 0.5 ** (batch / half_life), Karras et al. 2020, arXiv 2006.06676. BatchNorm's statistics are averaged with
+    the parameters they belong to.
     """
     seen = (state.step + 1).astype(jnp.float32) * batch
     half_life = jnp.minimum(state.hp["ema_half_life"], state.hp["ema_ramp"] * seen)
-    decay = jnp.where(half_life > 0, 0.5 ** (batch / jnp.maximum(half_life, 1e-8)), 0.0)
+    rate = -jnp.expm1(-math.log(2) * batch / jnp.maximum(half_life, 1e-8))  # 1 - decay, exact where decay rounds to 1
 
     def average(old, x):  # counters and the like are taken over as they are
-        return old + (1 - decay) * (x - old) if jnp.issubdtype(x.dtype, jnp.floating) else x
+        floating = jnp.issubdtype(x.dtype, jnp.floating)
+        return jnp.where(half_life > 0, old + rate * (x - old), x) if floating else x
 
     return jax.tree.map(average, state.ema, shown(game, state))
 
@@ -121,7 +123,7 @@ def shown(game: Game, state: State):
 def train_step(game: Game, state: State, batches, solver=alternating):
     """One step of the game -> state, metrics {name: scalar}.
 
-    batches: {"x": [updates, b, ...], ...}, a fresh batch for each of game.updates updates; b counts this device's examples.
+    batches: {"x": [updates, b, ...], ...}, a fresh batch for each of game.updates updates; b is this device's share.
     """
     key = jax.random.fold_in(rng.stream(state.key, "train"), state.step)
     state, metrics = solver(game, state, batches, key)
@@ -135,14 +137,10 @@ def init(game: Game, seed, hp: dict, batch) -> State:
     """The state before the first step; batch: example inputs {"x": [b, ...], "y": [b]} that give the shapes."""
     key = rng.root(seed)
     inputs = game.inputs(batch, rng.stream(key, "shapes"))
-    made = {
-        name: net.init(rng.stream(rng.stream(key, "init"), name), *inputs[name]) for name, net in game.nets.items()
-    }
+    made = {name: net.init(rng.stream(rng.stream(key, "init"), name), *inputs[name]) for name, net in game.nets.items()}
     hp = {name: jnp.asarray(value, jnp.float32) for name, value in hp.items()}
     params = {name: params for name, (params, _) in made.items()}
-    opt = {
-        name: player.tx(hp).init({net: params[net] for net in player.nets}) for name, player in game.players.items()
-    }
+    opt = {name: player.tx(hp).init({net: params[net] for net in player.nets}) for name, player in game.players.items()}
     state = State(jnp.int32(0), key, hp, params, {name: vars for name, (_, vars) in made.items()}, opt, {})
     copy = jax.tree.map(jnp.copy, shown(game, state))  # its own buffers: a donated buffer may appear once only
     return dataclasses.replace(state, ema=copy)

@@ -1,9 +1,10 @@
 """The training loop: `run(config, dir)` starts or resumes a run, `fit(images)` trains on arrays.
 
-A dispatch is one call of the compiled program, which makes several steps. The host reads the numbers of a dispatch after it
-has started the next one, so that it never holds the device up.
+A dispatch is one call of the compiled program, which makes several steps. The host reads the numbers of a dispatch
+after it has started the next one, so that it never holds the device up.
 """
 
+import contextlib
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -26,78 +27,94 @@ def open_source(c: Config) -> Source:
     return data.open_source(c.data, data_dir=c.data_dir, size=c.size, flip=c.flip, skip_corrupt=c.skip_corrupt)
 
 
-def run(c: Config, dir, source: Source | None = None, quiet: bool = False) -> Run:
+def run(c: Config, dir, source: Source | None = None, quiet: bool = False, stop: Stop | None = None) -> Run:
     """Train until c.steps in folder dir, from its newest checkpoint if it holds this run already.
 
     source: real examples in place of c.data. Raises JaxganError for what the user can mend, and at the first non-finite
     number. SIGTERM and Ctrl-C save a checkpoint and return; the state has then made fewer than c.steps steps.
     """
     c, dir = config.check(c), Path(dir).expanduser()
-    say = print if not quiet and jax.process_index() == 0 else lambda text: None
-    source = open_source(c) if source is None else source
-    devices = parallel.devices(c.parallel)
-    game = games.make(c, source.shape, source.classes, devices.axis)
-    program.check_sizes(c, source, devices)
-    with folder.locked(dir):
-        env = folder.enter(dir, c, source)
-        saved = checkpoint.Checkpoints(dir / "checkpoints", c.keep)
-        fields = saved.restore(template(c, env), say)
-        state = initial(game, c, source.shape) if fields is None else checkpoint.from_host(fields)
-        start = int(state.step)
-        if start >= c.steps:
-            saved.close()
-            say(f"{dir} is finished at step {start}. To train on: --steps {2 * start}")
-            return Run(c, state, env, dir)
-        log.rewind(dir / "metrics.jsonl", start)
-        compiled = program.build(game, source, c, devices)
-        say(f"{'resuming' if start else 'training'} {dir} from step {start} to {c.steps}")
-        say(f"data: {c.data}, {compiled.feed}; devices: {devices.count} x {jax.devices()[0].device_kind}, {devices.mode}")
-        state = _loop(c, dir, source, devices, compiled, state, start, saved, say)
+    say = log.show if not quiet and jax.process_index() == 0 else lambda text: None
+    log.check_writers(c.writers)
+    with stop or Stop() as stop:
+        source = open_source(c) if source is None else source
+        devices = parallel.devices(c.parallel)
+        game = games.make(c, source.shape, source.classes, devices.axis)
+        program.check_sizes(c, source, devices)
+        with (
+            folder.entered(dir, c, source) as env,
+            contextlib.closing(checkpoint.Checkpoints(dir / "checkpoints", c.keep)) as saved,
+        ):
+            fields = saved.restore(template(c, env), say)
+            state = initial(game, c, source.shape) if fields is None else checkpoint.from_host(fields)
+            start = int(state.step)
+            if start >= c.steps:
+                say(f"{dir} is finished at step {start}. To train on: --steps {2 * start}")
+                return Run(c, state, env, dir)
+            if jax.process_index() == 0:
+                log.rewind(dir / "metrics.jsonl", start)
+            compiled = program.build(game, source, c, devices)
+            kind = jax.devices()[0].device_kind
+            say(f"{'resuming' if start else 'training'} {dir} from step {start} to {c.steps}")
+            say(f"data: {c.data}, {compiled.feed}; devices: {devices.count} x {kind}, {devices.mode}")
+            state = _loop(c, dir, source, devices, compiled, state, saved, say, stop)
+            _conclude(c, dir, start, int(state.step), say)
     return Run(c, state, env, dir)
 
 
-def _loop(c: Config, dir: Path, source: Source, devices, compiled, state, step: int, saved, say):
-    """Dispatch, log, draw and save until c.steps or a signal -> state."""
-    write, close_log = log.writer(dir, c.writers, config.to_dict(c))
-    progress = log.Progress(step, c.steps, c.batch * c.d_steps, say)
-    report = partial(_report, c, dir, progress, write)
-    draw = _painter(c, dir, source, write)
-    state, pending = devices.replicate(state), None
-    try:
-        with Stop() as stop:
-            while step < c.steps and not stop.agreed():
-                n = compiled.length(step)
-                state, metrics = compiled.advance(state, step, n)
-                step += n
-                if pending:
-                    report(*pending)
-                pending = (step, metrics, draw(state, step))
-                if _due(step, c.checkpoint_every, c.steps):
-                    report(*pending)
-                    pending = _save(saved, state, step, write)
+def _loop(c: Config, dir: Path, source: Source, devices, compiled, state, saved, say, stop: Stop):
+    """Dispatch, log, draw and save until c.steps or a signal -> state, which is then saved."""
+    step, pending = int(state.step), None
+    with (
+        log.writer(dir, c.writers, config.to_dict(c)) as write,
+        contextlib.closing(log.Progress(step, c.steps, c.batch * c.d_steps, say)) as progress,
+    ):
+        report = partial(_report, c, dir, progress, write)
+        draw = _painter(c, dir, source, write)
+        state = devices.replicate(state)
+        stop.training = True
+        while step < c.steps and not stop.agreed():
+            n = compiled.length(step)
+            state, metrics = compiled.advance(state, step, n)
+            step += n
             if pending:
                 report(*pending)
-                _save(saved, state, step, write)
-    finally:
-        progress.close()
-        close_log()
-        saved.close()
-    if step < c.steps:
+            pending = (step, metrics, draw(state, step))
+            if _due(step, c.checkpoint_every, c.steps):
+                report(*pending)
+                pending = _save(saved, dir, state, step, write)
+        if pending:
+            report(*pending)
+            _save(saved, dir, state, step, write)
+        saved.wait()
+    return parallel.local(state)
+
+
+def _conclude(c: Config, dir: Path, start: int, step: int, say) -> None:
+    if step == c.steps:
+        say(f"finished {c.steps} steps; pictures are in {folder.animate(dir)}")
+    elif step > start:
         say(f"stopped at step {step} and saved; the same command goes on from there")
     else:
-        say(f"finished {c.steps} steps; pictures are in {folder.animate(dir)}")
-    return parallel.local(state)
+        say(f"stopped at step {step}, before the first new one; the same command goes on from there")
 
 
 def _due(step: int, every: int, last: int) -> bool:
     return step == last or (every > 0 and step % every == 0)
 
 
-def _save(saved, state, step: int, write) -> None:
+def _save(saved, dir: Path, state, step: int, write) -> None:
     fields = checkpoint.to_host(state)
+    bad = [jax.tree_util.keystr(p, simple=True, separator=".") for p, x in jax.tree.leaves_with_path(fields) if _bad(x)]
+    if bad:
+        raise JaxganError(_diverged(f"{bad[0]} and {len(bad) - 1} other arrays" if bad[1:] else bad[0], step, dir))
     digest = checkpoint.digest(fields)
     write({"step": step, "digest": digest})
     saved.save(step, fields, digest)
+
+
+def _bad(x: np.ndarray) -> bool:
+    return not np.isfinite(x).all()
 
 
 def _report(c: Config, dir: Path, progress, write, step: int, metrics, paint: Callable) -> None:
@@ -115,13 +132,16 @@ def _report(c: Config, dir: Path, progress, write, step: int, metrics, paint: Ca
 def check_finite(metrics: dict[str, float], dir: Path) -> None:
     """JaxganError that names the non-finite metrics and the step."""
     bad = [name for name, value in metrics.items() if not np.isfinite(value)]
-    if not bad:
-        return
+    if bad:
+        raise JaxganError(_diverged(", ".join(bad), int(metrics["step"]), dir))
+
+
+def _diverged(names: str, step: int, dir: Path) -> str:
     last = max((row["step"] for row in log.read(dir / "metrics.jsonl") if "digest" in row), default=0)
     kept = f"the checkpoint of step {last} is kept" if last else "there was no checkpoint yet"
-    raise JaxganError(
-        f"{', '.join(bad)} became non-finite at step {metrics['step']:.0f}; training stopped and {kept}. Lower a learning "
-        "rate (--hp.g-lr, --hp.d-lr) or add a penalty (--hp.r1 1), in a new --dir"
+    return (
+        f"{names} became non-finite at step {step}; training stopped and {kept}. Lower a learning rate (--hp.g-lr, "
+        "--hp.d-lr) or add a penalty (--hp.r1 1), in a new --dir"
     )
 
 
@@ -131,7 +151,8 @@ def _painter(c: Config, dir: Path, source: Source, write) -> Callable:
     The device starts on the samples at once; the returned function waits for them.
     """
     game = games.make(c, source.shape, source.classes)
-    count = 64 if len(source.shape) == 3 else 2500  # 2,500: PacGAN's protocol for modes
+    columns = plots.columns(game.classes)
+    count = 8 * columns if len(source.shape) == 3 else 2500  # 2,500: PacGAN's protocol for modes
     z = latents(game, count, seed=0)
     y = np.arange(count, dtype=np.int32) % source.classes if game.classes else None
     make = jax.jit(lambda nets: generate(game, nets, z, y))
@@ -146,7 +167,7 @@ def _painter(c: Config, dir: Path, source: Source, write) -> Callable:
         density = source.density
         if density is not None and density.modes is not None:
             write({"step": step, **modes(x, density)})
-        picture = plots.grid(x) if x.ndim == 4 else plots.points(x, density, f"step {step}")
+        picture = plots.grid(x, columns) if x.ndim == 4 else plots.points(x, density, f"step {step}")
         plots.save(picture, dir / "samples" / f"{step:08d}.png")
 
     return draw
@@ -155,8 +176,8 @@ def _painter(c: Config, dir: Path, source: Source, write) -> Callable:
 def fit(images, labels=None, *, dir=None, quiet: bool = False, **fields) -> Run:
     """Train on arrays: images uint8 [n, h, w, c] or float [n, h, w, c] in [-1, 1], or points [n, d] -> Run.
 
-    labels: ints [n], which make the GAN class-conditional. Other keywords are fields of Config (steps, seed, loss, ...) and of
-    Hp (g_lr, r1, ...). dir keeps the run folder; without it nothing stays on disk.
+    labels: ints [n], which make the GAN class-conditional. Other keywords are fields of Config (steps, seed, loss,
+    ...) and of Hp (g_lr, r1, ...). dir keeps the run folder; without it nothing stays on disk.
     """
     source = data.from_arrays(images, labels, flip=fields.get("flip", False))
     traced = {name: fields.pop(name) for name in list(fields) if name in config.Hp.__dataclass_fields__}

@@ -1,23 +1,26 @@
 """Verification: replay a run from its seed and compare digests with those it recorded."""
 
-from jaxgan import checkpoint, config, folder, games, log, parallel, program
+import dataclasses
+
+from jaxgan import checkpoint, folder, games, log, parallel, program
 from jaxgan.errors import JaxganError
 from jaxgan.run import initial
 from jaxgan.train import check_finite, open_source
 from jaxgan.types import Source
 
 
-def verify(dir, source: Source | None = None, steps: int = 0, say=print) -> int:
+def verify(dir, source: Source | None = None, steps: int = 0, say=log.show) -> int:
     """Replay the run in dir and compare each recorded digest (up to `steps`, 0 is all) -> how many agreed.
 
-    Raises JaxganError at the first difference. Equal bits need the same jax version, kind of device and number of devices.
+    Raises JaxganError at the first difference. Equal bits need the same jax version, kind and number of devices.
     """
     dir = folder.find(dir)
-    c, env = config.load(dir / "config.json"), folder.read_env(dir)
+    c, env = folder.read_config(dir), folder.read_env(dir)
     recorded = {row["step"]: row["digest"] for row in log.read(dir / "metrics.jsonl") if "digest" in row}
     recorded = {at: value for at, value in recorded.items() if not steps or at <= steps}
     if not recorded:
         raise JaxganError(f"{dir} has recorded no digest{f' up to step {steps}' if steps else ''}; nothing to compare")
+    c = dataclasses.replace(c, steps=max(recorded))  # the folder may have been asked for fewer steps since
     source = open_source(c) if source is None else source
     folder.check_data(dir, c, env, source)
     devices = parallel.devices(c.parallel)

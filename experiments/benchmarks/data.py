@@ -90,16 +90,6 @@ def host_only(batches, index):
     return run
 
 
-def grain_batches(source, threads: int):
-    import grain
-
-    def batches(index):
-        options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=4)
-        return grain.MapDataset.source(index).map(source.rows).to_iter_dataset(options)
-
-    return batches
-
-
 def decoded(data, batch: int, count: int, threads: int):
     """Grain over the TFDS records: every example is read and decoded anew."""
     import grain
@@ -116,21 +106,15 @@ def decoded(data, batch: int, count: int, threads: int):
 def measure(source, data, batch: int, steps: int, repeats: int):
     """Rows of the table: path, images per second."""
     index, n = indices(source, batch, steps), batch * steps
-    threaded = lambda i: stream(source, i)  # noqa: E731
+    prefetched = lambda i: stream(source, i.__getitem__, range(len(i)))  # noqa: E731
     one_by_one = lambda i: map(source.rows, i)  # noqa: E731
     yield (
         "device: pick and finish inside one compiled scan",
         images_per_second(on_device(source, batch, steps), n, repeats),
     )
-    for name, batches in (("no prefetch", one_by_one), ("thread pool (`stream`)", threaded)):
+    for name, batches in (("no prefetch", one_by_one), ("prefetched by grain (`stream`)", prefetched)):
         rate = images_per_second(gathered(source, index, batch, batches), n, repeats)
         yield f"host: index to gather, {name}, then compiled finish", rate
-    for name, batches in (
-        ("no prefetch", one_by_one),
-        ("thread pool (`stream`)", threaded),
-        ("grain, 1 thread", grain_batches(source, 1)),
-        ("grain, 2 threads", grain_batches(source, 2)),
-    ):
         yield f"host alone: {name}", images_per_second(host_only(batches, index), n, repeats)
     if data is not None:
         count = min(n, 6400)

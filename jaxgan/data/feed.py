@@ -1,7 +1,7 @@
 """From a source to the batches of a train step: which row is seen when is a function of (seed, step) alone.
 
-Two paths that give the same numbers: all rows on the device, picked inside the compiled step; or rows gathered on the host
-for the next few steps.
+Two paths that give the same numbers: all rows on the device, picked inside the compiled step; or rows gathered on the
+host for the next few steps.
 """
 
 from functools import partial

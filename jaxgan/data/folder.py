@@ -131,7 +131,7 @@ def _parallel(function, items, what: str):
     from tqdm import tqdm
 
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool:
-        yield from tqdm(pool.map(function, items), what, len(items), disable=len(items) <= QUIET)
+        yield from tqdm(pool.map(function, items), what, len(items), disable=len(items) <= QUIET or None)
 
 
 def _build(root: Path, names: list[str], size: int, skip_corrupt: bool, part: Path) -> dict:

@@ -8,8 +8,6 @@ import json
 import logging
 import os
 import re
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -168,7 +166,7 @@ def _build(data, image: str, label: str | None, size: int, what: str, part: Path
     from tqdm import tqdm
 
     n, labels, out = len(data), [], None
-    with quiet(), tqdm(total=n, desc=f"decoding {what}", disable=n <= QUIET) as progress:
+    with quiet(), tqdm(total=n, desc=f"decoding {what}", disable=n <= QUIET or None) as progress:
         for start in range(0, n, READ):
             for i, record in enumerate(data.__getitems__(range(start, min(start + READ, n))), start):
                 x = record[image]
@@ -189,22 +187,13 @@ def _build(data, image: str, label: str | None, size: int, what: str, part: Path
     return {"labels": labels or None}
 
 
-def stream(source: Source, indices, *, ahead: int = 4, threads: int = 2):
-    """Yields source.rows(index) for each index array of an iterable, in order, made up to `ahead` batches early.
+def stream(source: Source, index, starts, *, ahead: int = 4, threads: int = 2):
+    """Iterates over source.rows(index(start)) for each of starts, in order, made up to `ahead` batches early by grain.
 
-    index: int [...] gives {"x": [..., h, w, c], "y": [...]}. A pool of threads does it, which is no slower than a
-    grain pipeline here and takes any iterable, even an endless one (experiments/benchmarks/data.py measures both).
+    index: start -> int [...], which gives {"x": [..., h, w, c], "y": [...]}; starts: a sequence.
     """
-    indices = iter(indices)
-    with ThreadPoolExecutor(threads) as pool:
-        queue = deque()
-        try:
-            for index in indices:
-                queue.append(pool.submit(source.rows, index))
-                if len(queue) > ahead:
-                    yield queue.popleft().result()
-            while queue:
-                yield queue.popleft().result()
-        finally:
-            for future in queue:
-                future.cancel()
+    import grain
+
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead)
+    batches = grain.MapDataset.source(starts).map(lambda start: source.rows(index(start)))
+    return iter(batches.to_iter_dataset(options))

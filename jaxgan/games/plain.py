@@ -23,7 +23,7 @@ def plain(config: Config, shape, classes: int, axis: Axis) -> Game:
 def conditional(config: Config, shape, classes: int, axis: Axis) -> Game:
     """Mirza and Osindero 2014, arXiv 1411.1784, with a projection D: Miyato and Koyama 2018, arXiv 1802.05637.
 
-    Generated examples take the labels of the real ones in their batch (repeated or thinned out where their numbers differ).
+    Generated examples take the labels of the real ones in their batch (repeated or thinned out if the numbers differ).
     """
     return adversarial(config, shape, classes, axis)
 
@@ -102,5 +102,3 @@ def adversarial(config: Config, shape, classes: int, axis: Axis) -> Game:
         "g": Player(("g",), g_loss, lambda hp: make_optimizer(hp["g_lr"], hp), config.g_steps),
     }
     return Game(nets, players, inputs, sample, latent, classes=classes, axis=axis)
-
-

@@ -1,0 +1,16 @@
+"""Before JAX starts: the CPU unless told otherwise, and compiled programs kept from one test run to the next."""
+
+import os
+from pathlib import Path
+
+from hypothesis import settings
+
+# In the environment rather than in jax.config: tests that start processes pass it on.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("MPLBACKEND", "Agg")
+cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "jaxgan" / "xla"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+
+settings.register_profile("jaxgan", derandomize=True, deadline=None)  # the same examples every time; compiling is slow
+settings.load_profile("jaxgan")

@@ -1,0 +1,223 @@
+"""What a user can get wrong, and the message that answers it: exit code 2, the culprit named, files as they were."""
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import jaxgan
+from jaxgan import cli, data
+from jaxgan.errors import JaxganError
+
+EXPERIMENT = """
+from jaxgan import Config, Hp
+def config():
+    return Config(net="mlp", data="ring8", latent=2, width=8, batch=16, steps=4, sample_every=0, log_every=2)
+"""
+
+
+def fingerprint(folder: Path) -> dict[str, str]:
+    files = (p for p in folder.rglob("*") if p.is_file() and p.name != ".lock")
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """A folder with experiments good and bad, images good and bad, and a finished run in runs/ok."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "experiments").mkdir()
+    experiments = {
+        "ring": EXPERIMENT,
+        "syntax": "def config(:\n",
+        "nothing": "x = 1\n",
+        "wrong_type": "def config():\n    return {'steps': 3}\n",
+        "raises": "def config():\n    return 1 / 0\n",
+        "misspelt": "from jaxgan import Config\ndef config():\n    return Config(step=3)\n",
+        "bad_value": "from jaxgan import Config\ndef config():\n    return Config(loss='hinges')\n",
+    }
+    for name, text in experiments.items():
+        (home / "experiments" / f"{name}.py").write_text(text)
+    for name in ("empty", "notes", "corrupt", "images", "others"):
+        (home / name).mkdir()
+    (home / "notes/readme.txt").write_text("no pictures here")
+    (home / "others/thesis.tex").write_text("precious")
+    (home / "a_file").write_text("precious")
+    (home / "corrupt/torn.png").write_bytes(b"\x89PNG\r\n\x1a\n then nothing")
+    for i in range(20):
+        Image.fromarray(np.full((16, 16), i * 10, np.uint8)).save(home / "images" / f"{i}.png")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)
+        for name in ("ok", "no_env", "torn", "misspelt", "foreign", "list", "no_digest", "log"):
+            cli.main(["train", "experiments/ring.py", "--dir", f"runs/{name}"])
+        images = ["--data", "folder:images", "--size", "8", "--batch", "16", "--net", "mlp"]
+        cli.main(["train", "experiments/ring.py", "--dir", "runs/images", *images])
+    Image.fromarray(np.full((16, 16), 255, np.uint8)).save(home / "images" / "later.png")
+    runs = home / "runs"
+    (runs / "no_env/env.json").unlink()
+    (runs / "torn/config.json").write_text('{"steps": 4, "lo')
+    values = json.loads((runs / "ok/config.json").read_text())
+    (runs / "misspelt/config.json").write_text(json.dumps({**values, "witdh": 8}))
+    (runs / "foreign/config.json").write_text(json.dumps({**values, "width": 9}))
+    (runs / "list/config.json").write_text("[1, 2]")
+    (runs / "no_digest/metrics.jsonl").write_text("")
+    lines = (runs / "log/metrics.jsonl").read_text().splitlines()
+    (runs / "log/metrics.jsonl").write_text("\n".join([lines[0], "{torn", *lines[1:]]) + "\n")
+    (runs / "early").mkdir()
+    for name in ("config.json", "env.json"):
+        (runs / "early" / name).write_text((runs / "ok" / name).read_text())
+    return home
+
+
+T = "train experiments/ring.py --dir runs/new "
+RESUME = "train experiments/ring.py --dir runs/ok "
+CASES = [  # command line, what the message must name
+    ("trian experiments/ring.py", "train"),
+    ("train", "experiments/ring.py"),
+    ("train experiments/rnig.py", r"no experiment experiments/rnig.py.*experiments/ring.py"),
+    ("train --steps 3 experiments/ring.py", "the experiment comes first"),
+    ("train experiments/syntax.py", r"experiments/syntax.py.*SyntaxError"),
+    ("train experiments/nothing.py", r"experiments/nothing.py.*config"),
+    ("train experiments/wrong_type.py", r"experiments/wrong_type.py returns dict.*jaxgan.Config"),
+    ("train experiments/raises.py", r"experiments/raises.py.*ZeroDivisionError"),
+    ("train experiments/misspelt.py", r"experiments/misspelt.py.*'step'"),
+    ("train experiments/bad_value.py", r"loss is 'hinges'.*hinge"),
+    (T + "--stpes 3", "--steps"),
+    (T + "--hp.g-rl 1e-3", "--hp.g-lr"),
+    (T + "--loss hinges", "hinge"),
+    (T + "--steps many", "--steps"),
+    (T + "--steps 0", "steps is 0"),
+    (T + "--seed -1", "seed is -1"),
+    (T + "--hp.g-lr -0.1", "hp.g_lr is -0.1"),
+    (T + "--hp.d-lr nan", "hp.d_lr is nan"),
+    (T + "--hp.b1 1.0", "hp.b1 is 1.0"),
+    (T + "--data ring9", r"'ring9'.*ring8"),
+    (T + "--data mnist5k --net dcgan --size 40", "40"),
+    (T + "--data mnist5k --batch 6000", r"batch is 6000.*5000"),
+    (T + "--data folder:nowhere", "nowhere"),
+    (T + "--data folder:empty", "empty"),
+    (T + "--data folder:notes", "notes"),
+    (T + "--data folder:a_file", "a_file"),
+    (T + "--data folder:corrupt", r"torn\.png"),
+    (T + "--data tfds:fashion_mnist --data-dir empty", r"jaxgan data prepare fashion_mnist --from"),
+    (T + "--data gauss1d --kind conditional", r"no labels.*--kind plain"),
+    (T + "--net dcgan", "dcgan"),
+    (T + "--flip", "flip"),
+    (T + "--loss rpgan --fake-batch 8", r"rpgan.*fake_batch=8"),
+    (T + "--hp.wgan-gp 10 --fake-batch 8", r"wgan_gp.*fake_batch=8"),
+    (T + "--writers wandb", r"pip install 'jaxgan\[wandb\]'"),
+    ("train experiments/ring.py --dir a_file", "a_file"),
+    ("train experiments/ring.py --dir /proc/jaxgan", "/proc/jaxgan"),
+    ("train experiments/ring.py --dir others", "thesis.tex"),
+    (RESUME + "--hp.g-lr 0.5 --width 16", r"(?s)hp.g_lr: 0.0002 -> 0.5.*|width: 8 -> 16"),
+    ("train experiments/ring.py --data folder:images --size 8 --net mlp --dir runs/images --steps 9", "fingerprint"),
+    ("train experiments/ring.py --dir runs/no_env --steps 9", r"env\.json"),
+    ("train experiments/ring.py --dir runs/torn --steps 9", r"runs/torn/config\.json"),
+    ("train experiments/ring.py --dir runs/log --steps 9", r"metrics\.jsonl, line 2"),
+    ("sample runs/nowhere", r"no run folder runs/nowhere"),
+    ("sample others", "others is not a run folder"),
+    ("sample runs/early", r"runs/early has no checkpoint yet"),
+    ("sample runs/torn", r"runs/torn/config\.json"),
+    ("sample runs/misspelt", r"'witdh'.*'width'"),
+    ("sample runs/list", r"runs/list/config\.json"),
+    ("sample runs/foreign", r"params\.\S+"),
+    ("sample runs/no_env", r"env\.json"),
+    ("sample runs/ok -n 0", "0 samples"),
+    ("sample runs/ok --labels 3", "without labels"),
+    ("sample runs/ok --truncation -1", "truncation is -1"),
+    ("sample runs/ok --out grid.jpg", r"grid\.jpg.*\.png"),
+    ("sample runs/ok --out nowhere/grid.png", "no folder nowhere"),
+    ("verify runs/nowhere", "no run folder runs/nowhere"),
+    ("verify runs/no_digest", "no digest"),
+    ("data prepare fashion_mnits --from empty", "fashion_mnist"),
+    ("data prepare fashion_mnist --from empty --data-dir tfds", "train-images-idx3-ubyte"),
+    ("data prepare mnist --from nowhere --data-dir tfds", "nowhere"),
+]
+
+
+@pytest.mark.parametrize(("command", "named"), CASES, ids=[c[:60] for c, _ in CASES])
+def test_one_clear_message(home, command, named, monkeypatch, capsys):
+    monkeypatch.chdir(home)
+    monkeypatch.setitem(sys.modules, "wandb", None)  # as where it is not installed
+    before = fingerprint(home)
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(command.split())
+    out, err = capsys.readouterr()
+    assert stopped.value.code == 2, out + err
+    plain = re.sub(r"[│╭╮╰╯─]+|\x1b\[[0-9;]*m", " ", err)
+    assert re.search(named, re.sub(r"\s+", " ", plain)) or re.search(named, plain), err
+    assert "Traceback" not in err
+    assert "site-packages" not in err
+    assert len(plain.strip().splitlines()) <= 25
+    new = fingerprint(home)
+    assert {name: new.get(name) for name in before} == before, "files that were there have changed"
+
+
+IMAGES = np.zeros((32, 8, 8, 1), np.uint8)
+POINTS = np.zeros((32, 2), np.float32)
+
+
+def with_value(array, at, value):
+    array = np.array(array, np.float32)
+    array[at] = value
+    return array
+
+
+ARRAYS = [  # arguments of fit, what the message must name
+    ({"images": with_value(POINTS, (3, 1), np.nan)}, "row 3"),
+    ({"images": with_value(POINTS, (5, 0), np.inf)}, "row 5"),
+    ({"images": with_value(IMAGES, (2, 0, 0, 0), 255)}, r"\[-1, 1\]"),
+    ({"images": IMAGES + np.float32(0.5)}, r"2 ?\* ?x ?- ?1"),
+    ({"images": IMAGES[0, 0, 0]}, "shape"),
+    ({"images": IMAGES[:0]}, "empty|no examples|0"),
+    ({"images": IMAGES, "labels": np.zeros(31, int)}, "31"),
+    ({"images": IMAGES, "labels": np.full(32, -1)}, "-1|negative"),
+    ({"images": IMAGES, "labels": np.zeros(32, float)}, "float"),
+    ({"images": IMAGES, "stpes": 3}, r"'stpes'.*'steps'"),
+    ({"images": IMAGES, "lr": 3}, "'lr'"),
+    ({"images": IMAGES, "steps": 2.5}, "steps is 2.5"),
+    ({"images": np.zeros((32, 10, 10, 1), np.uint8)}, "dcgan makes square images"),
+    ({"images": POINTS, "net": "dcgan"}, "dcgan"),
+    ({"images": POINTS, "kind": "conditional"}, "no labels"),
+    ({"images": POINTS, "batch": 64}, "batch is 64"),
+    ({"images": np.array(["a", "b"])}, "type|dtype"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "named"), ARRAYS, ids=[n for _, n in ARRAYS])
+def test_arrays_that_do_not_fit(arguments, named):
+    with pytest.raises(JaxganError, match=named):
+        jaxgan.fit(**arguments, quiet=True)
+
+
+def test_labels_out_of_range_when_sampling():
+    trained = jaxgan.fit(POINTS, np.arange(32) % 3, steps=1, width=4, latent=2, quiet=True)
+    with pytest.raises(JaxganError, match=r"\[0, 3\].*0 to 2"):
+        trained.sample(2, labels=[0, 3])
+    with pytest.raises(JaxganError, match="expected 2 whole numbers"):
+        trained.sample(2, labels=[0, 1, 2])
+
+
+def test_unprepared_data_answer_at_once(tmp_path):
+    import time
+
+    data.open_source("ring8")
+    start = time.monotonic()
+    with pytest.raises(JaxganError, match="not prepared"):
+        data.open_source("tfds:mnist", data_dir=str(tmp_path))
+    assert time.monotonic() - start < 2
+
+
+def test_batch_that_devices_do_not_divide(tmp_path):
+    code = "import jax; jax.config.update('jax_num_cpu_devices', 3); from jaxgan.cli import main; main()"
+    (tmp_path / "ring.py").write_text(EXPERIMENT)
+    command = [sys.executable, "-c", code, "train", "ring.py", "--dir", "run"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert re.search(r"batch 16 cannot be split over 3 devices.*--batch 15", done.stderr)
+    assert "Traceback" not in done.stderr

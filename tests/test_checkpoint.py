@@ -1,0 +1,328 @@
+"""Damaged, foreign and unwritable checkpoints; non-finite numbers; one process to a folder."""
+
+import dataclasses
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import time
+
+import jax
+import numpy as np
+import pytest
+from processes import Server, digests, rows, steps_saved
+
+import jaxgan
+from jaxgan import checkpoint, train
+from jaxgan.config import Config, Hp
+from jaxgan.errors import JaxganError
+
+RUN = Config(
+    net="mlp",
+    data="ring8",
+    latent=2,
+    width=16,
+    depth=1,
+    batch=16,
+    steps=30,
+    log_every=10,
+    sample_every=0,
+    checkpoint_every=10,
+    chunk=10,
+    hp=Hp(g_lr=1e-3, d_lr=1e-3),
+)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    server = Server(tmp_path_factory.mktemp("server"))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory):
+    path = tmp_path_factory.mktemp("experiment") / "tiny.py"
+    path.write_text(f"from jaxgan import Config, Hp\ndef config():\n    return {RUN!r}\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    """A run with checkpoints at 10, 20 and 30; read only."""
+    dir = tmp_path_factory.mktemp("original") / "run"
+    train.run(RUN, dir, quiet=True)
+    assert steps_saved(dir) == [10, 20, 30]
+    return dir
+
+
+@pytest.fixture
+def dir(original, tmp_path):
+    return shutil.copytree(original, tmp_path / "run")
+
+
+def files(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def largest(folder):
+    return max((p for p in folder.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+
+
+def truncate(folder):
+    largest(folder).write_bytes(largest(folder).read_bytes()[:-100])
+
+
+def flip_byte(folder):
+    data = bytearray(largest(folder).read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    largest(folder).write_bytes(data)
+
+
+def remove_manifest(folder):
+    (folder / "state" / "manifest.ocdbt").unlink()
+
+
+def remove_meta(folder):
+    shutil.rmtree(folder / "meta")
+
+
+def remove_structure(folder):
+    (folder / "state" / "_METADATA").unlink()
+
+
+def garble_meta(folder):
+    (folder / "meta" / "metadata").write_text("{")
+
+
+def empty(folder):
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+def other_digest(folder):
+    path = folder / "meta" / "metadata"
+    meta = json.loads(path.read_text())
+    path.write_text(json.dumps({**meta, "digest": "0" * 64}))
+
+
+DAMAGES = [truncate, flip_byte, remove_manifest, remove_meta, remove_structure, garble_meta, empty, other_digest]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda f: f.__name__)
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(original, dir, damage, capsys):
+    newest = dir / "checkpoints" / "00000030"
+    damage(newest)
+    kept = files(newest)
+    assert int(jaxgan.load(dir).state.step) == 20  # which changes nothing
+    assert files(newest) == kept
+    capsys.readouterr()
+    trained = train.run(RUN, dir)
+    out = capsys.readouterr().out
+    assert "checkpoint 30 is damaged" in out and f"keeping it in {dir / 'damaged' / '00000030'}" in out
+    assert f"resuming {dir} from step 20 to 30" in out
+    assert files(dir / "damaged" / "00000030") == kept
+    # and the run ends where it would have, bit for bit
+    assert int(trained.state.step) == 30 and digests(dir) == digests(original)
+    assert rows(dir) == rows(original)
+    assert int(jaxgan.load(dir).state.step) == 30
+
+
+def test_a_wrong_digest_is_what_is_reported(dir, capsys):
+    other_digest(dir / "checkpoints" / "00000030")
+    train.run(RUN, dir)
+    assert "its contents differ from its digest" in capsys.readouterr().out
+
+
+def test_without_any_whole_checkpoint_nothing_is_touched(dir):
+    for step, damage in zip((10, 20, 30), (empty, truncate, remove_meta)):
+        damage(dir / "checkpoints" / f"{step:08d}")
+    before = files(dir / "checkpoints")
+    for _ in range(2):  # the second start must not take an empty folder for a new run
+        with pytest.raises(JaxganError, match=r"none of the 3 checkpoints in .* is whole.*another --dir"):
+            train.run(RUN, dir, quiet=True)
+        assert files(dir / "checkpoints") == before
+        assert max(digests(dir)) == 30
+    with pytest.raises(JaxganError, match="none of the 3 checkpoints"):
+        jaxgan.load(dir)
+
+
+def test_a_foreign_checkpoint_names_the_array(dir, tmp_path):
+    train.run(dataclasses.replace(RUN, width=24), tmp_path / "wide", quiet=True)
+    shutil.rmtree(dir / "checkpoints")
+    shutil.copytree(tmp_path / "wide" / "checkpoints", dir / "checkpoints")
+    before = files(dir / "checkpoints")
+    for start in (lambda: train.run(RUN, dir, quiet=True), lambda: jaxgan.load(dir)):
+        with pytest.raises(JaxganError, match=r"00000030 does not fit this run: \S+ is \(24,\) there and \(16,\) here"):
+            start()
+    assert files(dir / "checkpoints") == before
+
+
+def test_a_checkpoint_of_another_structure_names_the_array(dir, tmp_path):
+    train.run(dataclasses.replace(RUN, depth=2), tmp_path / "deep", quiet=True)
+    shutil.rmtree(dir / "checkpoints")
+    shutil.copytree(tmp_path / "deep" / "checkpoints", dir / "checkpoints")
+    with pytest.raises(JaxganError, match=r"does not fit this run: \S*Dense_\S+ is "):
+        train.run(RUN, dir, quiet=True)
+
+
+def test_only_the_newest_are_kept(tmp_path):
+    train.run(dataclasses.replace(RUN, keep=2, steps=40), tmp_path / "run", quiet=True)
+    assert steps_saved(tmp_path / "run") == [30, 40]
+
+
+def test_restored_arrays_have_the_bits_of_the_saved(original):
+    fields = checkpoint.to_host(jaxgan.load(original).state)
+    assert checkpoint.digest(fields) == digests(original)[30]
+    again = checkpoint.to_host(checkpoint.from_host(fields))
+    assert checkpoint.digest(again) == digests(original)[30]
+    assert jax.tree.structure(again) == jax.tree.structure(fields)
+
+
+def assert_refused(child, dir, reason):
+    """Exit code 2 and one message on stderr, the last line; nothing of the library's inside."""
+    assert child.wait() == 2, child.text
+    assert child.text.count("jaxgan: ") == 1
+    assert child.text.splitlines()[-1].startswith("jaxgan: ")
+    assert reason in child.text.splitlines()[-1] and str(dir) in child.text.splitlines()[-1]
+    assert "run the same command again to resume" in child.text
+    for word in ("Traceback", "Error", "orbax.", "tensorstore"):
+        assert word not in child.text
+
+
+def test_a_full_disk(server, experiment, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(disk)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a small file system")
+    try:
+        dir, args = disk / "run", ["--keep", "100", "--checkpoint-every", "5"]
+        child = server.start("train", experiment, "--dir", dir, *args, "--steps", "1000")
+        assert_refused(child, dir, "No space left on device")
+        kept = steps_saved(dir)
+        assert kept
+        assert int(jaxgan.load(dir).state.step) == kept[-1]
+        # still full: the same again, and nothing is lost
+        child = server.start("train", experiment, "--dir", dir, *args, "--steps", "1000")
+        assert child.wait() == 2 and "No space left on device" in child.text and "Traceback" not in child.text
+        assert int(jaxgan.load(dir).state.step) >= kept[-1]
+        subprocess.run(["mount", "-o", "remount,size=50m", str(disk)], check=True)
+        last = str(kept[-1] + 20)
+        child = server.start("train", experiment, "--dir", dir, *args, "--steps", last)
+        assert child.wait() == 0, child.text
+        alone = server.start("train", experiment, "--dir", tmp_path / "alone", *args, "--steps", last)
+        assert alone.wait() == 0
+        assert rows(dir) == rows(tmp_path / "alone")
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_file_system_that_becomes_read_only(server, experiment, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(disk)], capture_output=True).returncode:
+        pytest.skip("needs the right to mount a small file system")
+    try:
+        dir = disk / "run"
+        assert server.start("train", experiment, "--dir", dir).wait() == 0
+        before = files(dir)
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        child = server.start("train", experiment, "--dir", dir, "--steps", "60")
+        assert child.wait() == 2
+        assert child.text == f"jaxgan: cannot write to {dir} (Read-only file system); choose another --dir\n"
+        assert files(dir) == before
+        assert int(jaxgan.load(dir).state.step) == 30
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_write_that_fails_without_any_mount(dir, capfd):
+    """A limit on the size of files stands for a quota."""
+    before, limits = files(dir / "checkpoints"), resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len((dir / "metrics.jsonl").read_bytes()) + 900, limits[1]))
+        with pytest.raises(JaxganError, match="File too large"):
+            train.run(dataclasses.replace(RUN, steps=300), dir, quiet=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert {name: data for name, data in files(dir / "checkpoints").items() if name in before} == before
+    assert "Traceback" not in capfd.readouterr().err
+    train.run(dataclasses.replace(RUN, steps=40), dir, quiet=True)
+    assert max(digests(dir)) == 40
+
+
+def test_killed_inside_a_save(server, experiment, tmp_path):
+    """Whatever is there of the new checkpoint, the last committed one opens, and the torn one is cleared away."""
+    dir, torn = tmp_path / "run", 0
+    for i in range(4):
+        args = ["--dir", dir, "--steps", "100000", "--width", "512", "--checkpoint-every", "20"]
+        child = server.start("train", experiment, *args)
+        child.until(lambda: any((dir / "checkpoints").glob("*tmp*")) and "from step" in child.text)  # noqa: B023
+        time.sleep(0.004 * i)
+        child.signal(signal.SIGKILL)
+        assert child.wait() == -9
+        torn += any((dir / "checkpoints").glob("*tmp*"))
+        if steps_saved(dir):
+            assert int(jaxgan.load(dir).state.step) == steps_saved(dir)[-1]
+    assert torn
+    end = str(max(steps_saved(dir), default=0) + 20)
+    child = server.start("train", experiment, "--dir", dir, "--steps", end, "--width", "512")
+    assert child.wait() == 0 and "damaged" not in child.text
+    assert not any((dir / "checkpoints").glob("*tmp*"))
+
+
+@pytest.mark.parametrize("lr", [3e3, 1e38])
+def test_non_finite_numbers_stop_the_run(tmp_path, lr, capsys):
+    c = dataclasses.replace(RUN, loss="wasserstein", optimizer="sgd", steps=500, chunk=7, checkpoint_every=1, keep=2)
+    c = dataclasses.replace(c, hp=Hp(g_lr=lr, d_lr=lr))
+    messages = []
+    for _ in range(2):
+        with pytest.raises(JaxganError) as error:
+            train.run(c, tmp_path / "run", quiet=True)
+        messages.append(str(error.value))
+        saved = steps_saved(tmp_path / "run")
+    assert messages[0] == messages[1]
+    first = int(messages[0].split("non-finite at step ")[1].split(";")[0])
+    named = messages[0].split(" became")[0].split(", ")
+    assert set(named) <= {"d_loss", "d_real", "d_fake", "d_grad", "g_loss", "g_grad"}
+    # the very step: its own numbers are bad and those of the step before were good
+    good = [row for row in rows(tmp_path / "run") if "digest" in row]
+    assert [row["step"] for row in good][-1:] == saved[-1:]
+    assert saved == [] or saved[-1] == first - 1
+    kept = f"the checkpoint of step {first - 1} is kept" if saved else "there was no checkpoint yet"
+    assert kept in messages[0] and "in a new --dir" in messages[0]
+    if saved:
+        for leaf in jax.tree.leaves(checkpoint.to_host(jaxgan.load(tmp_path / "run").state)):
+            assert np.isfinite(leaf).all()
+
+
+def test_non_finite_is_found_at_its_step_inside_a_dispatch(tmp_path):
+    """However many steps a dispatch has: the step is that of single steps."""
+    steps = set()
+    for chunk in (1, 50):
+        c = dataclasses.replace(RUN, loss="wasserstein", optimizer="sgd", steps=500, chunk=chunk, checkpoint_every=500)
+        with pytest.raises(JaxganError, match="there was no checkpoint yet") as error:
+            train.run(
+                dataclasses.replace(c, log_every=500, hp=Hp(g_lr=1e2, d_lr=1e2)), tmp_path / str(chunk), quiet=True
+            )
+        steps.add(str(error.value).split("non-finite at step ")[1].split(";")[0])
+    assert len(steps) == 1 and 1 < int(steps.pop()) < 50
+
+
+def test_one_process_to_a_folder(server, experiment, tmp_path):
+    dir = tmp_path / "run"
+    first = server.start("train", experiment, "--dir", dir, "--steps", "100000")
+    first.until(lambda: digests(dir))
+    second = server.start("train", experiment, "--dir", dir, "--steps", "100000")
+    assert second.wait() == 2
+    assert second.text == f"jaxgan: another process is training in {dir}; wait for it, or choose another --dir\n"
+    assert first.running()
+    first.signal(signal.SIGKILL)
+    first.wait()
+    child = server.start("train", experiment, "--dir", dir, "--steps", str(max(steps_saved(dir), default=0) + 10))
+    assert child.wait() == 0, child.text  # a killed process holds nothing

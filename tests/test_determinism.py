@@ -1,0 +1,290 @@
+"""A seed is a run: the same bits however the run is logged, fed, cut into dispatches, stopped and resumed."""
+
+import dataclasses
+import json
+import os
+import signal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxgan
+from jaxgan import checkpoint, config, data, log, rng, run, signals, train
+from jaxgan.config import Config, Hp
+from jaxgan.data import feed
+from jaxgan.errors import JaxganError
+from jaxgan.verify import verify
+
+BASE = Config(
+    kind="conditional",
+    net="mlp",
+    width=16,
+    latent=4,
+    data="arrays",
+    batch=8,
+    d_steps=2,
+    steps=12,
+    log_every=4,
+    sample_every=0,
+    checkpoint_every=4,
+    hp=Hp(r1=0.1, ema_half_life=50.0),
+)
+
+
+def source(seed=0):
+    r = np.random.default_rng(seed)
+    return data.from_arrays(r.integers(0, 256, (50, 6, 6, 1), np.uint8), r.integers(0, 3, 50))
+
+
+def trained(dir, c=BASE, **changes):
+    return train.run(dataclasses.replace(c, **changes), dir, source(), quiet=True)
+
+
+def digests(dir):
+    return {row["step"]: row["digest"] for row in log.read(dir / "metrics.jsonl") if "digest" in row}
+
+
+def digest(trained):
+    return checkpoint.digest(checkpoint.to_host(trained.state))
+
+
+def assert_same_bits(a, b):
+    a, b = checkpoint.to_host(a.state), checkpoint.to_host(b.state)
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        assert x.dtype == y.dtype
+        np.testing.assert_array_equal(x, y)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """(folder, run) that the others are compared with; read only."""
+    dir = tmp_path_factory.mktemp("base") / "run"
+    return dir, trained(dir)
+
+
+def test_the_same_seed_gives_the_same_bits(base, tmp_path):
+    again = trained(tmp_path / "run")
+    assert sorted(digests(base[0])) == [4, 8, 12]
+    assert digests(tmp_path / "run") == digests(base[0])
+    assert_same_bits(again, base[1])
+    numbers = [
+        [{k: v for k, v in row.items() if k != "images_per_second"} for row in log.read(dir / "metrics.jsonl")]
+        for dir in (base[0], tmp_path / "run")
+    ]
+    assert numbers[0] == numbers[1] and len(numbers[0]) == 6
+
+
+def test_the_digest_is_of_the_state(base):
+    assert digests(base[0])[12] == digest(base[1])
+    state, before = base[1].state, digest(base[1])
+    for name in ("params", "vars", "opt", "ema", "hp", "step", "key"):
+        fields = checkpoint.to_host(state)
+        leaves, tree = jax.tree.flatten(fields[name])
+        if leaves:
+            leaves[-1] = (
+                np.nextafter(leaves[-1], 9, dtype=leaves[-1].dtype) if leaves[-1].dtype.kind == "f" else leaves[-1] + 1
+            )
+            assert checkpoint.digest({**fields, name: jax.tree.unflatten(tree, leaves)}) != before, name
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": 1}, {"hp": Hp(r1=0.1, ema_half_life=50.0, g_lr=3e-4)}], ids=["seed", "rate"]
+)
+def test_another_seed_or_number_is_another_run(base, tmp_path, change):
+    trained(tmp_path / "run", steps=4, **change)
+    assert digests(tmp_path / "run")[4] != digests(base[0])[4]
+
+
+def test_logging_and_dispatches_change_nothing(base, tmp_path):
+    other = trained(tmp_path / "run", log_every=3, chunk=5, sample_every=6, checkpoint_every=6, keep=1)
+    assert sorted(digests(tmp_path / "run")) == [6, 12]
+    assert digests(tmp_path / "run")[12] == digests(base[0])[12]
+    assert_same_bits(other, base[1])
+    single = trained(tmp_path / "single", chunk=1, checkpoint_every=8)
+    assert digests(tmp_path / "single") == {at: digests(base[0])[at] for at in (8, 12)}
+    assert_same_bits(single, base[1])
+
+
+def test_streamed_rows_are_those_of_the_device():
+    """Batches of both paths are equal bit for bit, with each example's own randomness (a mirrored image here)."""
+    r = np.random.default_rng(0)
+    s = data.from_arrays(r.integers(0, 256, (50, 6, 6, 1), np.uint8), r.integers(0, 3, 50), flip=True)
+    key, everything = rng.root(3), jax.tree.map(jnp.asarray, s.rows(np.arange(50)))
+    on_host = feed.indices(s, 3, 2, 8)(5, 4)
+    assert on_host.shape == (4, 2, 8)
+    device = jax.jit(lambda step: feed.from_device(s, everything, key, step, 2, 8, 8))
+    host = jax.jit(lambda rows, step: feed.from_host(s, rows, key, step, 2, 8))
+    seen = []
+    for i in range(4):
+        rows = s.rows(on_host[i])
+        a, b = device(5 + i), host(rows, 5 + i)
+        np.testing.assert_array_equal(a["x"], b["x"])
+        np.testing.assert_array_equal(a["y"], b["y"])
+        unmirrored = rows["x"] / 127.5 - 1
+        seen.append((abs(a["x"] - unmirrored) > 1e-3).any((2, 3, 4)))
+    assert 0.2 < np.mean(seen) < 0.8, "about half of the images are mirrored"
+    np.testing.assert_array_equal(feed.indices(s, 3, 2, 8)(7, 1)[0], on_host[2])
+
+
+def test_an_example_draws_anew_each_time_it_is_seen():
+    """Points of a density never repeat, and a row is mirrored in some epochs and not in others."""
+    toy = data.open_source("ring8")
+    drawn = [np.asarray(feed.from_device(toy, {}, rng.root(0), i, 2, 8, 8)["x"]) for i in range(3)]
+    assert len(np.unique(np.concatenate(drawn).reshape(-1, 2), axis=0)) == 3 * 2 * 8
+    one = data.from_arrays(np.arange(6, dtype=np.uint8).reshape(1, 1, 6), flip=True)
+    rows = jax.tree.map(jnp.asarray, one.rows(np.arange(1)))
+    seen = np.asarray(feed.from_device(one, rows, rng.root(0), 0, 100, 1, 1)["x"])[:, 0, 0, :, 0]
+    assert 30 < (seen[:, 0] < seen[:, 1]).sum() < 70
+
+
+@pytest.mark.parametrize("chunk", [0, 3])
+def test_streaming_gives_the_run_of_the_device(base, tmp_path, chunk):
+    streamed = trained(tmp_path / "run", feed="stream", chunk=chunk)
+    assert digests(tmp_path / "run") == digests(base[0])
+    assert_same_bits(streamed, base[1])
+
+
+def test_steps_raised_later_are_one_long_run(base, tmp_path):
+    assert int(trained(tmp_path / "run", steps=7).state.step) == 7
+    longer = trained(tmp_path / "run", steps=12)
+    found = digests(tmp_path / "run")
+    assert sorted(found) == [4, 7, 8, 12]
+    assert {at: found[at] for at in (4, 8, 12)} == digests(base[0])
+    assert_same_bits(longer, base[1])
+
+
+@pytest.mark.parametrize("way", ["device", "stream"])
+def test_stopped_and_resumed_equals_uninterrupted(base, tmp_path, monkeypatch, way):
+    class StopSoon(signals.Stop):
+        asked = 0
+
+        def agreed(self):
+            StopSoon.asked += 1
+            if StopSoon.asked == 6:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super().agreed()
+
+    monkeypatch.setattr(train, "Stop", StopSoon)
+    stopped = trained(tmp_path / "run", chunk=1, feed=way)
+    assert int(stopped.state.step) == 5 and max(digests(tmp_path / "run")) == 5
+    monkeypatch.undo()
+    resumed = trained(tmp_path / "run", feed=way)
+    assert_same_bits(resumed, base[1])
+    found = digests(tmp_path / "run")
+    assert {at: found[at] for at in (4, 8, 12)} == digests(base[0])
+    steps = [row["step"] for row in log.read(tmp_path / "run" / "metrics.jsonl") if "digest" not in row]
+    assert steps == [4, 8, 12], "no row is lost or written twice"
+
+
+def test_a_finished_run_is_returned_as_it_is(base, tmp_path):
+    first = trained(tmp_path / "run", steps=4)
+    before = (tmp_path / "run" / "metrics.jsonl").read_text()
+    assert_same_bits(trained(tmp_path / "run", steps=4), first)
+    assert (tmp_path / "run" / "metrics.jsonl").read_text() == before
+
+
+def test_load_returns_the_run(base):
+    loaded = jaxgan.load(base[0])
+    assert_same_bits(loaded, base[1])
+    assert loaded.config == base[1].config and loaded.env == base[1].env
+    np.testing.assert_array_equal(loaded.sample(5, seed=3), base[1].sample(5, seed=3))
+
+
+def test_samples_depend_on_seed_and_index_alone(base):
+    trained = base[1]
+    x = trained.sample(9, seed=1)
+    assert x.shape == (9, 6, 6, 1) and (abs(x) <= 1).all()
+    np.testing.assert_array_equal(x, trained.sample(9, seed=1))
+    np.testing.assert_allclose(trained.sample(4, seed=1), x[:4], atol=1e-6)
+    assert abs(trained.sample(9, seed=2) - x).max() > 1e-3
+    assert abs(trained.sample(9, seed=1, ema=False) - x).max() > 1e-6, "the average is another generator"
+    np.testing.assert_allclose(trained.sample(300, seed=1)[:9], x, atol=1e-6)  # drawn in parts of 256
+    close = np.asarray(run.latents(trained.game, 50, 1, truncation=0.5))
+    assert abs(close).max() <= 0.5 and len(np.unique(close[:, 0])) == 50
+
+
+def test_fit_is_a_function_of_its_arrays_and_seed():
+    r = np.random.default_rng(0)
+    points = r.normal(size=(40, 2)).astype(np.float32)
+    settings = {"steps": 3, "width": 8, "batch": 8, "quiet": True, "g_lr": 0.01}
+    a, b, c = (jaxgan.fit(points, seed=seed, **settings) for seed in (0, 0, 1))
+    assert digest(a) == digest(b) != digest(c)
+    np.testing.assert_array_equal(a.sample(6, seed=2), b.sample(6, seed=2))
+    assert a.config.hp.g_lr == 0.01 and a.config.kind == "plain" and int(a.state.step) == 3 and a.dir is None
+    moved = jaxgan.fit(points + 1, seed=0, **settings)
+    assert digest(moved) != digest(a)
+
+
+def says():
+    lines = []
+    return lines, lines.append
+
+
+def test_verify_agrees(base):
+    lines, say = says()
+    assert verify(base[0], source(), say=say) == 3
+    assert "3 digests up to step 12 agree" in lines[-1]
+    assert verify(base[0], source(), steps=8, say=say) == 2
+
+
+def tampered(dir, step, text):
+    """Another digest in the row of that step."""
+    path = dir / "metrics.jsonl"
+    rows = log.read(path)
+    for row in rows:
+        if row["step"] == step and "digest" in row:
+            row["digest"] = text
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_verify_reports_the_first_difference(tmp_path):
+    trained(tmp_path / "run")
+    original = digests(tmp_path / "run")
+    tampered(tmp_path / "run", 12, "e" * 64)
+    tampered(tmp_path / "run", 8, "d" * 64)
+    with pytest.raises(JaxganError, match="first difference at step 8: recorded dddddddddddd") as e:
+        verify(tmp_path / "run", source(), say=lambda text: None)
+    assert original[8][:12] in str(e.value) and "in the same environment" in str(e.value)
+    assert verify(tmp_path / "run", source(), steps=4, say=lambda text: None) == 1
+    with pytest.raises(JaxganError, match="fingerprint"):
+        verify(tmp_path / "run", source(1), say=lambda text: None)
+    with pytest.raises(JaxganError, match="no digest up to step 3"):
+        verify(tmp_path / "run", source(), steps=3)
+
+
+@pytest.mark.parametrize("way", ["device", "stream"])
+def test_verify_knows_runs_that_were_extended(tmp_path, way):
+    """The first end, 7, is no multiple of anything; and asking for fewer steps later leaves the record as it is."""
+    for steps in (7, 10, 5):
+        trained(tmp_path / "run", steps=steps, feed=way, checkpoint_every=50, log_every=50)
+    assert sorted(digests(tmp_path / "run")) == [7, 10]
+    assert verify(tmp_path / "run", source(), say=lambda text: None) == 2
+
+
+def test_opening_a_run_runs_nothing(base, tmp_path, monkeypatch):
+    """A folder from a stranger: code beside the files, code in the configuration, and no pickle on the way."""
+    dir, trace = tmp_path / "run", tmp_path / "trace"
+    trained(dir, steps=4)
+    payload = f"open({str(trace)!r}, 'w').close()"
+    for name in ("config.py", "__init__.py", "env.py", "sitecustomize.py", "checkpoints/checkpoint.py"):
+        (dir / name).write_text(payload)
+    values = json.loads((dir / "config.json").read_text())
+    (dir / "config.json").write_text(json.dumps({**values, "data": f"__import__('os'); {payload}"}))
+    import pickle
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("unpickled")
+
+    monkeypatch.setattr(pickle, "load", refuse)
+    monkeypatch.setattr(pickle, "loads", refuse)
+    monkeypatch.chdir(dir)
+    loaded = jaxgan.load(".")
+    assert loaded.sample(2).shape == (2, 6, 6, 1)
+    assert loaded.config.data.startswith("__import__") and not trace.exists()
+    (dir / "config.json").write_text(json.dumps({**values, "loss": payload}))
+    with pytest.raises(JaxganError, match="choose from"):
+        config.load(dir / "config.json")
+    assert not trace.exists()

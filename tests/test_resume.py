@@ -1,0 +1,139 @@
+"""Killed, told to stop and interrupted runs end with the bits of one that was left alone."""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from processes import Server, digests, rows, steps_saved
+
+EVERY = 10
+RING = ["--data", "ring8", "--latent", "2"]
+DIGITS = ["--data", "mnist5k", "--latent", "4", "--feed", "stream"]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    server = Server(tmp_path_factory.mktemp("server"))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory):
+    path = tmp_path_factory.mktemp("experiment") / "tiny.py"
+    path.write_text(f"""
+from jaxgan import Config, Hp
+def config():
+    return Config(net="mlp", width=16, depth=1, batch=16, d_steps=2, log_every=5, sample_every=0,
+                  checkpoint_every={EVERY}, chunk=5, hp=Hp(g_lr=1e-3, d_lr=1e-3))
+""")
+    return path
+
+
+def train(server, experiment, dir, *args):
+    """One command to its end -> what it printed."""
+    child = server.start("train", experiment, "--dir", dir, *args)
+    assert child.wait() == 0, child.text
+    assert "Traceback" not in child.text
+    return child.text
+
+
+def finish_both(server, experiment, dir, alone, *args) -> None:
+    """Train dir some steps further, and another run in one go to the same step."""
+    last = (max(digests(dir)) // EVERY + 2) * EVERY
+    assert f"resuming {dir} from step" in train(server, experiment, dir, *args, "--steps", str(last))
+    train(server, experiment, alone, *args, "--steps", str(last))
+    assert digests(dir)[last] == digests(alone)[last]
+
+
+def kill_and_restart(server, experiment, dir, args, saves, seed: int) -> None:
+    """Start the run once for each of saves and kill it: after so many, or (0) on its way to the first step."""
+    r = random.Random(seed)
+    for count in saves:
+        child = server.start("train", experiment, "--dir", dir, *args, "--steps", "100000")
+        if count:  # a digest is logged when its save begins
+            child.until(lambda: "from step" in child.text)  # noqa: B023  what the last one did not save is forgotten
+            before = max(digests(dir), default=0)
+            child.until(lambda: max(digests(dir), default=0) >= before + count * EVERY)  # noqa: B023
+            time.sleep(r.uniform(0, 0.1))
+        else:
+            time.sleep(r.uniform(0, 2))
+        assert child.running(), f"it was over before it could be killed: {child.text}"
+        child.signal(signal.SIGKILL)
+        assert child.wait() == -9
+
+
+def test_20_kills(server, experiment, tmp_path):
+    kill_and_restart(server, experiment, tmp_path / "run", RING, [0, 1, 2, 1] * 5, seed=0)
+    finish_both(server, experiment, tmp_path / "run", tmp_path / "alone", *RING)
+    assert rows(tmp_path / "run") == rows(tmp_path / "alone")
+
+
+def test_kills_of_a_streamed_run(server, experiment, tmp_path):
+    kill_and_restart(server, experiment, tmp_path / "run", DIGITS, [2, 1, 0, 2], seed=1)
+    finish_both(server, experiment, tmp_path / "run", tmp_path / "alone", *DIGITS)
+    assert rows(tmp_path / "run") == rows(tmp_path / "alone")
+
+
+@pytest.mark.parametrize(
+    "number, code, times",
+    [(signal.SIGTERM, 0, 3), (signal.SIGUSR1, 0, 1), (signal.SIGINT, 130, 2)],
+    ids=["TERM", "USR1", "INT"],
+)
+def test_told_to_stop(server, experiment, tmp_path, number, code, times):
+    """At random moments, each time with a checkpoint of the very step."""
+    dir, r, stops = tmp_path / "run", random.Random(int(number)), []
+    for _ in range(times):
+        child = server.start("train", experiment, "--dir", dir, *RING, "--steps", "100000")
+        before = max(digests(dir), default=0)
+        child.until(lambda: max(digests(dir), default=0) > before)  # noqa: B023
+        time.sleep(r.uniform(0, 0.1))
+        child.signal(number)
+        assert child.wait() == code, child.text
+        stops.append(max(steps_saved(dir)))
+        assert f"stopped at step {stops[-1]} and saved" in child.text
+        assert max(digests(dir)) == stops[-1] == max(row["step"] for row in rows(dir))
+        assert "Traceback" not in child.text
+    assert len(set(stops)) == times
+    finish_both(server, experiment, dir, tmp_path / "alone", *RING)
+    # a stop between two checkpoints has left a digest of its own, and nothing else
+    extra = [row for row in rows(dir) if row not in rows(tmp_path / "alone")]
+    assert {row["step"] for row in extra} <= set(stops) and all("digest" in row for row in extra)
+    assert [row for row in rows(dir) if row not in extra] == rows(tmp_path / "alone")
+
+
+def test_stop_before_the_first_step_of_a_true_command(experiment, tmp_path):
+    """The wish is kept from the first moment on, and there is nothing to save."""
+    command = [sys.executable, "-m", "jaxgan", "train", experiment, "--dir", tmp_path / "run", *RING]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    maps = Path(f"/proc/{process.pid}/maps")
+    while "jaxlib" not in maps.read_text() and process.poll() is None:  # JAX is being loaded: the handlers are there
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    out = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, out
+    assert "stopped at step 0, before the first new one" in out
+    assert steps_saved(tmp_path / "run") == []
+
+
+def test_interrupt_before_training_ends_at_once(server, experiment, tmp_path):
+    """There is nothing to save yet, so the first Ctrl-C suffices."""
+    child = server.start("train", experiment, "--dir", tmp_path / "run", *RING)
+    child.until((tmp_path / "run").exists)
+    child.signal(signal.SIGINT)
+    assert child.wait() == 130
+    assert child.text.endswith("jaxgan: interrupted\n") and "Traceback" not in child.text
+
+
+def test_a_finished_run_says_so_and_trains_on(server, experiment, tmp_path):
+    dir = tmp_path / "run"
+    train(server, experiment, dir, *RING, "--steps", "20")
+    before = rows(dir)
+    text = train(server, experiment, dir, *RING, "--steps", "20")
+    assert text == f"{dir} is finished at step 20. To train on: --steps 40\n"
+    assert rows(dir) == before
+    finish_both(server, experiment, dir, tmp_path / "alone", *RING)
