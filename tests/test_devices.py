@@ -1,0 +1,268 @@
+"""Devices change nothing: 1, 2, 4 and 8 of them, under pmap and jit, in one process and in two, follow one trajectory."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import jax
+import numpy as np
+import pytest
+from processes import digests, rows, steps_saved
+
+import jaxgan
+from jaxgan import checkpoint
+
+STEPS = 50
+COUNTS = (2, 4, 8)
+TOLERANCE = 1e-5  # largest absolute difference of any parameter
+
+# Cases of Config, and for each number of devices those that run under both modes. Noise in the gradients is amplified by
+# Adam, and by rectifiers if a rounding error puts an activation on the other side of the kink: see nets/layers.py.
+CASES = {
+    "ring": {"net": "mlp", "data": "ring8", "latent": 2, "width": 32, "hp": {"g_lr": 1e-3, "d_lr": 1e-3}},
+    "dcgan": {"net": "dcgan", "data": "mnist5k", "latent": 16, "width": 8},
+    "unequal": {
+        **{"kind": "conditional", "net": "dcgan", "data": "mnist5k", "latent": 16, "width": 8},
+        **{"fake_batch": 64, "hp": {"r1": 0.1}},
+    },
+    "pairs": {
+        **{"net": "mlp", "data": "mnist5k", "latent": 8, "width": 16, "feed": "stream", "flip": True, "d_steps": 2},
+        **{"loss": "rpgan", "hp": {"wgan_gp": 1.0}},
+    },
+}
+PLAN = {
+    1: list(CASES),
+    2: ["ring", "dcgan", "unequal"],
+    4: ["ring", "dcgan", "pairs"],
+    8: ["ring", "dcgan", "unequal"],
+}
+
+WORKER = """
+import json, sys
+import jax, numpy as np
+from jaxgan import checkpoint, config, games, parallel, program, rng
+from jaxgan.data import feed
+from jaxgan.run import initial
+from jaxgan.train import open_source
+
+out, steps, cases, modes = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3]), sys.argv[4].split(",")
+
+def first(source, c, d):
+    # the first update's real examples and noise, in global order
+    n, key = parallel.share(c.batch, d), rng.root(c.seed)
+    rows = source.rows(np.arange(source.size)) if source.size else {}
+    def make(rows):
+        x = feed.from_device(source, rows, key, 0, 1, c.batch, n, d.axis)["x"][0]
+        return x, rng.normal(rng.stream(key, "z"), n, (c.latent,), d.axis)
+    if d.mode == "pmap":
+        made = jax.pmap(lambda _, r: make(r), axis_name=d.axis, in_axes=(0, None))(np.zeros(d.count), rows)
+        return [np.asarray(a).reshape(-1, *a.shape[2:]) for a in made]
+    return [np.asarray(a) for a in jax.jit(make)(rows)]
+
+for mode in modes:
+    for name, values in cases.items():
+        c = config.from_dict({"batch": 32, **values, "parallel": mode, "chunk": 5, "steps": steps,
+                              "log_every": 10**6, "checkpoint_every": 10**6, "sample_every": 0})
+        source, d = open_source(c), parallel.devices(c.parallel)
+        assert d.mode == (mode if jax.device_count() > 1 else "one")
+        game = games.make(c, source.shape, source.classes, d.axis)
+        run, step = program.build(game, source, c, d), 0
+        state = d.replicate(initial(game, c, source.shape))
+        while step < steps:
+            n = run.length(step)
+            state, metrics = run.advance(state, step, n)
+            jax.block_until_ready(metrics)
+            step += n
+        fields = checkpoint.to_host(state)
+        arrays = {jax.tree_util.keystr(p): a for p, a in jax.tree.leaves_with_path(fields)}
+        x, z = first(source, c, d)
+        np.savez(f"{out}-{mode}-{name}.npz", x=x, z=z, **arrays)
+"""
+
+
+def environment(devices):
+    flags = f"--xla_force_host_platform_device_count={devices}"
+    return {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
+
+
+def python(code, devices, *args, seconds=300):
+    """Run code over virtual devices, which may hang rather than fail."""
+    command = ["timeout", "-k", "5", str(seconds), sys.executable, "-c", code, *map(str, args)]
+    done = subprocess.run(command, env=environment(devices), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """(devices, mode, case) -> {array: value}, after STEPS steps."""
+    dir = tmp_path_factory.mktemp("devices")
+
+    def work(devices):
+        cases = json.dumps({name: CASES[name] for name in PLAN[devices]})
+        python(WORKER, devices, dir / str(devices), STEPS, cases, "pmap" if devices == 1 else "pmap,jit")
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(work, PLAN))
+    return lambda devices, mode, case: dict(np.load(dir / f"{devices}-{mode}-{case}.npz"))
+
+
+PARAMETERS = [(n, mode, case) for n in COUNTS for mode in ("pmap", "jit") for case in PLAN[n]]
+
+
+@pytest.mark.parametrize("devices, mode, case", PARAMETERS)
+def test_the_trajectory_is_that_of_one_device(trained, devices, mode, case):
+    one, many = trained(1, "pmap", case), trained(devices, mode, case)
+    assert one.keys() == many.keys() and one["['step']"] == STEPS
+    np.testing.assert_array_equal(many["x"], one["x"])
+    np.testing.assert_array_equal(many["z"], one["z"])
+    names = [name for name in one if name.startswith(("['params']", "['ema']"))]
+    differences = {name: np.abs(many[name] - one[name]).max() for name in names}
+    worst = max(differences, key=differences.get)
+    assert differences[worst] <= TOLERANCE, f"{worst} differs by {differences[worst]:.1e}"
+    assert any((many[name] != one[name]).any() for name in names) or devices == 1  # they were not the same program
+
+
+def test_training_moved_the_parameters(trained):
+    """By far more than the tolerance: agreement says something."""
+    start = {name: value for name, value in trained(1, "pmap", "ring").items() if "params" in name}
+    assert min(np.abs(value).max() for value in start.values()) > 100 * TOLERANCE
+
+
+# What follows goes through the command line.
+
+
+@pytest.fixture(scope="module")
+def experiments(tmp_path_factory):
+    """Case -> an experiment file."""
+    dir = tmp_path_factory.mktemp("experiments")
+    common = {"batch": 32, "chunk": 5, "steps": STEPS, "log_every": 10, "checkpoint_every": 20, "sample_every": 0}
+    for name, values in CASES.items():
+        values = json.dumps({**common, **values})
+        code = f"import json\nfrom jaxgan.config import from_dict\ndef config():\n    return from_dict(json.loads('''{values}'''))\n"
+        (dir / f"{name}.py").write_text(code)
+    return dir
+
+
+RESUME = """
+import sys, dataclasses
+from jaxgan import cli, checkpoint, log, train
+first = []
+loop = train._loop
+def watched(c, dir, source, devices, compiled, state, *rest):
+    print("restored", checkpoint.digest(checkpoint.to_host(devices.replicate(state))))
+    return loop(c, dir, source, devices, compiled, state, *rest)
+train._loop = watched
+cli.main(sys.argv[1:])
+"""
+
+
+def test_a_run_goes_on_over_another_number_of_devices(experiments, tmp_path):
+    """4 devices, then 1, then 2 under jit: the same state each time, bit for bit, and the trajectory of one device."""
+    dir = tmp_path / "run"
+    digest = None
+    for devices, steps, mode in ((4, 20, "pmap"), (1, 40, "pmap"), (2, STEPS, "jit")):
+        args = ["train", experiments / "ring.py", "--dir", dir, "--steps", steps, "--parallel", mode]
+        out = python(RESUME, devices, *args, seconds=100)
+        assert f"devices: {devices} x cpu" in out
+        if digest:
+            assert f"restored {digest}" in out
+        digest = digests(dir)[steps]
+        assert checkpoint.digest(checkpoint.to_host(jaxgan.load(dir).state)) == digest
+    assert [len(start["devices"]) for start in json.loads((dir / "env.json").read_text())["starts"]] == [4, 1, 2]
+    alone = tmp_path / "alone"
+    python(RESUME, 1, "train", experiments / "ring.py", "--dir", alone, seconds=100)
+    assert largest_difference(jaxgan.load(dir), jaxgan.load(alone)) <= TOLERANCE
+
+
+def largest_difference(a, b):
+    pairs = zip(
+        jax.tree.leaves((a.state.params, a.state.ema)), jax.tree.leaves((b.state.params, b.state.ema)), strict=True
+    )
+    return max(np.abs(np.asarray(x) - np.asarray(y)).max() for x, y in pairs)
+
+
+# The first run joins the processes; the others are already together.
+PAIR = """
+import json, sys
+from jaxgan import cli
+for args in json.loads(sys.argv[1]):
+    print("begin", flush=True)
+    cli.main(args)
+"""
+
+
+def start_pair(runs, tmp_path):
+    """Two processes of two devices each that run the same commands -> processes, paths of what they print."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    started = []
+    for i in (0, 1):
+        flags = ["--coordinator", f"127.0.0.1:{port}", "--processes", "2", "--process", str(i)]
+        args = json.dumps([[*map(str, run), *flags[: 6 * (k == 0)]] for k, run in enumerate(runs)])
+        out = tmp_path / f"process{i}.txt"
+        command = ["timeout", "-k", "5", "200", sys.executable, "-c", PAIR, args]
+        with out.open("w") as file:
+            started.append((subprocess.Popen(command, env=environment(2), stdout=file, stderr=subprocess.STDOUT), out))
+    return zip(*started)
+
+
+def test_two_processes(trained, experiments, tmp_path):
+    runs = [(case, mode, tmp_path / f"{case}-{mode}") for mode in ("pmap", "jit") for case in ("ring", "dcgan")]
+    runs.append(("pairs", "jit", tmp_path / "pairs-jit"))
+    commands = [("train", experiments / f"{c}.py", "--dir", dir, "--parallel", mode) for c, mode, dir in runs]
+    processes, outs = start_pair(commands, tmp_path)
+    texts = [out.read_text() for p, out in zip(processes, outs) if p.wait(250) is not None]
+    assert [p.returncode for p in processes] == [0, 0], texts[0][-2000:] + texts[1][-2000:]
+    assert texts[0].count("finished 50 steps") == len(runs) and texts[0].count("devices: 4 x cpu") == len(runs)
+    for word in ("training", "finished", "step 10"):  # only process 0 speaks
+        assert word not in texts[1]
+    for case, mode, dir in runs:
+        one, state = trained(1, "pmap", case), jaxgan.load(dir).state
+        arrays = {jax.tree_util.keystr(p): x for p, x in jax.tree.leaves_with_path(checkpoint.to_host(state))}
+        names = [name for name in one if name.startswith(("['params']", "['ema']"))]
+        worst = max(np.abs(arrays[name] - one[name]).max() for name in names)
+        assert worst <= TOLERANCE, f"{case} under {mode}: {worst:.1e}"
+        # and only process 0 writes, once
+        assert steps_saved(dir) == [20, 40, 50]
+        assert [row["step"] for row in rows(dir) if "digest" in row] == [20, 40, 50]
+        assert [row["step"] for row in rows(dir) if "d_loss" in row] == [10, 20, 30, 40, 50]
+        assert {p.name for p in (dir / "checkpoints").glob("*/state/ocdbt.process_*")} == {"ocdbt.process_0"}
+        assert len(json.loads((dir / "env.json").read_text())["starts"]) == 1
+
+
+def children(process):
+    """The Python processes under `timeout`."""
+    return [int(pid) for pid in open(f"/proc/{process.pid}/task/{process.pid}/children").read().split()]
+
+
+@pytest.mark.parametrize("told", [(0, 1), (1,)], ids=["both", "one"])
+def test_a_signal_stops_all_processes_at_one_step(experiments, tmp_path, told):
+    dir = tmp_path / "run"
+    processes, outs = start_pair([("train", experiments / "ring.py", "--dir", dir, "--steps", 10**6)], tmp_path)
+    end = time.monotonic() + 120
+    while not digests(dir) and time.monotonic() < end:
+        time.sleep(0.05)
+    for i in told:
+        os.kill(children(processes[i])[0], signal.SIGTERM)
+    assert [p.wait(60) for p in processes] == [0, 0], [out.read_text() for out in outs]
+    step = int(re.search(r"stopped at step (\d+) and saved", outs[0].read_text()).group(1))
+    assert max(steps_saved(dir)) == step == max(digests(dir))
+    assert checkpoint.digest(checkpoint.to_host(jaxgan.load(dir).state)) == digests(dir)[step]
+
+
+def test_a_bad_start_ends_all_processes_with_its_message(experiments, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("mine")
+    processes, outs = start_pair([("train", experiments / "ring.py", "--dir", tmp_path / "run")], tmp_path)
+    assert [p.wait(60) for p in processes] == [2, 2], [out.read_text() for out in outs]
+    assert "holds other files (thesis.tex)" in outs[0].read_text()
+    assert "another process of this run could not start" in outs[1].read_text()
+    assert os.listdir(tmp_path / "run") == ["thesis.tex"]
