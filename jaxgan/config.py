@@ -34,6 +34,12 @@ class Hp:
     """Gamma of R2, the squared gradient norm of D on generated examples; 0 is off."""
     wgan_gp: float = 0.0
     """Lambda of the gradient penalty towards norm 1 between real and generated (WGAN-GP uses 10); 0 is off."""
+    consensus: float = 0.1
+    """Weight of the gradient of 1/2 ||v||^2 in the consensus solver."""
+    lookahead: float = 0.5
+    """Fraction of the way that the lookahead solver keeps."""
+    lookahead_every: float = 5.0
+    """Steps between two looks of the lookahead solver."""
     ema_half_life: float = 10_000.0
     """Half-life of the averaged generator, in images; 0 is no averaging."""
     ema_ramp: float = 0.05
@@ -68,7 +74,9 @@ class Config:
     """Skip image files that cannot be read, and count them, in place of an error."""
     feed: Literal["auto", "device", "stream"] = "auto"
     """Keep all data on the device, or stream batches from the host; auto streams above 2 GB."""
-    solver: Literal["alternating", "simultaneous"] = "alternating"
+    solver: Literal[
+        "alternating", "simultaneous", "extragradient", "past_extragradient", "optimistic", "consensus", "lookahead"
+    ] = "alternating"
     """How the players move."""
     optimizer: Literal["adam", "sgd", "rmsprop"] = "adam"
     """Optimizer of both players."""

@@ -17,7 +17,8 @@ from jaxgan.config import Config
 from jaxgan.data import feed
 from jaxgan.errors import JaxganError
 from jaxgan.parallel import Devices
-from jaxgan.step import SOLVERS, train_step
+from jaxgan.solvers import SOLVERS
+from jaxgan.step import train_step
 from jaxgan.types import Game, Source
 
 DEVICE_LIMIT = 2 * 1024**3  # bytes of data that `auto` keeps on the device
@@ -82,7 +83,7 @@ def _from_device(game, source, rows, share, c, devices, text) -> Program:
     def batches(rows, state, i):
         return feed.from_device(source, rows, state.key, state.step, game.updates, c.batch, share, game.axis)
 
-    call = devices.compile(_loop(game, SOLVERS[c.solver], batches), False)
+    call = devices.compile(_loop(game, SOLVERS[c.solver].step, batches), False)
     return Program(lambda state, step, n: call(rows, state, np.int32(n)), _pace(c), text)
 
 
@@ -93,7 +94,7 @@ def _from_host(game, source, share, c, devices, text) -> Program:
         rows = jax.tree.map(lambda r: r[i], rows)
         return feed.from_host(source, rows, state.key, state.step, game.updates, share, game.axis)
 
-    call = devices.compile(_loop(game, SOLVERS[c.solver], batches), True)
+    call = devices.compile(_loop(game, SOLVERS[c.solver].step, batches), True)
     length = lambda step: min(size, _to_boundary(c, step))  # noqa: E731
     ahead: list[tuple[int, Iterator]] = []  # the step whose rows come next, and the iterator over them
 

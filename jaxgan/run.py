@@ -12,6 +12,7 @@ import numpy as np
 from jaxgan import checkpoint, folder, games, parallel, rng, step
 from jaxgan.config import Config
 from jaxgan.errors import JaxganError
+from jaxgan.solvers import SOLVERS
 from jaxgan.types import Game, State
 
 
@@ -127,4 +128,10 @@ def template(settings: Config, env: dict) -> dict:
 def initial(game: Game, settings: Config, shape: tuple[int, ...]) -> State:
     """The state before the first step."""
     example = {"x": jnp.zeros((2, *shape)), "y": jnp.zeros(2, jnp.int32)}
-    return step.init(game, settings.seed, dataclasses.asdict(settings.hp), example)
+
+    @jax.jit  # one program, which the compilation cache keeps, in place of one per operation
+    def make(seed):
+        state = step.init(game, seed, dataclasses.asdict(settings.hp), example)
+        return dataclasses.replace(state, memory=SOLVERS[settings.solver].init(game, state.params))
+
+    return make(np.uint32(settings.seed))

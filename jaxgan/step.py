@@ -1,7 +1,7 @@
-"""The algorithm: gradient field, move, solvers and the train step. It knows no loss, no network and no configuration.
+"""The algorithm: gradient field, move and the train step. It knows no loss, no network and no configuration.
 
-A solver composes `field` (one player's gradient in its own parameters) and `move` (that player's Optax update). Losses
-see all networks; only the mover's own parameters and vars change.
+A solver (solvers.py) composes `field` (one player's gradient in its own parameters) and `move` (that player's Optax
+update). Losses see all networks; only the mover's own parameters and vars change.
 """
 
 import dataclasses
@@ -58,46 +58,6 @@ def move(game: Game, name: str, state: State, grads, vars) -> State:
     )
 
 
-def alternating(game: Game, state: State, batches, key):
-    """Each player in turn makes its steps, and sees the moves made before; Goodfellow et al. 2014, algorithm 1."""
-    metrics, first = {}, 0
-    for name, player in game.players.items():
-
-        def update(state, u, name=name):
-            batch = jax.tree.map(lambda b: b[u], batches)
-            grads, vars, metrics = field(game, name, state, batch, jax.random.fold_in(key, u))
-            return move(game, name, state, grads, vars), metrics
-
-        if player.steps == 1:  # outside a loop XLA fuses better
-            state, new = update(state, first)
-        else:
-            state, new = jax.lax.scan(update, state, first + jnp.arange(player.steps))
-            new = jax.tree.map(lambda m: m.mean(0), new)
-        metrics |= new
-        first += player.steps
-    return state, metrics
-
-
-def simultaneous(game: Game, state: State, batches, key):
-    """All players take their gradients at the same point, then all move; one with fewer steps leaves later rounds."""
-    metrics, u = {}, 0
-    for turn in range(max(player.steps for player in game.players.values())):
-        moves = []
-        for name, player in game.players.items():
-            if turn < player.steps:
-                batch = jax.tree.map(lambda b: b[u], batches)  # noqa: B023
-                grads, vars, new = field(game, name, state, batch, jax.random.fold_in(key, u))
-                moves.append((name, grads, vars))
-                metrics |= new
-                u += 1
-        for name, grads, vars in moves:
-            state = move(game, name, state, grads, vars)
-    return state, metrics
-
-
-SOLVERS = {"alternating": alternating, "simultaneous": simultaneous}
-
-
 def averaged(game: Game, state: State, batch: int):
     """state.ema after one more step of `batch` images: half-life in images, at most hp.ema_ramp of the images seen.
 
@@ -120,8 +80,8 @@ def shown(game: Game, state: State):
     return {net: {"params": state.params[net], "vars": state.vars[net]} for net in game.shown}
 
 
-def train_step(game: Game, state: State, batches, solver=alternating):
-    """One step of the game -> state, metrics {name: scalar}.
+def train_step(game: Game, state: State, batches, solver):
+    """One step of the game by solver, a function in solvers.py -> state, metrics {name: scalar}.
 
     batches: {"x": [updates, b, ...], ...}, a fresh batch for each of game.updates updates; b is this device's share.
     """
@@ -141,6 +101,6 @@ def init(game: Game, seed, hp: dict, batch) -> State:
     hp = {name: jnp.asarray(value, jnp.float32) for name, value in hp.items()}
     params = {name: params for name, (params, _) in made.items()}
     opt = {name: player.tx(hp).init({net: params[net] for net in player.nets}) for name, player in game.players.items()}
-    state = State(jnp.int32(0), key, hp, params, {name: vars for name, (_, vars) in made.items()}, opt, {})
+    state = State(jnp.int32(0), key, hp, params, {name: vars for name, (_, vars) in made.items()}, opt, {}, {})
     copy = jax.tree.map(jnp.copy, shown(game, state))  # its own buffers: a donated buffer may appear once only
     return dataclasses.replace(state, ema=copy)

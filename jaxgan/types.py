@@ -70,7 +70,7 @@ class Game(NamedTuple):
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["step", "key", "hp", "params", "vars", "opt", "ema"],
+    data_fields=["step", "key", "hp", "params", "vars", "opt", "ema", "memory"],
     meta_fields=[],
 )
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +78,7 @@ class State:
     """Everything the next step depends on; all of it is checkpointed.
 
     step int32, key the run's root key, hp {name: float32}, params and vars {net: tree}, opt {player: tree},
-    ema {net: {"params": tree, "vars": tree}} for the networks in Game.shown.
+    ema {net: {"params": tree, "vars": tree}} for the networks in Game.shown; memory is the solver's, {} for most.
     """
 
     step: jax.Array
@@ -88,6 +88,7 @@ class State:
     vars: dict[str, Tree]
     opt: dict[str, Tree]
     ema: dict[str, Tree]
+    memory: dict[str, Tree]
 
 
 class Density(NamedTuple):

@@ -15,7 +15,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 ROWS = [
     ["errors", "types", "config", "rng"],
     ["losses", "penalties", "augment", "optim", "nets", "data", "metrics"],
-    ["step"],
+    ["step", "solvers"],
     ["games"],
     ["parallel", "checkpoint", "log", "plots", "folder", "signals", "program", "run"],
     ["train", "verify"],

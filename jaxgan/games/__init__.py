@@ -2,6 +2,7 @@
 
 from jaxgan.config import Config
 from jaxgan.games import plain
+from jaxgan.solvers import SOLVERS
 from jaxgan.types import Axis, Game, JaxganError
 
 KINDS = {"plain": plain.plain, "conditional": plain.conditional}
@@ -13,5 +14,10 @@ def make(config: Config, shape: tuple[int, ...], classes: int = 0, axis: Axis = 
         raise JaxganError(
             f"kind is 'conditional', but the data {config.data!r} has no labels; use --kind plain, or a folder with one"
             " subfolder per class"
+        )
+    if SOLVERS[config.solver].together and (config.d_steps, config.g_steps) != (1, 1):
+        raise JaxganError(
+            f"solver {config.solver!r} moves all players together, once a step, but d_steps is {config.d_steps} and "
+            f"g_steps is {config.g_steps}; leave both at 1, or use alternating, simultaneous or lookahead"
         )
     return KINDS[config.kind](config, shape, classes, axis)

@@ -1,0 +1,154 @@
+"""Solvers: how the players' gradients become moves. Each works on any game and remembers what it must in State.memory.
+
+`alternating`, `simultaneous` and `lookahead` take any number of steps per player. The others move all players together,
+once a step. All use Optax's update of each player in place of a plain gradient step, so that Adam works too.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxgan.step import field, mean_over, move
+from jaxgan.types import Game, State
+
+
+class Solver(NamedTuple):
+    """step: (game, state, batches, key) -> state, metrics; init: (game, params) -> memory."""
+
+    step: Callable
+    init: Callable = lambda game, params: {}
+    together: bool = False  # moves each player exactly once a step
+
+
+def alternating(game: Game, state: State, batches, key):
+    """Each player in turn makes its steps, and sees the moves made before; Goodfellow et al. 2014, algorithm 1."""
+    metrics, first = {}, 0
+    for name, player in game.players.items():
+
+        def update(state, u, name=name):
+            batch = jax.tree.map(lambda b: b[u], batches)
+            grads, vars, metrics = field(game, name, state, batch, jax.random.fold_in(key, u))
+            return move(game, name, state, grads, vars), metrics
+
+        if player.steps == 1:  # outside a loop XLA fuses better
+            state, new = update(state, first)
+        else:
+            state, new = jax.lax.scan(update, state, first + jnp.arange(player.steps))
+            new = jax.tree.map(lambda m: m.mean(0), new)
+        metrics |= new
+        first += player.steps
+    return state, metrics
+
+
+def simultaneous(game: Game, state: State, batches, key):
+    """All players take their gradients at the same point, then all move; one with fewer steps leaves later rounds."""
+    metrics, u = {}, 0
+    for turn in range(max(player.steps for player in game.players.values())):
+        moves = []
+        for name, player in game.players.items():
+            if turn < player.steps:
+                batch = jax.tree.map(lambda b: b[u], batches)  # noqa: B023
+                grads, vars, new = field(game, name, state, batch, jax.random.fold_in(key, u))
+                moves.append((name, grads, vars))
+                metrics |= new
+                u += 1
+        for name, grads, vars in moves:
+            state = move(game, name, state, grads, vars)
+    return state, metrics
+
+
+def fields(game: Game, state: State, batches, key, at: State | None = None):
+    """All players' gradients at one point (`at`, else state) -> {player: (grads, vars)}, metrics."""
+    found, metrics = {}, {}
+    for u, name in enumerate(game.players):
+        batch = jax.tree.map(lambda b, u=u: b[u], batches)
+        grads, vars, new = field(game, name, at or state, batch, jax.random.fold_in(key, u))
+        found[name] = (grads, vars)
+        metrics |= new
+    return found, metrics
+
+
+def move_all(game: Game, state: State, found) -> State:
+    """state after every player's update by the gradients in `found`."""
+    for name, (grads, vars) in found.items():
+        state = move(game, name, state, grads, vars)
+    return state
+
+
+def extragradient(game, state, batches, key):
+    """Look one move ahead, then move from the old point by the gradient found there (Korpelevich 1976).
+
+    Both gradients pass through the optimizer's memory, as in ExtraAdam, Gidel et al. 2018, arXiv 1802.10551.
+    """
+    found, _ = fields(game, state, batches, key)
+    ahead = move_all(game, state, found)
+    found, metrics = fields(game, ahead, batches, key)
+    return move_all(game, dataclasses.replace(ahead, params=state.params), found), metrics
+
+
+def past_extragradient(game, state, batches, key):
+    """Extragradient that looks ahead by the gradient of last time, one gradient a step (Popov 1980)."""
+    old = {name: (grads, {}) for name, grads in state.memory["grads"].items()}
+    ahead = dataclasses.replace(move_all(game, state, old), opt=state.opt)
+    found, metrics = fields(game, ahead, batches, key)
+    state = move_all(game, state, found)
+    return dataclasses.replace(state, memory={"grads": {name: grads for name, (grads, _) in found.items()}}), metrics
+
+
+def optimistic(game, state, batches, key):
+    """Twice the update less the one before: 2 step_t - step_{t-1}, Daskalakis et al. 2017, arXiv 1711.00141."""
+    found, metrics = fields(game, state, batches, key)
+    new = move_all(game, state, found)
+    step = jax.tree.map(jnp.subtract, new.params, state.params)
+    params = jax.tree.map(lambda p, s, last: p + 2 * s - last, state.params, step, state.memory["step"])
+    return dataclasses.replace(new, params=params, memory={"step": step}), metrics
+
+
+def consensus(game, state, batches, key):
+    """Adds hp.consensus times the gradient of 1/2 ||v||^2, v all gradients: Mescheder et al. 2017, arXiv 1705.10461."""
+
+    def half_square(params):
+        found, metrics = fields(game, dataclasses.replace(state, params=params), batches, key)
+        return 0.5 * sum(optax.tree.norm(grads, squared=True) for grads, _ in found.values()), (found, metrics)
+
+    pull, (found, metrics) = jax.grad(half_square, has_aux=True)(state.params)
+    pull = mean_over(pull, game.axis)
+    weight = state.hp["consensus"]
+    for name, (grads, vars) in found.items():
+        grads = {net: jax.tree.map(lambda g, p: g + weight * p, grads[net], pull[net]) for net in grads}
+        state = move(game, name, state, grads, vars)
+    return state, metrics
+
+
+def lookahead(game, state, batches, key):
+    """Alternating steps, and every hp.lookahead_every of them back towards where they began (Chavdarova et al. 2020).
+
+    slow += hp.lookahead (fast - slow), arXiv 2006.14567: lookahead-minimax, for both players at once.
+    """
+    state, metrics = alternating(game, state, batches, key)
+    due = (state.step + 1) % state.hp["lookahead_every"].astype(jnp.int32) == 0
+    rate = jnp.where(due, state.hp["lookahead"], 0.0)
+    slow = jax.tree.map(lambda slow, fast: slow + rate * (fast - slow), state.memory["slow"], state.params)
+    params = jax.tree.map(lambda slow, fast: jnp.where(due, slow, fast), slow, state.params)
+    return dataclasses.replace(state, params=params, memory={"slow": slow}), metrics
+
+
+def _no_gradients(game, params):
+    return {"grads": {n: jax.tree.map(jnp.zeros_like, {k: params[k] for k in p.nets}) for n, p in game.players.items()}}
+
+
+SOLVERS = {
+    "alternating": Solver(alternating),
+    "simultaneous": Solver(simultaneous),
+    "extragradient": Solver(extragradient, together=True),
+    "past_extragradient": Solver(past_extragradient, _no_gradients, together=True),
+    "optimistic": Solver(
+        optimistic, lambda game, params: {"step": jax.tree.map(jnp.zeros_like, params)}, together=True
+    ),
+    "consensus": Solver(consensus, together=True),
+    "lookahead": Solver(lookahead, lambda game, params: {"slow": jax.tree.map(jnp.copy, params)}),
+}

@@ -1,0 +1,111 @@
+"""Each solver reaches its exact rate on the bilinear game min_x max_y xy, where plain descent does not converge."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import optax
+import pytest
+from jax.flatten_util import ravel_pytree
+from test_step import BILINEAR, HP, H, at, batches, game, start
+
+from jaxgan import games, step
+from jaxgan.config import Config
+from jaxgan.errors import JaxganError
+from jaxgan.solvers import SOLVERS
+
+WEIGHT, KEEP, EVERY = 0.3, 0.5, 4
+NUMBERS = {**HP, "consensus": WEIGHT, "lookahead": KEEP, "lookahead_every": float(EVERY)}
+ALTERNATING = np.array([[1, -H], [H, 1 - H * H]])
+
+# The gradient field is rotation by 90 degrees, with eigenvalues i and -i; a solver's rate follows by scalar algebra.
+RATES = {
+    "simultaneous": abs(1 - 1j * H),
+    "alternating": 1.0,
+    "extragradient": abs(1 - 1j * H + (1j * H) ** 2),
+    "past_extragradient": max(abs(np.roots([1, -(1 - 2j * H), -1j * H]))),
+    "optimistic": max(abs(np.roots([1, -(1 - 2j * H), -1j * H]))),
+    "consensus": abs(1 - H * (WEIGHT + 1j)),
+    "lookahead": max(abs(np.linalg.eigvals((1 - KEEP) * np.eye(2) + KEEP * np.linalg.matrix_power(ALTERNATING, EVERY))))
+    ** (1 / EVERY),
+}
+
+
+def begin(solver):
+    g = game(BILINEAR, {"x": 1.0, "y": 0.5})
+    state = start(g, NUMBERS)
+    return g, dataclasses.replace(state, memory=SOLVERS[solver].init(g, state.params))
+
+
+def test_rates_are_the_published_ones():
+    assert set(RATES) == set(SOLVERS)
+    golden = {"simultaneous": 1.004988, "alternating": 1.0, "extragradient": 0.995038, "optimistic": 0.994936}
+    for (
+        name,
+        rate,
+    ) in golden.items():  # Gidel et al. 2018, arXiv 1802.10551, and Daskalakis et al. 2017, arXiv 1711.00141
+        assert RATES[name] == pytest.approx(rate, abs=5e-7)
+
+
+@pytest.mark.parametrize("solver", sorted(SOLVERS))
+def test_rate_on_the_bilinear_game(solver):
+    """Eigenvalues of the map that `period` steps make of parameters and memory."""
+    g, state = begin(solver)
+    flat, back = ravel_pytree((state.params, state.memory))
+
+    def steps(v):
+        params, memory = back(v)
+        s = dataclasses.replace(state, params=params, memory=memory)
+        for _ in range(EVERY):
+            s, _ = step.train_step(g, s, batches(g), SOLVERS[solver].step)
+        return ravel_pytree((s.params, s.memory))[0]
+
+    values = np.linalg.eigvals(np.asarray(jax.jacobian(steps)(flat), np.float64))
+    assert max(abs(values)) ** (1 / EVERY) == pytest.approx(RATES[solver], abs=2e-6)
+
+
+@pytest.mark.parametrize("solver", sorted(set(SOLVERS) - {"simultaneous", "alternating"}))
+def test_the_trajectory_has_that_rate(solver):
+    g, state = begin(solver)
+    advance = jax.jit(lambda s, b: step.train_step(g, s, b, SOLVERS[solver].step)[0])
+    norms = []
+    for _ in range(400):
+        state = advance(state, batches(g))
+        norms.append(np.linalg.norm(at(state)))
+    # half of it, so that slower modes have gone; a whole number of turns of lookahead
+    measured = (norms[399] / norms[199]) ** (1 / 200)
+    assert measured == pytest.approx(RATES[solver], abs=5e-4)
+    assert norms[399] < norms[0]
+
+
+def test_optimistic_adam_is_twice_the_step_less_the_last():
+    """Daskalakis et al. 2017, algorithm 1: w -= 2 eta m / sqrt(v) - eta m' / sqrt(v'), with Adam's own updates."""
+    g, state = begin("optimistic")
+    adam = optax.adam(0.05, 0.5, 0.9)
+    players = {n: p._replace(tx=lambda hp: adam) for n, p in g.players.items()}
+    g = g._replace(players=players)
+    state = dataclasses.replace(state, opt={n: adam.init({n: state.params[n]}) for n in players})
+    w, last, opt = np.array([1.0, 0.5], np.float32), np.zeros(2, np.float32), adam.init(np.zeros(2, np.float32))
+    for _ in range(5):
+        state, _ = step.train_step(g, state, batches(g), SOLVERS["optimistic"].step)
+        update, opt = adam.update(np.array([w[1], -w[0]]), opt)
+        w, last = w + 2 * np.asarray(update) - last, np.asarray(update)
+        np.testing.assert_allclose(at(state), w, rtol=1e-5)
+
+
+def test_lookahead_goes_back_every_few_steps_only():
+    g, state = begin("lookahead")
+    expected = np.array([1.0, 0.5])
+    slow = expected
+    for t in range(1, 2 * EVERY + 1):
+        state, _ = step.train_step(g, state, batches(g), SOLVERS["lookahead"].step)
+        expected = ALTERNATING @ expected
+        if t % EVERY == 0:
+            expected = slow = slow + KEEP * (expected - slow)
+        np.testing.assert_allclose(at(state), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("solver", sorted(name for name, s in SOLVERS.items() if s.together))
+def test_moving_together_refuses_sub_steps(solver):
+    with pytest.raises(JaxganError, match=f"{solver}.*d_steps is 5"):
+        games.make(Config(net="mlp", solver=solver, d_steps=5), (2,))
