@@ -148,6 +148,14 @@ def show(text: str) -> None:
     print(text, flush=True)
 
 
+def _has_terminal() -> bool:
+    """Whether a bar can be drawn: some terminals, of containers for one, have no size, and would show nothing."""
+    try:
+        return sys.stderr.isatty() and 0 not in os.get_terminal_size(sys.stderr.fileno())
+    except (OSError, ValueError):  # isatty without a file behind it, as in a notebook
+        return sys.stderr.isatty()
+
+
 class Progress:
     """A bar with losses, images/s and remaining time on a terminal; one line per log period elsewhere."""
 
@@ -155,7 +163,7 @@ class Progress:
         from tqdm import tqdm
 
         self.total, self.batch, self.say = total, batch, say
-        self.tty = sys.stderr.isatty() and say is show
+        self.tty = say is show and _has_terminal()
         self.begin = None  # (time, step) at the end of the first dispatch
         self.speed, self.text = 0.0, ""  # images/s, without the first dispatch, which compiles
         self.bar = tqdm(

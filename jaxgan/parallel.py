@@ -53,6 +53,8 @@ def start(coordinator: str = "", processes: int = 0, process: int = -1) -> None:
         if not 0 <= process < processes:
             raise JaxganError(f"--process is {process}; expected 0 to {processes - 1}, another one for each process")
         jax.distributed.initialize(coordinator, processes, process)
+    elif jax.distributed.is_initialized():  # Ray's JaxTrainer has done it
+        return
     elif any(int(os.environ.get(n, 1)) > 1 for n in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")) or (
         "," in os.environ.get("TPU_WORKER_HOSTNAMES", "")
     ):

@@ -53,13 +53,14 @@ def home(tmp_path_factory) -> Path:
         Image.fromarray(np.full((16, 16), i * 10, np.uint8)).save(home / "images" / f"{i}.png")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
-        for name in ("ok", "no_env", "torn", "misspelt", "foreign", "list", "no_digest", "log"):
+        for name in ("ok", "no_env", "torn", "misspelt", "foreign", "list", "no_digest", "log", "no_config"):
             cli.main(["train", "experiments/ring.py", "--dir", f"runs/{name}"])
         images = ["--data", "folder:images", "--size", "8", "--batch", "16", "--net", "mlp"]
         cli.main(["train", "experiments/ring.py", "--dir", "runs/images", *images])
     Image.fromarray(np.full((16, 16), 255, np.uint8)).save(home / "images" / "later.png")
     runs = home / "runs"
     (runs / "no_env/env.json").unlink()
+    (runs / "no_config/config.json").unlink()
     (runs / "torn/config.json").write_text('{"steps": 4, "lo')
     values = json.loads((runs / "ok/config.json").read_text())
     (runs / "misspelt/config.json").write_text(json.dumps({**values, "witdh": 8}))
@@ -79,6 +80,8 @@ RESUME = "train experiments/ring.py --dir runs/ok "
 CASES = [  # command line, what the message must name
     ("trian experiments/ring.py", "train"),
     ("train", "experiments/ring.py"),
+    ("train images", "no experiment images"),
+    ("train a_file", "a_file is not a Python file"),
     ("train experiments/rnig.py", r"no experiment experiments/rnig.py.*experiments/ring.py"),
     ("train --steps 3 experiments/ring.py", "the experiment comes first"),
     ("train experiments/syntax.py", r"experiments/syntax.py.*SyntaxError"),
@@ -93,6 +96,12 @@ CASES = [  # command line, what the message must name
     (T + "--steps many", "--steps"),
     (T + "--steps 0", "steps is 0"),
     (T + "--seed -1", "seed is -1"),
+    (T + "--seed 4294967296", "seed is 4294967296"),
+    (T + "--hp.g-lr inf", "hp.g_lr is inf"),
+    (T + "--coordinator 127.0.0.1:1234", "--processes is 0"),
+    (T + "--coordinator localhost --processes 2 --process 0", "expected HOST:PORT"),
+    (T + "--coordinator 127.0.0.1:1234 --processes 2 --process 2", "--process is 2; expected 0 to 1"),
+    (T + "--processes 2 --process 0", "--coordinator is ''"),
     (T + "--hp.g-lr -0.1", "hp.g_lr is -0.1"),
     (T + "--hp.d-lr nan", "hp.d_lr is nan"),
     (T + "--hp.b1 1.0", "hp.b1 is 1.0"),
@@ -111,7 +120,10 @@ CASES = [  # command line, what the message must name
     (T + "--loss rpgan --fake-batch 8", r"rpgan.*fake_batch=8"),
     (T + "--hp.wgan-gp 10 --fake-batch 8", r"wgan_gp.*fake_batch=8"),
     (T + "--writers wandb", r"pip install 'jaxgan\[wandb\]'"),
-    ("train experiments/ring.py --dir a_file", "a_file"),
+    (T + "--writers tensorboard", r"pip install 'jaxgan\[tensorboard\]'"),
+    ("train experiments/ring.py --dir a_file", "a_file is a file"),
+    ("train experiments/ring.py --dir a_file/run", "a_file/run"),
+    ("train experiments/ring.py --dir runs/no_config", r"runs/no_config has checkpoints but no config\.json"),
     ("train experiments/ring.py --dir /proc/jaxgan", "/proc/jaxgan"),
     ("train experiments/ring.py --dir others", "thesis.tex"),
     (RESUME + "--hp.g-lr 0.5 --width 16", r"(?s)hp.g_lr: 0.0002 -> 0.5.*|width: 8 -> 16"),
@@ -130,6 +142,7 @@ CASES = [  # command line, what the message must name
     ("sample runs/ok -n 0", "0 samples"),
     ("sample runs/ok --labels 3", "without labels"),
     ("sample runs/ok --truncation -1", "truncation is -1"),
+    ("sample runs/ok --out /proc/grid.png", "cannot use /proc/grid.png"),
     ("sample runs/ok --out grid.jpg", r"grid\.jpg.*\.png"),
     ("sample runs/ok --out nowhere/grid.png", "no folder nowhere"),
     ("verify runs/nowhere", "no run folder runs/nowhere"),
@@ -143,7 +156,8 @@ CASES = [  # command line, what the message must name
 @pytest.mark.parametrize(("command", "named"), CASES, ids=[c[:60] for c, _ in CASES])
 def test_one_clear_message(home, command, named, monkeypatch, capsys):
     monkeypatch.chdir(home)
-    monkeypatch.setitem(sys.modules, "wandb", None)  # as where it is not installed
+    monkeypatch.setitem(sys.modules, "wandb", None)  # as where they are not installed
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
     before = fingerprint(home)
     with pytest.raises(SystemExit) as stopped:
         cli.main(command.split())
@@ -155,7 +169,7 @@ def test_one_clear_message(home, command, named, monkeypatch, capsys):
     assert "site-packages" not in err
     assert len(plain.strip().splitlines()) <= 25
     new = fingerprint(home)
-    assert {name: new.get(name) for name in before} == before, "files that were there have changed"
+    assert new == before, "files were changed, or left over"
 
 
 IMAGES = np.zeros((32, 8, 8, 1), np.uint8)
@@ -211,6 +225,38 @@ def test_unprepared_data_answer_at_once(tmp_path):
     with pytest.raises(JaxganError, match="not prepared"):
         data.open_source("tfds:mnist", data_dir=str(tmp_path))
     assert time.monotonic() - start < 2
+
+
+@pytest.mark.parametrize(
+    ("command", "named"),
+    [
+        ("train experiments/rnig.py", "Did you mean 'experiments/ring.py'"),
+        ("train experiments/ring.py --data folder:corrupt --dir runs/new", "torn.png"),
+        ("train experiments/ring.py --dir runs/ok --hp.g-lr 0.5", "hp.g_lr: 0.0002 -> 0.5"),
+        ("sample runs/foreign", "does not fit this run"),
+    ],
+)
+def test_in_a_true_process(home, command, named):
+    """With nothing beside the message, as a library that writes past Python would."""
+    words = [sys.executable, "-m", "jaxgan", *command.split()]
+    done = subprocess.run(words, cwd=home, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("jaxgan: ") and done.stderr.count("jaxgan: ") == 1 and named in done.stderr
+    assert not (home / "runs/new").exists()
+
+
+def test_help_answers_in_about_a_second(home):
+    import time
+
+    for words in (["--help"], ["train", "--help"], ["train", "experiments/ring.py", "--help"]):
+        times = []
+        for _ in range(3):  # the fastest: the machine may be busy
+            start = time.monotonic()
+            command = [sys.executable, "-m", "jaxgan", *words]
+            done = subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=60)
+            times.append(time.monotonic() - start)
+            assert done.returncode == 0 and "usage" in done.stdout.lower() and done.stderr == ""
+        assert min(times) < 1.5
 
 
 def test_batch_that_devices_do_not_divide(tmp_path):

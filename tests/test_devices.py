@@ -1,4 +1,4 @@
-"""Devices change nothing: 1, 2, 4 and 8 of them, under pmap and jit, in one process and in two, follow one trajectory."""
+"""Devices change nothing: 1, 2, 4 and 8, under pmap and jit, in one process and in two, follow one trajectory."""
 
 import json
 import os
@@ -22,8 +22,8 @@ STEPS = 50
 COUNTS = (2, 4, 8)
 TOLERANCE = 1e-5  # largest absolute difference of any parameter
 
-# Cases of Config, and for each number of devices those that run under both modes. Noise in the gradients is amplified by
-# Adam, and by rectifiers if a rounding error puts an activation on the other side of the kink: see nets/layers.py.
+# Where these disagree, look for something that jumps: Adam turns a gradient that is nothing but rounding into full
+# steps, and a rectifier's exact derivative turns one rounding error at its kink into a finite difference.
 CASES = {
     "ring": {"net": "mlp", "data": "ring8", "latent": 2, "width": 32, "hp": {"g_lr": 1e-3, "d_lr": 1e-3}},
     "dcgan": {"net": "dcgan", "data": "mnist5k", "latent": 16, "width": 8},
@@ -38,7 +38,7 @@ CASES = {
 }
 PLAN = {
     1: list(CASES),
-    2: ["ring", "dcgan", "unequal"],
+    2: ["ring", "dcgan"],
     4: ["ring", "dcgan", "pairs"],
     8: ["ring", "dcgan", "unequal"],
 }
@@ -145,8 +145,10 @@ def experiments(tmp_path_factory):
     common = {"batch": 32, "chunk": 5, "steps": STEPS, "log_every": 10, "checkpoint_every": 20, "sample_every": 0}
     for name, values in CASES.items():
         values = json.dumps({**common, **values})
-        code = f"import json\nfrom jaxgan.config import from_dict\ndef config():\n    return from_dict(json.loads('''{values}'''))\n"
-        (dir / f"{name}.py").write_text(code)
+        (dir / f"{name}.py").write_text(
+            "import json\nfrom jaxgan.config import from_dict\n"
+            f"def config():\n    return from_dict(json.loads('''{values}'''))\n"
+        )
     return dir
 
 
@@ -215,8 +217,8 @@ def start_pair(runs, tmp_path):
 
 
 def test_two_processes(trained, experiments, tmp_path):
-    runs = [(case, mode, tmp_path / f"{case}-{mode}") for mode in ("pmap", "jit") for case in ("ring", "dcgan")]
-    runs.append(("pairs", "jit", tmp_path / "pairs-jit"))
+    runs = [("ring", "pmap"), ("dcgan", "pmap"), ("dcgan", "jit"), ("pairs", "jit")]
+    runs = [(case, mode, tmp_path / f"{case}-{mode}") for case, mode in runs]
     commands = [("train", experiments / f"{c}.py", "--dir", dir, "--parallel", mode) for c, mode, dir in runs]
     processes, outs = start_pair(commands, tmp_path)
     texts = [out.read_text() for p, out in zip(processes, outs) if p.wait(250) is not None]

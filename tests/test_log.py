@@ -3,9 +3,12 @@
 import dataclasses
 import io
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import types
 
 import jax
 import pytest
@@ -14,6 +17,7 @@ import jaxgan
 from jaxgan import log, train
 from jaxgan.config import Config, Hp
 from jaxgan.errors import JaxganError
+from jaxgan.signals import Stop
 
 RUN = Config(
     net="mlp",
@@ -139,6 +143,46 @@ def test_tensorboard_after_a_resumed_run_has_each_step_once(dir, tmp_path):
     train.run(dataclasses.replace(RUN, writers=("tensorboard",), steps=50), again, quiet=True)
     assert max(step for step, _, _ in scalars(again)) == 50
     assert_same_numbers(again)
+
+
+def test_wandb_gets_the_rows(tmp_path, monkeypatch):
+    sent, begun = [], []
+    fake = types.ModuleType("wandb")
+    handle = types.SimpleNamespace(log=lambda row, step: sent.append((step, row)), finish=lambda: sent.append("end"))
+    fake.init = lambda **options: begun.append(options) or handle
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    for _ in range(2):
+        with log.writer(tmp_path, ("wandb",), {"steps": 3}) as write:
+            write({"step": 2, "d_loss": 0.5, "digest": "abc"})
+    assert sent == [(2, {"d_loss": 0.5}), "end"] * 2
+    assert begun[0]["config"] == {"steps": 3}
+    assert begun[0]["id"] == begun[1]["id"] and begun[0]["resume"] == "allow"  # a resumed run goes on in the same one
+
+
+class StopAt(Stop):
+    """SIGTERM while the step number `at` is under way."""
+
+    def __init__(self, at: int):
+        super().__init__()
+        self.left = at
+
+    def agreed(self):
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().agreed()
+
+
+def test_a_stop_between_two_rows_doubles_nothing(tmp_path):
+    c = dataclasses.replace(RUN, chunk=1, steps=12, log_every=3, sample_every=6, checkpoint_every=4)
+    stopped = train.run(c, tmp_path / "run", quiet=True, stop=StopAt(8))
+    assert 0 < int(stopped.state.step) < 12
+    train.run(c, tmp_path / "run", quiet=True)
+    rows = log.read(tmp_path / "run" / "metrics.jsonl")
+    assert [row["step"] for row in rows if "d_loss" in row] == [3, 6, 9, 12]
+    assert [row["step"] for row in rows if "modes" in row] == [6, 12]
+    digests = [row["step"] for row in rows if "digest" in row]
+    assert sorted(set(digests)) == digests and set(digests) >= {4, 8, 12}
 
 
 def test_environment(dir, monkeypatch):

@@ -1,0 +1,34 @@
+"""The minimax value V(D, G) and the discriminator that maximises it, on weighted nodes as in divergence.py."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgan import losses
+
+
+def optimal_logit(lp, lq, alpha: float = 0.5):
+    """The logit of D* = alpha p / (alpha p + (1 - alpha) q), Goodfellow et al. 2014, arXiv 1406.2661, proposition 1.
+
+    alpha: share of real examples; 1/2 is the paper's.
+    """
+    return lp - lq + np.log(alpha / (1 - alpha))
+
+
+def value(logit, lp, lq, w, alpha: float = 0.5):
+    """V(D, G) = 2 alpha E_p log D + 2 (1 - alpha) E_q log(1 - D) for D's logits at the nodes.
+
+    The training loss of D with its sign changed; alpha = m / (m + n) for m real and n generated examples per update.
+    """
+    real, fake = losses.minimax.d(logit, logit)
+    return -2 * alpha * _mean(real, lp, w) - 2 * (1 - alpha) * _mean(fake, lq, w)
+
+
+def generator_part(logit, lq, w):
+    """The part of V that the generator sees, E_q log(1 - D), from its training loss."""
+    _, fake = losses.minimax.g(logit, logit)
+    return _mean(fake, lq, w)
+
+
+def _mean(terms, log_density, w):
+    mass = w * jnp.exp(log_density)
+    return jnp.where(mass > 0, mass * terms, 0.0).sum()  # 0 times an infinite loss where there is no mass
