@@ -23,7 +23,7 @@ def config():
 
 
 def fingerprint(folder: Path) -> dict[str, str]:
-    files = (p for p in folder.rglob("*") if p.is_file() and p.name != ".lock")
+    files = (p for p in folder.rglob("*") if p.is_file() and not p.name.endswith(".lock"))
     return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 

@@ -1,5 +1,8 @@
 """Theorems as numbers: closed forms, identities and optimality, with tolerances of quadrature in float64."""
 
+import runpy
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -121,3 +124,13 @@ def test_jensen_shannon_saturates_where_wasserstein_grows():
     assert js[0] < 0.9 * np.log(2)
     assert js[2] == pytest.approx(np.log(2), abs=1e-9)
     np.testing.assert_allclose(w1, shifts, atol=1e-2)
+
+
+def test_generators_slope_against_the_optimal_discriminator():
+    """With D* held fixed the slope is d E sigmoid(+-logit): all of d for non-saturating, almost nothing for minimax."""
+    experiment = runpy.run_path(str(Path(__file__).parent.parent / "experiments/theory/divergences.py"))
+    slope, losses = experiment["generator_slope"], experiment["losses"]
+    assert float(slope(losses.ns, 10.0)) == pytest.approx(10, rel=1e-5)
+    assert float(slope(losses.minimax, 10.0)) < 1e-5
+    for d in (0.5, 2.0):  # sigmoid(l) + sigmoid(-l) = 1
+        assert float(slope(losses.ns, d) + slope(losses.minimax, d)) == pytest.approx(d, abs=1e-8)
