@@ -18,6 +18,8 @@ from processes import digests, rows, steps_saved
 import jaxgan
 from jaxgan import checkpoint
 
+pytestmark = pytest.mark.soak
+
 STEPS = 50
 COUNTS = (2, 4, 8)
 TOLERANCE = 1e-5  # largest absolute difference of any parameter

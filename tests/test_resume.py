@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from processes import Server, digests, rows, steps_saved
 
+pytestmark = pytest.mark.soak
+
 EVERY = 10
 RING = ["--data", "ring8", "--latent", "2"]
 DIGITS = ["--data", "mnist5k", "--latent", "4", "--feed", "stream"]
