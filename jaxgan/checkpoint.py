@@ -4,12 +4,14 @@ A checkpoint holds plain arrays (keys as their uint32 data), so that it opens on
 running code. One that does not open, or whose digest differs, is set aside and the one before it is taken.
 """
 
+import contextlib
 import errno
 import hashlib
 import logging
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 
 import jax
@@ -20,6 +22,7 @@ from jaxgan import parallel
 from jaxgan.types import JaxganError, State
 
 FORMAT = 1
+MARGIN = 2**20  # bytes that a checkpoint takes beside its arrays, at most
 
 
 def to_host(state: State) -> dict:
@@ -51,6 +54,7 @@ class Checkpoints:
         from orbax.checkpoint.checkpoint_managers import preservation_policy
 
         logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax logs what is reported here anyway
+        logging.getLogger("asyncio").addFilter(_not_of_orbax)
         self.ocp, self.dir, self.read_only = ocp, dir.absolute(), read_only
         self.options = ocp.CheckpointManagerOptions(
             preservation_policy=preservation_policy.LatestN(keep),
@@ -59,6 +63,7 @@ class Checkpoints:
             read_only=read_only,
         )
         self.manager = self._open()
+        self.failed = False
         self.hook, sys.unraisablehook = sys.unraisablehook, _no_loop(sys.unraisablehook)
 
     def _open(self):
@@ -74,6 +79,10 @@ class Checkpoints:
         meta = {"digest": digest, "format": FORMAT}
         args = self.ocp.args.Composite(state=self.ocp.args.StandardSave(fields), meta=self.ocp.args.JsonSave(meta))
         with self._clear_errors():
+            self.manager.wait_until_finished()
+            # Orbax would find out in the middle, with some of its writes under way and more to say than an error
+            if shutil.disk_usage(self.dir).free < sum(x.nbytes for x in jax.tree.leaves(fields)) + MARGIN:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self.manager.save(step, args=args, force=True)
 
     def restore(self, like: dict, say=print) -> dict | None:
@@ -145,10 +154,21 @@ class Checkpoints:
         """Wait for the last save, and end."""
         with self._clear_errors():
             self.manager.close()
+        if self.failed:
+            time.sleep(1)  # for the other writes of that checkpoint: at the end of the process no hook hears them
         sys.unraisablehook = self.hook
 
+    @contextlib.contextmanager
     def _clear_errors(self):
-        return _ClearErrors(self.dir)
+        """Turns what Orbax raises while it writes into one sentence."""
+        try:
+            yield
+        except Exception as e:
+            self.failed = True
+            raise JaxganError(
+                f"could not write a checkpoint to {self.dir} ({_reason(e)}); earlier checkpoints are untouched. Free "
+                "some space or mend the folder's permissions, then run the same command again to resume"
+            ) from e
 
 
 class _Foreign(Exception):
@@ -159,6 +179,11 @@ class _Differs(Exception):
     """A checkpoint whose arrays are not those that were saved."""
 
 
+def _not_of_orbax(record: logging.LogRecord) -> bool:
+    """False for what asyncio says of Orbax's writes when one of them has failed, which is reported here."""
+    return "orbax" not in record.getMessage()
+
+
 def _no_loop(hook):
     """hook, without what late writes say when an earlier write of the same checkpoint has failed."""
 
@@ -167,23 +192,6 @@ def _no_loop(hook):
             hook(event)
 
     return quiet
-
-
-class _ClearErrors:
-    """Turns what Orbax raises while it writes into one sentence."""
-
-    def __init__(self, dir: Path):
-        self.dir = dir
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace):
-        if isinstance(error, Exception) and not isinstance(error, JaxganError):
-            raise JaxganError(
-                f"could not write a checkpoint to {self.dir} ({_reason(error)}); earlier checkpoints are untouched. "
-                "Free some space or mend the folder's permissions, then run the same command again to resume"
-            ) from error
 
 
 def _reason(error: BaseException) -> str:

@@ -57,6 +57,7 @@ class Child:
     """One command; what it printed, and its end."""
 
     def __init__(self, server: Server, pid: int, out: Path):
+        assert pid > 1  # 0 and -1 would mean other processes to os.kill
         self.server, self.pid, self.out, self.code = server, pid, out, None
 
     @property
