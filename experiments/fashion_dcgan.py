@@ -13,7 +13,7 @@ from jaxgan import Config, Hp
 
 def config():
     return Config(
-        kind="conditional",
+        kind="auto",
         loss="rpgan",
         data="tfds:fashion_mnist",
         net="dcgan",

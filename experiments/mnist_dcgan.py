@@ -14,7 +14,7 @@ from jaxgan import Config, Hp
 
 def config():
     return Config(
-        kind="conditional",
+        kind="auto",
         loss="rpgan",
         data="mnist5k",
         net="dcgan",

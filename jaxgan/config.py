@@ -50,8 +50,8 @@ class Hp:
 class Config:
     """One training run."""
 
-    kind: Literal["plain", "conditional"] = "plain"
-    """Kind of GAN."""
+    kind: Literal["plain", "conditional", "auto"] = "plain"
+    """Kind of GAN; auto is conditional where the data has labels, else plain."""
     loss: Literal["minimax", "ns", "lsgan", "wasserstein", "hinge", "rpgan"] = "ns"
     """Adversarial loss."""
     net: Literal["mlp", "dcgan"] = "dcgan"

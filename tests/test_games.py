@@ -278,6 +278,15 @@ def test_every_number_is_traced_and_matters():
     assert counted.traces == 1
 
 
+@pytest.mark.parametrize(("classes", "kind"), [(0, "plain"), (CLASSES, "conditional")])
+def test_auto_follows_the_data(classes, kind):
+    auto, named = (games.make(Config(kind=k, net="mlp", width=8), (2,), classes) for k in ("auto", kind))
+    assert auto.classes == named.classes == classes
+    c = Config(kind="auto", net="mlp", width=8)
+    trees = [jax.tree.map(jnp.shape, initial(g, c, (2,)).params) for g in (auto, named)]
+    assert trees[0] == trees[1]
+
+
 def test_each_player_has_its_own_rate():
     c, game, state = make()
     for frozen, moving in (("d", "g"), ("g", "d")):

@@ -48,7 +48,6 @@ def run(home: Path, *command: str) -> str:
     return done.stdout
 
 
-@pytest.mark.soak
 def test_commands_run_in_order(home):
     ran = 0
     for command in commands():
@@ -66,7 +65,6 @@ def test_commands_run_in_order(home):
     assert (home / "runs/mine/samples/00000004.png").exists()
 
 
-@pytest.mark.soak
 @pytest.mark.parametrize("program", blocks("python"), ids=lambda p: p.splitlines()[0][:30])
 def test_programs_run(home, program):
     if "def config" in program:

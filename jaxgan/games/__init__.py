@@ -10,7 +10,10 @@ KINDS = {"plain": plain.plain, "conditional": plain.conditional}
 
 def make(config: Config, shape: tuple[int, ...], classes: int = 0, axis: Axis = None) -> Game:
     """The game of config for examples of this shape and number of classes."""
-    if config.kind == "conditional" and not classes:
+    kind = config.kind
+    if kind == "auto":
+        kind = "conditional" if classes else "plain"
+    if kind == "conditional" and not classes:
         raise JaxganError(
             f"kind is 'conditional', but the data {config.data!r} has no labels; use --kind plain, or a folder with one"
             " subfolder per class"
@@ -20,4 +23,4 @@ def make(config: Config, shape: tuple[int, ...], classes: int = 0, axis: Axis = 
             f"solver {config.solver!r} moves all players together, once a step, but d_steps is {config.d_steps} and "
             f"g_steps is {config.g_steps}; leave both at 1, or use alternating, simultaneous or lookahead"
         )
-    return KINDS[config.kind](config, shape, classes, axis)
+    return KINDS[kind](config, shape, classes, axis)

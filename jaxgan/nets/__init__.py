@@ -9,6 +9,6 @@ NETS = {"mlp": mlp, "dcgan": dcgan}
 
 def build(config: Config, shape: tuple[int, ...], classes: int = 0, axis: Axis = None) -> dict[str, Net]:
     """The generator and the discriminator of a config, {"g": Net, "d": Net}, for examples of this shape."""
-    net, classes = NETS[config.net], classes if config.kind == "conditional" else 0
+    net, classes = NETS[config.net], 0 if config.kind == "plain" else classes
     args = (tuple(shape), config.width, config.depth, classes, axis)
     return {"g": net.generator(*args), "d": net.discriminator(*args)}
