@@ -18,21 +18,20 @@ from processes import digests, rows, steps_saved
 import jaxgan
 from jaxgan import checkpoint
 
-pytestmark = pytest.mark.soak
-
 STEPS = 50
 COUNTS = (2, 4, 8)
 TOLERANCE = 1e-5  # largest absolute difference of any parameter
 
 # Where these disagree, look for something that jumps: Adam turns a gradient that is nothing but rounding into full
 # steps, and a rectifier's exact derivative turns one rounding error at its kink into a finite difference. At a rate of
-# 2e-4 that grew to 6e-4 in 50 steps of the DCGAN, which says nothing of its algorithm; hence the lower rate.
+# 2e-4 that grew to 6e-4 in 50 steps of the DCGAN, so that Adam at its usual rate does not agree to
+# the tolerance. What is tested is the algorithm: the DCGAN at a lower rate, labels and unequal batches under plain SGD.
 CASES = {
     "ring": {"net": "mlp", "data": "ring8", "latent": 2, "width": 32, "hp": {"g_lr": 1e-3, "d_lr": 1e-3}},
     "dcgan": {"net": "dcgan", "data": "mnist5k", "latent": 16, "width": 8, "hp": {"g_lr": 2e-5, "d_lr": 2e-5}},
     "unequal": {
         **{"kind": "conditional", "net": "dcgan", "data": "mnist5k", "latent": 16, "width": 8},
-        **{"fake_batch": 64, "hp": {"g_lr": 2e-5, "d_lr": 2e-5}},
+        **{"fake_batch": 64, "optimizer": "sgd", "hp": {"g_lr": 1e-3, "d_lr": 1e-3}},
     },
     "pairs": {
         **{"net": "mlp", "data": "mnist5k", "latent": 8, "width": 16, "feed": "stream", "flip": True, "d_steps": 2},
