@@ -1,4 +1,4 @@
-"""The command line: train, sample, verify, data. Every field of a configuration is a flag; imports come late."""
+"""The command line. Every field of a configuration is a flag of train; imports come late."""
 
 import importlib.util
 import os
@@ -88,7 +88,7 @@ def sample(
         np.savez(out, x=x, **({} if y is None else {"y": y}))
     else:
         columns = 8 if interpolate or labels else plots.columns(classes)
-        plots.save(plots.grid(x, columns) if x.ndim == 4 else plots.points(x, None), out)
+        plots.save(plots.examples(x, columns), out)
     print(f"{len(x)} samples of step {int(trained.state.step)} in {out}")
 
 
@@ -103,6 +103,23 @@ def verify(run: Annotated[str, tyro.conf.Positional], steps: int = 0) -> None:
     from jaxgan.verify import verify
 
     verify(run, steps=steps)
+
+
+def diagnose(run: Annotated[str, tyro.conf.Positional], held_out: str = "") -> None:
+    """Measure where a run's game is going, say what it means, and draw it into RUN/diagnosis.png.
+
+    Eigenvalues of the game's Jacobian, rotation, what each player gains by a best response, D on held-out data, path
+    angle, spectral norms, diversity of samples. During training: jaxgan train ... --diagnose-every 500.
+
+    Args:
+        run: Run folder.
+        held_out: Data that training did not see, such as tfds:fashion_mnist:test; empty is what the run held out
+            (--holdout), or the test split of a prepared data set.
+    """
+    _start_jax()
+    from jaxgan.diagnose import diagnose
+
+    diagnose(run, held_out=held_out)
 
 
 def prepare(
@@ -124,13 +141,14 @@ def prepare(
     prepare(name, source, data_dir)
 
 
-COMMANDS = {"train": train, "sample": sample, "verify": verify, "data": prepare}
+COMMANDS = {"train": train, "sample": sample, "verify": verify, "diagnose": diagnose, "data": prepare}
 
 USAGE = """usage: jaxgan COMMAND ...
 
   jaxgan train EXPERIMENT [--dir runs/NAME] [--FIELD VALUE ...]   train, or resume
   jaxgan sample RUN [-n 64] [--out grid.png]                      draw from a trained run
   jaxgan verify RUN                                               replay a run from its seed, compare bit for bit
+  jaxgan diagnose RUN                                             eigenvalues, rotation, overfitting, collapse: a figure
   jaxgan data prepare NAME --from FOLDER                          mnist, fashion_mnist, cifar10, cifar100
 
 EXPERIMENT is a Python file with config(), such as experiments/mnist_dcgan.py.

@@ -54,16 +54,16 @@ class Config:
     """Kind of GAN; auto is conditional where the data has labels, else plain."""
     loss: Literal["minimax", "ns", "lsgan", "wasserstein", "hinge", "rpgan"] = "ns"
     """Adversarial loss."""
-    net: Literal["mlp", "dcgan"] = "dcgan"
+    net: Literal["mlp", "dcgan", "conv1d"] = "dcgan"
     """Architecture of generator and discriminator."""
     width: int = 64
-    """Hidden units (mlp), or channels at the highest resolution (dcgan)."""
+    """Hidden units (mlp), or channels at the highest resolution (dcgan, conv1d)."""
     depth: int = 2
     """Hidden layers (mlp)."""
     latent: int = 64
     """Size of the latent vector z."""
     data: str = "mnist5k"
-    """Real examples: mnist5k, a toy (ring8, grid25, ...), folder:PATH, or tfds:NAME[:SPLIT]."""
+    """Real examples: mnist5k, a toy (ring8, ...), sequences (sines, curves1d), folder:PATH, or tfds:NAME[:SPLIT]."""
     data_dir: str = ""
     """Where prepared data sets live; empty is $TFDS_DATA_DIR, else ~/tensorflow_datasets."""
     size: int = 0
@@ -72,6 +72,8 @@ class Config:
     """Mirror each image with probability 1/2."""
     skip_corrupt: bool = False
     """Skip image files that cannot be read, and count them, in place of an error."""
+    holdout: int = 0
+    """Examples kept out of training, so that diagnosis can tell learning from memorising."""
     feed: Literal["auto", "device", "stream"] = "auto"
     """Keep all data on the device, or stream batches from the host; auto streams above 2 GB."""
     solver: Literal[
@@ -102,6 +104,8 @@ class Config:
     """Steps between sample grids; 0 draws only the last."""
     checkpoint_every: int = 500
     """Steps between checkpoints; the last step is always saved."""
+    diagnose_every: int = 0
+    """Steps between diagnoses (columns diagnosis/* of metrics.jsonl, and alarms); 0 is none."""
     keep: int = 3
     """Newest checkpoints that stay on disk."""
     writers: tuple[Literal["tensorboard", "wandb"], ...] = ()
@@ -112,7 +116,7 @@ class Config:
 # Fields that cannot change the trajectory: a run may be resumed with other values of these.
 NEUTRAL = frozenset(
     {"steps", "data_dir", "feed", "parallel", "chunk", "log_every", "sample_every", "checkpoint_every", "keep"}
-    | {"writers", "skip_corrupt"}
+    | {"diagnose_every", "writers", "skip_corrupt"}
 )
 
 
@@ -154,7 +158,7 @@ def check(config: Config) -> Config:
     for name in POSITIVE:
         if getattr(config, name) < 1:
             raise JaxganError(f"{name} is {getattr(config, name)}; expected at least 1")
-    for name in ("size", "fake_batch", "chunk", "sample_every"):
+    for name in ("size", "holdout", "fake_batch", "chunk", "sample_every", "diagnose_every"):
         if getattr(config, name) < 0:
             raise JaxganError(f"{name} is {getattr(config, name)}; expected 0 or more")
     if not 0 <= config.seed < 2**32:

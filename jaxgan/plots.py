@@ -1,4 +1,4 @@
-"""Pictures: grids of images, scatter plots and densities of toys, and the animation of a run."""
+"""Pictures: grids of images and of curves, scatter plots and densities of toys, and the animation of a run."""
 
 from pathlib import Path
 
@@ -23,6 +23,39 @@ def grid(images: np.ndarray, columns: int) -> np.ndarray:
         y, x = i // columns * (h + gap), i % columns * (w + gap)
         picture[y : y + h, x : x + w] = tile
     return picture.repeat(scale, 0).repeat(scale, 1)
+
+
+def examples(x: np.ndarray, columns: int, density: Density | None = None, title: str = "") -> np.ndarray:
+    """The picture that suits examples [n, *shape]: `grid` of images, `curves` of sequences, or `points`."""
+    if x.ndim == 2:
+        return points(x, density, title)
+    return (grid if x.ndim == 4 else curves)(x, columns)
+
+
+def curves(x: np.ndarray, columns: int) -> np.ndarray:
+    """A picture [H, W, 3] uint8 of sequences [n, length, channels], a cell each from -1 to 1; what lies outside shows.
+
+    Channels have colours. Thin lines mark zero.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.collections import LineCollection
+    from matplotlib.figure import Figure
+
+    n, length, channels = x.shape
+    rows, color = -(-n // columns), ["#0072b2", "#d55e00", "#009e73", "#e69f00"]
+    figure = Figure(figsize=(1.1 * columns, 0.8 * rows), dpi=100)
+    canvas, axes = FigureCanvasAgg(figure), figure.add_axes((0, 0, 1, 1))
+    row, column = np.divmod(np.arange(n), columns)
+    t = column[:, None] + np.linspace(0.05, 0.95, length)
+    y = -row[:, None, None] - 0.5 + 0.4 * np.clip(x, -1.2, 1.2)  # a wild curve stays in its own cell
+    axes.hlines(-row - 0.5, column + 0.05, column + 0.95, color="#cccccc", lw=0.6)
+    for channel in range(channels):
+        lines = np.stack([t, y[..., channel]], -1)
+        axes.add_collection(LineCollection(lines, colors=color[channel % len(color)], linewidths=1.1))
+    axes.set(xlim=(0, columns), ylim=(-rows, 0))
+    axes.axis("off")
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def columns(classes: int) -> int:
@@ -84,6 +117,17 @@ def save(picture: np.ndarray, path: Path) -> None:
     Image.fromarray(picture).save(path)
 
 
+def save_figure(figure, path: Path) -> None:
+    """Write a matplotlib Figure as PNG of 256 colours, a third of the bytes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
+    picture.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
 def animate(paths: list[Path], out: Path, milliseconds: int = 150) -> None:
     """One looping GIF of PNG pictures; the last stays for two seconds."""
     from PIL import Image
@@ -91,3 +135,89 @@ def animate(paths: list[Path], out: Path, milliseconds: int = 150) -> None:
     frames = [Image.open(path).convert("P", palette=Image.Palette.ADAPTIVE) for path in paths]
     durations = [milliseconds] * (len(frames) - 1) + [2000]
     frames[0].save(out, save_all=True, append_images=frames[1:], duration=durations, loop=0)
+
+
+def diagnosis(report, path: dict, history: list[dict], words: list[str], title: str):
+    """The figure of a diagnosis: eigenvalues, path, D's scores, spectral norms, history and readings."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(14, 8), dpi=90, layout="constrained")
+    panels = figure.subplots(2, 3).ravel()
+    _eigenvalues(panels[0], report)
+    _path(panels[1], path)
+    _scores(panels[2], report.scores)
+    _spectral(panels[3], report.spectral)
+    _history(panels[4], history)
+    _words(panels[5], words)
+    figure.suptitle(title)
+    return figure
+
+
+def _eigenvalues(axes, report) -> None:
+    values, good = report.eigenvalues, report.residuals < 0.05 * abs(report.eigenvalues).max()
+    axes.axvspan(0, 1e9, color="#d55e00", alpha=0.08, lw=0)
+    axes.scatter(values.real[good], values.imag[good], c="#0072b2", s=25, label="converged")
+    axes.scatter(values.real[~good], values.imag[~good], edgecolors="#0072b2", facecolors="none", s=25, label="not yet")
+    axes.axhline(0, c="#999999", lw=0.6)
+    axes.axvline(0, c="#999999", lw=0.6)
+    reach = 2 * abs(values).max()
+    for scale in (axes.set_xscale, axes.set_yscale):
+        scale("symlog", linthresh=reach / 200)  # D's curvature dwarfs the rest
+    axes.set(
+        xlim=(-reach, reach), ylim=(-reach, reach), xlabel="real part (right of 0 repels)", ylabel="imaginary part"
+    )
+    axes.set_title("outermost eigenvalues of the game's Jacobian")
+    axes.legend(fontsize=8)
+
+
+def _path(axes, path: dict) -> None:
+    axes.plot(path["reach"], path["angle"], c="#0072b2", label="cosine of motion and line")
+    axes.axvline(1, c="#999999", ls=":")
+    axes.axhline(0, c="#999999", lw=0.6)
+    reach = 1.2 * abs(path["angle"]).max()
+    axes.set(ylim=(-reach, reach), xlabel="from the first parameters (0) to the present ones (1)", ylabel="cosine")
+    axes.set_title("path angle")
+    other = axes.twinx()
+    other.semilogy(path["reach"], path["field"], c="#d55e00", ls="--", label="gradient norm")
+    other.set_ylabel("gradient norm (dashed)", color="#d55e00")
+
+
+def _scores(axes, scores: dict) -> None:
+    edges = np.histogram_bin_edges(np.concatenate([*scores.values()]), 40)
+    styles = {"training": "#0072b2", "held out": "#009e73", "generated": "#d55e00"}
+    for name, logits in scores.items():
+        axes.hist(logits, edges, density=True, histtype="step", lw=1.6, color=styles[name], label=name)
+    axes.set(xlabel="D's logit", ylabel="density")
+    axes.set_title("what D says of")
+    axes.legend(fontsize=8)
+
+
+def _spectral(axes, spectral: dict) -> None:
+    names = [*spectral]
+    colors = ["#0072b2" if name.startswith("d.") else "#e69f00" for name in names]
+    axes.barh(range(len(names)), [*spectral.values()], color=colors)
+    axes.set_yticks(range(len(names)), names, fontsize=7)
+    axes.invert_yaxis()
+    axes.set_xlabel("spectral norm")
+    axes.set_title("largest singular value of each kernel")
+
+
+def _history(axes, history: list[dict]) -> None:
+    """Diagnoses during training where there were some, else the losses."""
+    names = ["diagnosis/diversity", "diagnosis/auc_train", "diagnosis/auc_held", "diagnosis/exploitability"]
+    names = [n for n in names if any(n in row for row in history)] or ["d_loss", "g_loss"]
+    for name, color in zip(names, ["#0072b2", "#d55e00", "#009e73", "#cc79a7"]):
+        rows = [row for row in history if name in row]
+        axes.plot([r["step"] for r in rows], [r[name] for r in rows], c=color, label=name.removeprefix("diagnosis/"))
+    axes.set_xlabel("step")
+    axes.set_title("over training")
+    axes.legend(fontsize=8)
+
+
+def _words(axes, words: list[str]) -> None:
+    import textwrap
+
+    axes.axis("off")
+    text = "\n\n".join(textwrap.fill(word, 56) for word in words)
+    axes.text(0, 1, text, va="top", fontsize=10, transform=axes.transAxes)
+    axes.set_title("reading")

@@ -126,8 +126,8 @@ def _host_rows(source, c, updates, size, length, step, devices) -> Iterator:
 
 
 def _to_boundary(c: Config, step: int) -> int:
-    """Steps until something has to be logged, drawn or saved."""
-    every = [e for e in (c.log_every, c.sample_every, c.checkpoint_every) if e]
+    """Steps until something has to be logged, drawn, saved or diagnosed."""
+    every = [e for e in (c.log_every, c.sample_every, c.checkpoint_every, c.diagnose_every) if e]
     return min(c.steps - step, *(e - step % e for e in every))
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from jaxgan import checkpoint, config, data, folder, games, log, parallel, plots, program
 from jaxgan.config import Config
+from jaxgan.data.holdout import split
 from jaxgan.errors import JaxganError, nearest
 from jaxgan.metrics.modes import modes
 from jaxgan.run import Run, generate, initial, latents, template
@@ -27,6 +28,11 @@ def open_source(c: Config) -> Source:
     return data.open_source(c.data, data_dir=c.data_dir, size=c.size, flip=c.flip, skip_corrupt=c.skip_corrupt)
 
 
+def hold_out(c: Config, source: Source) -> tuple[Source, Source | None]:
+    """What training sees of source, and the c.holdout examples that it does not (None if there are none)."""
+    return split(source, c.holdout) if c.holdout else (source, None)
+
+
 def run(c: Config, dir, source: Source | None = None, quiet: bool = False, stop: Stop | None = None) -> Run:
     """Train until c.steps in folder dir, from its newest checkpoint if it holds this run already.
 
@@ -37,7 +43,7 @@ def run(c: Config, dir, source: Source | None = None, quiet: bool = False, stop:
     say = log.show if not quiet and jax.process_index() == 0 else lambda text: None
     log.check_writers(c.writers)
     with stop or Stop() as stop:
-        source = open_source(c) if source is None else source
+        source, held = hold_out(c, open_source(c) if source is None else source)
         devices = parallel.devices(c.parallel)
         game = games.make(c, source.shape, source.classes, devices.axis)
         program.check_sizes(c, source, devices)
@@ -57,13 +63,13 @@ def run(c: Config, dir, source: Source | None = None, quiet: bool = False, stop:
             kind = jax.devices()[0].device_kind
             say(f"{'resuming' if start else 'training'} {dir} from step {start} to {c.steps}")
             say(f"data: {c.data}, {compiled.feed}; devices: {devices.count} x {kind}, {devices.mode}")
-            state = _loop(c, dir, source, devices, compiled, state, saved, say, stop)
+            state = _loop(c, dir, source, held, devices, compiled, state, saved, say, stop)
             _conclude(c, dir, start, int(state.step), say)
     return Run(c, state, env, dir)
 
 
-def _loop(c: Config, dir: Path, source: Source, devices, compiled, state, saved, say, stop: Stop):
-    """Dispatch, log, draw and save until c.steps or a signal -> state, which is then saved."""
+def _loop(c: Config, dir: Path, source: Source, held, devices, compiled, state, saved, say, stop: Stop):
+    """Dispatch, log, draw, diagnose and save until c.steps or a signal -> state, which is then saved."""
     step, pending = int(state.step), None
     with (
         log.writer(dir, c.writers, config.to_dict(c)) as write,
@@ -71,6 +77,7 @@ def _loop(c: Config, dir: Path, source: Source, devices, compiled, state, saved,
     ):
         report = partial(_report, c, dir, progress, write)
         draw = _painter(c, dir, source, write)
+        diagnose = _doctor(c, source, held, write, say)
         state = devices.replicate(state)
         stop.training = True
         while step < c.steps and not stop.agreed():
@@ -80,6 +87,8 @@ def _loop(c: Config, dir: Path, source: Source, devices, compiled, state, saved,
             if pending:
                 report(*pending)
             pending = (step, metrics, draw(state, step))
+            if c.diagnose_every and _due(step, c.diagnose_every, c.steps):
+                diagnose(state, step)
             if _due(step, c.checkpoint_every, c.steps):
                 report(*pending)
                 pending = _save(saved, dir, state, step, write)
@@ -152,7 +161,7 @@ def _painter(c: Config, dir: Path, source: Source, write) -> Callable:
     """
     game = games.make(c, source.shape, source.classes)
     columns = plots.columns(game.classes)
-    count = 8 * columns if len(source.shape) == 3 else 2500  # 2,500: PacGAN's protocol for modes
+    count = 8 * columns if len(source.shape) > 1 else 2500  # 2,500: PacGAN's protocol for modes
     z = latents(game, count, seed=0)
     y = np.arange(count, dtype=np.int32) % source.classes if game.classes else None
     make = jax.jit(lambda nets: generate(game, nets, z, y))
@@ -167,19 +176,39 @@ def _painter(c: Config, dir: Path, source: Source, write) -> Callable:
         density = source.density
         if density is not None and density.modes is not None:
             write({"step": step, **modes(x, density)})
-        picture = plots.grid(x, columns) if x.ndim == 4 else plots.points(x, density, f"step {step}")
+        picture = plots.examples(x, columns, density, f"step {step}")
         plots.save(picture, dir / "samples" / f"{step:08d}.png")
 
     return draw
 
 
+def _doctor(c: Config, source: Source, held: Source | None, write, say) -> Callable:
+    """(state, step) -> None, which writes the columns diagnosis/* and says what alarms."""
+    if not c.diagnose_every or jax.process_index() > 0:
+        return lambda state, step: None
+    from jaxgan.theory.diagnose import instruments, readings
+
+    measure = instruments(games.make(c, source.shape, source.classes), c, source, held)
+
+    def diagnose(state, step):
+        row = measure(parallel.local(state)).row
+        write({"step": step, **{f"diagnosis/{name}": value for name, value in row.items()}})
+        for text in readings(row):
+            if text.startswith("ALARM"):
+                say(f"step {step}: {text}")
+
+    return diagnose
+
+
 def fit(images, labels=None, *, dir=None, quiet: bool = False, **fields) -> Run:
     """Train on arrays: images uint8 [n, h, w, c] or float [n, h, w, c] in [-1, 1], or points [n, d] -> Run.
 
-    labels: ints [n], which make the GAN class-conditional. Other keywords are fields of Config (steps, seed, loss,
-    ...) and of Hp (g_lr, r1, ...). dir keeps the run folder; without it nothing stays on disk.
+    With net="conv1d" they are sequences, floats [n, length, channels]. labels: ints [n], which make the GAN
+    class-conditional. Other keywords are fields of Config (steps, seed, loss, ...) and of Hp (g_lr, r1, ...). dir keeps
+    the run folder; without it nothing stays on disk.
     """
-    source = data.from_arrays(images, labels, flip=fields.get("flip", False))
+    sequences = fields.get("net") == "conv1d"
+    source = data.from_arrays(images, labels, flip=fields.get("flip", False), sequences=sequences)
     traced = {name: fields.pop(name) for name in list(fields) if name in config.Hp.__dataclass_fields__}
     unknown = [name for name in fields if name not in Config.__dataclass_fields__]
     if unknown:

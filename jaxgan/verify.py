@@ -5,7 +5,7 @@ import dataclasses
 from jaxgan import checkpoint, folder, games, log, parallel, program
 from jaxgan.errors import JaxganError
 from jaxgan.run import initial
-from jaxgan.train import check_finite, open_source
+from jaxgan.train import check_finite, hold_out, open_source
 from jaxgan.types import Source
 
 
@@ -21,7 +21,7 @@ def verify(dir, source: Source | None = None, steps: int = 0, say=log.show) -> i
     if not recorded:
         raise JaxganError(f"{dir} has recorded no digest{f' up to step {steps}' if steps else ''}; nothing to compare")
     c = dataclasses.replace(c, steps=max(recorded))  # the folder may have been asked for fewer steps since
-    source = open_source(c) if source is None else source
+    source, _ = hold_out(c, open_source(c) if source is None else source)
     folder.check_data(dir, c, env, source)
     devices = parallel.devices(c.parallel)
     game = games.make(c, source.shape, source.classes, devices.axis)

@@ -29,10 +29,21 @@ AT_LEAST_1 = [
     "checkpoint_every",
     "keep",
 ]
-AT_LEAST_0 = ["size", "fake_batch", "chunk", "sample_every"]
+AT_LEAST_0 = ["size", "holdout", "fake_batch", "chunk", "sample_every", "diagnose_every"]
 # what a run may be resumed with: none of these reaches the compiled mathematics
 NEUTRAL = {
-    *("steps", "data_dir", "feed", "parallel", "chunk", "log_every", "sample_every", "checkpoint_every", "keep"),
+    *(
+        "steps",
+        "data_dir",
+        "feed",
+        "parallel",
+        "chunk",
+        "log_every",
+        "sample_every",
+        "checkpoint_every",
+        "keep",
+        "diagnose_every",
+    ),
     *("writers", "skip_corrupt"),
 }
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jaxgan.config import Config
-from jaxgan.nets import NETS, build, dcgan, mlp
+from jaxgan.nets import NETS, build, conv1d, dcgan, mlp
 from jaxgan.types import JaxganError, Net
 
 KINDS = ("plain", "conditional")
@@ -234,5 +234,5 @@ def test_projection_adds_the_inner_product():
 
 
 def test_the_table_of_architectures():
-    assert {"mlp", "dcgan"} == set(NETS) and NETS["mlp"] is mlp and NETS["dcgan"] is dcgan
+    assert NETS == {"mlp": mlp, "dcgan": dcgan, "conv1d": conv1d}
     assert set(Config.__dataclass_fields__["net"].type.__args__) == set(NETS)

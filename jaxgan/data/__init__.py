@@ -5,19 +5,20 @@ from pathlib import Path
 
 from jaxgan.data.memory import from_arrays, mnist5k
 from jaxgan.data.prepare import CATALOGUE, prepare
+from jaxgan.data.sequences import SEQUENCES
 from jaxgan.data.toy import TOYS
 from jaxgan.types import JaxganError, Source
 
 __all__ = ["SOURCES", "from_arrays", "open_source", "prepare"]
 
 
-def _toy(make):
+def _drawn(make, what: str):
     def opened(argument, *, size, flip, **unused):
         source = make()
         if argument:
             raise JaxganError(f"{source.name} has no splits; write {source.name}, not {source.name}:{argument}")
         if size or flip:
-            raise JaxganError(f"{source.name}: a toy has points, not images; leave size and flip unset")
+            raise JaxganError(f"{source.name} has {what}, not images; leave size and flip unset")
         return source
 
     return opened
@@ -47,13 +48,19 @@ def _tfds(argument, *, data_dir, size, flip, **unused):
 
 
 # name, or prefix before ":" -> function of what follows it
-SOURCES = {"mnist5k": _mnist5k, **{name: _toy(make) for name, make in TOYS.items()}, "folder": _folder, "tfds": _tfds}
+SOURCES = {
+    "mnist5k": _mnist5k,
+    **{name: _drawn(make, "points") for name, make in TOYS.items()},
+    **{name: _drawn(make, "sequences") for name, make in SEQUENCES.items()},
+    "folder": _folder,
+    "tfds": _tfds,
+}
 
 
 def open_source(
     name: str, *, data_dir: str = "", size: int = 0, flip: bool = False, skip_corrupt: bool = False
 ) -> Source:
-    """The source called name: mnist5k, a toy, folder:PATH, or tfds:NAME[:SPLIT].
+    """The source called name: mnist5k, a toy, a sequence, folder:PATH, or tfds:NAME[:SPLIT].
 
     data_dir: where prepared data sets live, "" is $TFDS_DATA_DIR or ~/tensorflow_datasets. size: pixels, 0 keeps the
     data's own (folder: 32). skip_corrupt: folder only. Raises JaxganError for an unknown name or unusable data.

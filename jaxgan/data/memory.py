@@ -47,7 +47,7 @@ def table(images, labels, name: str, digest: str, classes: int, flip: bool = Fal
     """The source of rows [n, h, w, c] or [n, d] that were checked already; labels [n] or None."""
     y = np.zeros(len(images), np.int32) if labels is None else np.asarray(labels, np.int32)
     if flip and images.ndim != 4:
-        raise JaxganError(f"{name}: flip mirrors images, and these rows are vectors {images.shape[1:]}; leave flip off")
+        raise JaxganError(f"{name}: flip mirrors images, and these rows are none {images.shape[1:]}; leave flip off")
 
     def rows(index):
         index = np.asarray(index)
@@ -60,13 +60,14 @@ def table(images, labels, name: str, digest: str, classes: int, flip: bool = Fal
     return Source(name, tuple(images.shape[1:]), classes, len(images), rows, finish, digest, images.nbytes + y.nbytes)
 
 
-def from_arrays(images, labels=None, *, name: str = "arrays", flip: bool = False) -> Source:
+def from_arrays(images, labels=None, *, name: str = "arrays", flip: bool = False, sequences: bool = False) -> Source:
     """Examples from arrays: images [n, h, w] or [n, h, w, c], uint8 or floats in [-1, 1]; or float vectors [n, d].
 
+    sequences: rows are sequences [n, length] or [n, length, channels], floats of any range.
     labels: integers [n] from 0; classes without examples are allowed. Raises JaxganError, naming the first bad row, for
     anything else: nothing is rescaled by guess.
     """
-    images = _check_images(_as_array(images, name, "images"), name)
+    images = (_check_sequences if sequences else _check_images)(_as_array(images, name, "images"), name)
     if labels is not None:
         labels = _check_labels(_as_array(labels, name, "labels"), len(images), name)
     classes = 0 if labels is None else int(labels.max()) + 1
@@ -98,12 +99,7 @@ def _check_images(x: np.ndarray, name: str) -> np.ndarray:
         return x[..., None] if x.ndim == 3 else x
     if x.dtype.kind in "biu":
         raise JaxganError(f"{name}: got dtype {x.dtype}; pass uint8 images with values 0..255, or floats")
-    x = x.astype(np.float32)
-    finite = np.isfinite(x).all(axis=tuple(range(1, x.ndim)))
-    if not finite.all():
-        raise JaxganError(
-            f"{name}: row {int(np.argmin(finite))} is the first of {int((~finite).sum())} rows with NaN or inf"
-        )
+    x = _check_finite(x.astype(np.float32), name)
     if x.ndim == 2:
         return x
     inside = (np.abs(x) <= 1).all(axis=tuple(range(1, x.ndim)))
@@ -115,6 +111,24 @@ def _check_images(x: np.ndarray, name: str) -> np.ndarray:
     if x.min() >= 0:
         raise JaxganError(f"{name}: float images lie in [{x.min():g}, {x.max():g}]; pass 2*x-1, or uint8")
     return x[..., None] if x.ndim == 3 else x
+
+
+def _check_sequences(x: np.ndarray, name: str) -> np.ndarray:
+    """Sequences [n, length, channels] float32, or a JaxganError."""
+    if x.ndim not in (2, 3) or not x.size or x.dtype.kind in "biu":
+        raise JaxganError(
+            f"{name}: sequences must be floats [n, length] or [n, length, channels]; got {x.dtype} of shape {x.shape}"
+        )
+    return _check_finite((x[..., None] if x.ndim == 2 else x).astype(np.float32), name)
+
+
+def _check_finite(x: np.ndarray, name: str) -> np.ndarray:
+    finite = np.isfinite(x).all(axis=tuple(range(1, x.ndim)))
+    if not finite.all():
+        raise JaxganError(
+            f"{name}: row {int(np.argmin(finite))} is the first of {int((~finite).sum())} rows with NaN or inf"
+        )
+    return x
 
 
 def _check_labels(y: np.ndarray, n: int, name: str) -> np.ndarray:

@@ -1,10 +1,10 @@
 """Architectures, G and D together; the only package that knows Flax."""
 
 from jaxgan.config import Config
-from jaxgan.nets import dcgan, mlp
+from jaxgan.nets import conv1d, dcgan, mlp
 from jaxgan.types import Axis, Net
 
-NETS = {"mlp": mlp, "dcgan": dcgan}
+NETS = {"mlp": mlp, "dcgan": dcgan, "conv1d": conv1d}
 
 
 def build(config: Config, shape: tuple[int, ...], classes: int = 0, axis: Axis = None) -> dict[str, Net]:

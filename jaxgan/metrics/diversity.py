@@ -1,0 +1,40 @@
+"""How varied a sample is, and how well a score tells two samples apart."""
+
+import jax.numpy as jnp
+import numpy as np
+
+
+def distances(x):
+    """Squared distances [n, n] between the rows of x [n, ...]."""
+    x = x.reshape(len(x), -1)
+    square = (x**2).sum(1)
+    return jnp.maximum(square[:, None] + square - 2 * x @ x.T, 0.0)
+
+
+def vendi(x, scale):
+    """Effective number of different rows of x [n, ...], from 1 to n: Friedman and Dieng 2022, arXiv 2210.02410.
+
+    The exponential of the entropy of the eigenvalues of K / n, for the kernel exp(-distance^2 / (2 scale^2)).
+    """
+    rate = jnp.linalg.eigvalsh(jnp.exp(-distances(x) / (2 * scale**2)) / len(x))
+    return jnp.exp(-jnp.where(rate > 0, rate * jnp.log(jnp.where(rate > 0, rate, 1.0)), 0.0).sum())
+
+
+def relative_diversity(x, real):
+    """The Vendi score of x over that of as many real rows, both [n, ...]: 1 is as varied as the data, near 0 collapsed.
+
+    The scale is a third of the median distance between real rows. Depends on n: compare at the same n only.
+    """
+    n = len(real)
+    scale = jnp.sqrt(jnp.median(distances(real)[np.triu_indices(n, 1)])) / 3
+    return vendi(x, scale) / vendi(real, scale)
+
+
+def auc(high, low):
+    """Share of pairs in which high [m] lies above low [n], ties half: 1/2 if a score cannot tell the two apart.
+
+    The area under the ROC curve. Its standard error is at most 1/2 / sqrt(min(m, n)).
+    """
+    order = jnp.sort(low)
+    below = jnp.searchsorted(order, high, side="left") + jnp.searchsorted(order, high, side="right")
+    return below.mean() / (2 * len(low))

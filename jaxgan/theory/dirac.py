@@ -1,0 +1,67 @@
+"""The Dirac-GAN: data at 0, a generator at theta, D(x) = psi x; the smallest GAN that shows how training fails.
+
+Mescheder et al. 2018, arXiv 1801.04406, section 2. Losses, penalties, optimizers and solvers are those that train. With
+the Wasserstein loss it is the bilinear game min over theta, max over psi, of -psi theta.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from jaxgan import games, step
+from jaxgan.config import Config
+from jaxgan.solvers import SOLVERS
+from jaxgan.types import Game, Net, State
+
+REAL = {"x": jnp.zeros((2, 1, 1))}  # the batches of a step: one example for each player, at 0
+
+
+def dirac(config: Config, theta: float = 0.0, psi: float = 0.0) -> tuple[Game, State]:
+    """The Dirac-GAN of config's loss, penalties, optimizer and solver, at (theta, psi).
+
+    D's output is shifted so that its equilibrium is at psi = 0 for every loss: by 1/2 for least squares, whose D gives
+    1/2 where it cannot tell real from generated.
+    """
+    offset = 0.5 if config.loss == "lsgan" else 0.0
+    config = dataclasses.replace(config, net="mlp", latent=1, batch=1)
+
+    def point(params, vars, z, y, train):
+        return params["theta"] + 0 * z, vars
+
+    def line(params, vars, x, y, train):
+        return params["psi"] * x[:, 0] + offset, vars
+
+    nets = {
+        "g": Net(lambda key, *inputs: ({"theta": jnp.float32(theta)}, {}), point),
+        "d": Net(lambda key, *inputs: ({"psi": jnp.float32(psi)}, {}), line),
+    }
+    game = games.make(config, (1,))._replace(nets=nets)
+    state = step.init(game, config.seed, dataclasses.asdict(config.hp), {"x": REAL["x"][0]})
+    return game, dataclasses.replace(state, memory=SOLVERS[config.solver].init(game, state.params))
+
+
+def trajectory(game: Game, state: State, solver: str, steps: int):
+    """(theta, psi) before the first and after each step [steps + 1, 2]; jittable in state."""
+
+    def at(state):
+        return jnp.stack([state.params["g"]["theta"], state.params["d"]["psi"]])
+
+    def one(state, _):
+        state, _ = step.train_step(game, state, REAL, SOLVERS[solver].step)
+        return state, at(state)
+
+    return jnp.concatenate([at(state)[None], jax.lax.scan(one, state, None, steps)[1]])
+
+
+def growth(points, low: float = 1e-25, high: float = 1e-2) -> float:
+    """Growth per step of the distance from the equilibrium, by least squares over the second half of a trajectory.
+
+    points [steps + 1, 2]. Only distances in [low, high] count: there the game is linear to rounding.
+    """
+    import numpy as np
+
+    distance = np.linalg.norm(np.asarray(points, np.float64), axis=1)
+    inside = np.flatnonzero((distance > low) & (distance < high))
+    t = inside[len(inside) // 2 :]
+    return float(np.exp(np.polyfit(t, np.log(distance[t]), 1)[0]))
