@@ -23,6 +23,16 @@ def value(logit, lp, lq, w, alpha: float = 0.5):
     return -2 * alpha * _mean(real, lp, w) - 2 * (1 - alpha) * _mean(fake, lq, w)
 
 
+def sampled(real, fake):
+    """V(D, G) estimated from D's logits at examples, real [m] and fake [n] -> estimate, its standard error.
+
+    The estimate is unbiased for `value` with alpha = m / (m + n).
+    """
+    terms, m, n = losses.minimax.d(real, fake), len(real), len(fake)
+    error = 2 / (m + n) * jnp.sqrt(m * terms[0].var(ddof=1) + n * terms[1].var(ddof=1))
+    return -losses.value(terms, m, n), error
+
+
 def generator_part(logit, lq, w):
     """The part of V that the generator sees, E_q log(1 - D), from its training loss."""
     _, fake = losses.minimax.g(logit, logit)
