@@ -76,7 +76,8 @@ def points(samples: np.ndarray, density: Density | None, title: str = "") -> np.
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def _draw(density: Density, n: int) -> np.ndarray:
+def draw(density: Density, n: int) -> np.ndarray:
+    """n samples [n, d] of a density, always the same."""
     import jax
 
     return np.asarray(jax.vmap(density.sample)(jax.random.split(jax.random.key(0), n)))
@@ -84,7 +85,7 @@ def _draw(density: Density, n: int) -> np.ndarray:
 
 def _scatter(axes, samples, density):
     if density is not None:
-        real = _draw(density, 1000)
+        real = draw(density, 1000)
         axes.scatter(*real[:, :2].T, s=14, c="#bbbbbb", label="data", linewidths=0)
         center, reach = real.mean(0), 1.3 * np.abs(real - real.mean(0)).max() + 1e-6
         axes.set_xlim(center[0] - reach, center[0] + reach)
@@ -100,7 +101,7 @@ def _histogram(axes, samples, density):
     if density is not None:
         import jax
 
-        real = _draw(density, 1000)
+        real = draw(density, 1000)
         x = np.linspace(real.min() - 1, real.max() + 1, 400)
         axes.plot(x, np.exp(jax.vmap(density.log_pdf)(x[:, None])), c="#666666", label="data density")
         axes.set_xlim(x[0], x[-1])

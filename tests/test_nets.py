@@ -234,5 +234,5 @@ def test_projection_adds_the_inner_product():
 
 
 def test_the_table_of_architectures():
-    assert NETS == {"mlp": mlp, "dcgan": dcgan, "conv1d": conv1d}
+    assert {"mlp": mlp, "dcgan": dcgan, "conv1d": conv1d} == NETS
     assert set(Config.__dataclass_fields__["net"].type.__args__) == set(NETS)
