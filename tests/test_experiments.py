@@ -1,8 +1,11 @@
 """The experiments do what their docstrings say, at their own settings."""
 
 import dataclasses
+import runpy
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
 
 from jaxgan import cli, log, train
@@ -21,3 +24,24 @@ def test_ring_finds_all_modes(tmp_path, seed):
     assert [row["step"] for row in found] == [config.steps]
     assert found[0]["modes"] == 8
     assert 0.9 <= found[0]["high_quality"] <= 0.99
+
+
+@pytest.fixture(scope="module")
+def collapse():
+    return runpy.run_path(str(EXPERIMENTS / "theory/mode_collapse.py"))
+
+
+def test_collapse_and_cures_differ_by_what_is_named(collapse):
+    plain, paired, solver = (collapse["config"](case) for case in collapse["CASES"])
+    changed = {"loss": "rpgan", "hp": dataclasses.replace(plain.hp, r1=0.01, r2=0.01)}
+    assert paired == dataclasses.replace(plain, **changed)
+    assert solver == dataclasses.replace(plain, solver="lookahead")
+
+
+def test_shares_of_the_data_are_those_of_the_ball(collapse):
+    """1/8 of 98.889 % each: 1 - exp(-9/2) of a Gaussian in the plane lies within 3 standard deviations."""
+    n = 40_000
+    draw = jax.vmap(collapse["SOURCE"].density.sample)
+    found = collapse["shares"](np.asarray(draw(jax.random.split(jax.random.key(0), n))))
+    expected = (1 - np.exp(-4.5)) / 8
+    np.testing.assert_allclose(found, expected, atol=5 * np.sqrt(expected / n))
