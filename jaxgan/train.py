@@ -70,7 +70,8 @@ def run(c: Config, dir, source: Source | None = None, quiet: bool = False, stop:
 
 def _loop(c: Config, dir: Path, source: Source, held, devices, compiled, state, saved, say, stop: Stop):
     """Dispatch, log, draw, diagnose and save until c.steps or a signal -> state, which is then saved."""
-    step, pending = int(state.step), None
+    step = safe = int(state.step)  # safe: the last step that is in a checkpoint
+    pending = None
     with (
         log.writer(dir, c.writers, config.to_dict(c)) as write,
         contextlib.closing(log.Progress(step, c.steps, c.batch * c.d_steps, say)) as progress,
@@ -87,13 +88,19 @@ def _loop(c: Config, dir: Path, source: Source, held, devices, compiled, state, 
             if pending:
                 report(*pending)
             pending = (step, metrics, draw(state, step))
-            if c.diagnose_every and _due(step, c.diagnose_every, c.steps):
-                diagnose(state, step)
-            if _due(step, c.checkpoint_every, c.steps):
+            looks = c.diagnose_every > 0 and _due(step, c.diagnose_every, c.steps)
+            saves = _due(step, c.checkpoint_every, c.steps)
+            if looks or saves:  # both wait for the device, and want its numbers checked first
                 report(*pending)
-                pending = _save(saved, dir, state, step, write)
+                pending = None
+            if looks:
+                diagnose(state, step)
+            if saves:
+                _save(saved, dir, state, step, write)
+                safe = step
         if pending:
             report(*pending)
+        if step > safe:
             _save(saved, dir, state, step, write)
         saved.wait()
     return parallel.local(state)

@@ -14,7 +14,7 @@ from PIL import Image
 from test_step import MEANS, game, start
 
 import jaxgan
-from jaxgan import Config, Hp, cli, data, games, log, rng, run, train
+from jaxgan import Config, Hp, cli, data, games, log, rng, run, signals, train
 from jaxgan.data import feed
 from jaxgan.data.holdout import split
 from jaxgan.diagnose import diagnose
@@ -163,6 +163,13 @@ def test_a_collapsed_generator_and_a_constant_discriminator_are_seen(ring):
     assert readings(report.row)[0].startswith("ALARM")
 
 
+def test_a_diverged_state_gives_nan_and_no_error(ring):
+    """The loop names what became non-finite; looking must not fail before it does."""
+    _, _, state, measure = ring
+    row = measure(dataclasses.replace(state, params=jax.tree.map(lambda x: x * jnp.nan, state.params))).row
+    assert np.isnan([row["field"], row["eig_abs"], row["eig_re"], row["diversity"], row["spectral_d"]]).all()
+
+
 def test_columns_of_an_untrained_game(ring):
     """What must hold of any state: sums, bounds, and that ten steps help an untrained D."""
     _, _, state, measure = ring
@@ -196,6 +203,17 @@ def test_looking_never_changes_a_run(tmp_path):
     assert (looked / "diagnosis.png").stat().st_size > 10_000
     with pytest.raises(JaxganError, match=r"shape \(28, 28, 1\); the run's are \(2,\)"):
         diagnose(looked, held_out="mnist5k")
+
+
+def test_told_to_stop_right_after_a_look_a_run_is_saved(tmp_path):
+    class Stop(signals.Stop):
+        def agreed(self):
+            self.asked = getattr(self, "asked", 0) + 1
+            return self.asked > 2
+
+    c = Config(**{**SETTINGS, "checkpoint_every": 100}, chunk=5, diagnose_every=5)
+    stopped = train.run(c, tmp_path / "run", quiet=True, stop=Stop())
+    assert int(stopped.state.step) == int(run.load(tmp_path / "run").state.step) == 10
 
 
 def test_diagnosis_on_the_command_line(tmp_path, capsys):

@@ -17,7 +17,7 @@ def vendi(x, scale):
     The exponential of the entropy of the eigenvalues of K / n, for the kernel exp(-distance^2 / (2 scale^2)).
     """
     rate = jnp.linalg.eigvalsh(jnp.exp(-distances(x) / (2 * scale**2)) / len(x))
-    return jnp.exp(-jnp.where(rate > 0, rate * jnp.log(jnp.where(rate > 0, rate, 1.0)), 0.0).sum())
+    return jnp.exp(-(rate * jnp.log(jnp.where(rate <= 0, 1.0, rate))).sum())  # 0 log 0 is 0; nan stays nan
 
 
 def relative_diversity(x, real):

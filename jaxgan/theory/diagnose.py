@@ -149,7 +149,9 @@ def spectral_norms(params) -> dict[str, float]:
     for path, x in jax.tree.leaves_with_path(params):
         name = jax.tree_util.keystr(path, simple=True, separator=".")
         if jnp.ndim(x) > 1:
-            found[name.removesuffix(".kernel")] = float(np.linalg.norm(np.asarray(x).reshape(-1, x.shape[-1]), 2))
+            matrix = np.asarray(x).reshape(-1, x.shape[-1])
+            finite = np.isfinite(matrix).all()
+            found[name.removesuffix(".kernel")] = float(np.linalg.norm(matrix, 2)) if finite else math.nan
     return found
 
 

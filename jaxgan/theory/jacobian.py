@@ -88,9 +88,11 @@ def ritz(h) -> tuple[np.ndarray, np.ndarray]:
     """Approximate eigenvalues of J (complex [k], largest modulus first) from `arnoldi`, with their residuals [k].
 
     A residual is ||J x - lambda x|| for a unit vector x; the outermost eigenvalues converge first. They are all of J's
-    eigenvalues, with residual 0, where the start vector's subspace was exhausted.
+    eigenvalues, with residual 0, where the start vector's subspace was exhausted. One nan where h is not finite.
     """
     h = np.asarray(h, np.float64)
+    if not np.isfinite(h).all():
+        return np.array([complex(np.nan, np.nan)]), np.array([np.nan])
     ends = np.flatnonzero(np.diagonal(h, -1) == 0)
     k = int(ends[0]) + 1 if len(ends) else h.shape[1]
     values, vectors = np.linalg.eig(h[:k, :k])
