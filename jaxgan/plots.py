@@ -37,14 +37,13 @@ def curves(x: np.ndarray, columns: int) -> np.ndarray:
 
     Channels have colours. Thin lines mark zero.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.collections import LineCollection
     from matplotlib.figure import Figure
 
     n, length, channels = x.shape
     rows, color = -(-n // columns), ["#0072b2", "#d55e00", "#009e73", "#e69f00"]
     figure = Figure(figsize=(1.1 * columns, 0.8 * rows), dpi=100)
-    canvas, axes = FigureCanvasAgg(figure), figure.add_axes((0, 0, 1, 1))
+    axes = figure.add_axes((0, 0, 1, 1))
     row, column = np.divmod(np.arange(n), columns)
     t = column[:, None] + np.linspace(0.05, 0.95, length)
     y = -row[:, None, None] - 0.5 + 0.4 * np.clip(x, -1.2, 1.2)  # a wild curve stays in its own cell
@@ -54,8 +53,7 @@ def curves(x: np.ndarray, columns: int) -> np.ndarray:
         axes.add_collection(LineCollection(lines, colors=color[channel % len(color)], linewidths=1.1))
     axes.set(xlim=(0, columns), ylim=(-rows, 0))
     axes.axis("off")
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return _pixels(figure)
 
 
 def columns(classes: int) -> int:
@@ -65,15 +63,13 @@ def columns(classes: int) -> int:
 
 def points(samples: np.ndarray, density: Density | None, title: str = "") -> np.ndarray:
     """A picture [H, W, 3] uint8 of samples [n, d], d = 1 (histogram) or 2 (scatter), over the exact density."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 5), dpi=100, layout="constrained")
-    canvas, axes = FigureCanvasAgg(figure), figure.add_subplot()
+    axes = figure.add_subplot()
     (_histogram if samples.shape[1] == 1 else _scatter)(axes, np.asarray(samples), density)
     axes.set_title(title)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return _pixels(figure)
 
 
 def draw(density: Density, n: int) -> np.ndarray:
@@ -118,15 +114,20 @@ def save(picture: np.ndarray, path: Path) -> None:
     Image.fromarray(picture).save(path)
 
 
-def save_figure(figure, path: Path) -> None:
-    """Write a matplotlib Figure as PNG of 256 colours, a third of the bytes."""
+def _pixels(figure) -> np.ndarray:
+    """A matplotlib Figure as [H, W, 3] uint8."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from PIL import Image
 
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
-    picture.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def save_figure(figure, path: Path) -> None:
+    """Write a matplotlib Figure as PNG of 256 colours, a third of the bytes."""
+    from PIL import Image
+
+    Image.fromarray(_pixels(figure)).quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def animate(paths: list[Path], out: Path, milliseconds: int = 150) -> None:

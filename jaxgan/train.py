@@ -63,12 +63,12 @@ def run(c: Config, dir, source: Source | None = None, quiet: bool = False, stop:
             kind = jax.devices()[0].device_kind
             say(f"{'resuming' if start else 'training'} {dir} from step {start} to {c.steps}")
             say(f"data: {c.data}, {compiled.feed}; devices: {devices.count} x {kind}, {devices.mode}")
-            state = _loop(c, dir, source, held, devices, compiled, state, saved, say, stop)
+            state = _loop(c, dir, source, devices, compiled, state, saved, say, stop, held)
             _conclude(c, dir, start, int(state.step), say)
     return Run(c, state, env, dir)
 
 
-def _loop(c: Config, dir: Path, source: Source, held, devices, compiled, state, saved, say, stop: Stop):
+def _loop(c: Config, dir: Path, source: Source, devices, compiled, state, saved, say, stop: Stop, held):
     """Dispatch, log, draw, diagnose and save until c.steps or a signal -> state, which is then saved."""
     step = safe = int(state.step)  # safe: the last step that is in a checkpoint
     pending = None

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from jaxgan import losses
+from jaxgan import losses, plots
 from jaxgan.theory import divergence, value
 
 SHIFTS = np.linspace(0.05, 10, 60)
@@ -78,7 +78,7 @@ def draw(found: dict[str, np.ndarray], out: Path) -> None:
     for axes in (left, right):
         axes.set_xlabel("distance d between data N(0, 1) and generator N(d, 1)")
         axes.legend()
-    figure.savefig(out)
+    plots.save_figure(figure, out)
 
 
 def main() -> None:

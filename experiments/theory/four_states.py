@@ -47,9 +47,8 @@ EDGES = np.linspace(-6, 6, 301)
 CENTRES = (EDGES[1:] + EDGES[:-1]) / 2
 TITLES = {"A": "untrained", "B": "D at its optimum", "C": "G moves against it", "D": "converged"}
 INNER = (1, 5, 20)  # k, the updates of D for each update of G
-SLOW = dataclasses.replace(
-    CONFIG, steps=1000, batch=256, hp=dataclasses.replace(CONFIG.hp, d_lr=5e-4)
-)  # D lags if k = 1
+# D lags if k = 1
+SLOW = dataclasses.replace(CONFIG, steps=1000, batch=256, hp=dataclasses.replace(CONFIG.hp, d_lr=5e-4))
 BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#666666"  # Okabe and Ito's palette
 
 
@@ -153,7 +152,7 @@ def main() -> None:
         )
     figure = Figure(figsize=(13, 6.5), dpi=85, layout="constrained")
     picture(figure, looks, found)
-    figure.savefig(out)
+    plots.save_figure(figure, out)
     animate(seen, out.with_suffix(".gif"))
     print(f"figure in {out}, animation in {out.with_suffix('.gif')}")
 

@@ -19,7 +19,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from jaxgan import Config, Hp, data, games, rng
+from jaxgan import Config, Hp, data, games, plots, rng
 from jaxgan.data import feed, toy
 from jaxgan.theory import bayes
 from jaxgan.theory.divergence import gauss_legendre
@@ -110,7 +110,7 @@ def draw(joint, best: float, found: dict, models: dict, out: Path) -> None:
     right.grid(alpha=0.3)
     handles = [Line2D([], [], c=color, ls=style, label=label) for label, color, style in LOOKS.values()]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
-    figure.savefig(out)
+    plots.save_figure(figure, out)
 
 
 def main() -> None:

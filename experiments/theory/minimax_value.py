@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from jaxgan import Config, Hp, rng
+from jaxgan import Config, Hp, plots, rng
 from jaxgan.data.toy import gaussian_mixture
 from jaxgan.theory import divergence, line, value
 
@@ -103,7 +103,7 @@ def draw(logits: dict[str, np.ndarray], out: Path) -> None:
         axes.set_xlabel("x")
     for axes in (left, middle, right):
         axes.legend(fontsize=8)
-    figure.savefig(out)
+    plots.save_figure(figure, out)
 
 
 def main() -> None:

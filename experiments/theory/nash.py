@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from jaxgan import Config, Hp, rng
+from jaxgan import Config, Hp, plots, rng
 from jaxgan.data import feed, toy
 from jaxgan.theory import nash
 
@@ -112,7 +112,7 @@ def draw(found: dict, line, gap, out: Path) -> None:
     top.set_title("lines: exact; dots: best responses on samples", fontsize=10)
     bottom.set(ylabel=r"distance $\sqrt{\theta^2 + w^2}$", ylim=(1e-3, 4), xlabel="train step")
     figure.legend(loc="outside lower center", ncols=4)
-    figure.savefig(out)
+    plots.save_figure(figure, out)
 
 
 def main() -> None:

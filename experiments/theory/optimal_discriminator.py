@@ -17,7 +17,7 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
-from jaxgan import Config, Hp
+from jaxgan import Config, Hp, plots
 from jaxgan.data.toy import gaussian_mixture, mixture1d
 from jaxgan.theory import divergence, line, value
 
@@ -90,7 +90,7 @@ def draw(found: dict[str, dict], out: Path) -> None:
     rows[0, 0].legend(fontsize=8, loc="upper right")
     rows[1, 0].set_ylabel("distance from the optimum")
     rows[1, 0].legend(fontsize=8, loc="upper right")
-    figure.savefig(out)
+    plots.save_figure(figure, out)
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
-from jaxgan import cli, rng, train
+from jaxgan import cli, plots, rng, train
 from jaxgan.data.sequences import sines
 from jaxgan.metrics import two_sample
 from jaxgan.run import Run, initial
@@ -102,7 +102,7 @@ def draw(found: dict[str, np.ndarray], out: Path) -> None:
     correlation.set(xlabel="lag [samples]", ylabel="autocorrelation")
     marginal.set(xlabel="value", ylabel="density", ylim=(0, 2.2))
     correlation.legend()  # the untrained generator's power lies below the axis
-    figure.savefig(out)
+    plots.save_figure(figure, out)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
+from scipy.stats import mannwhitneyu
 
 
 def distances(x):
@@ -30,11 +31,10 @@ def relative_diversity(x, real):
     return vendi(x, scale) / vendi(real, scale)
 
 
-def auc(high, low):
+def auc(high, low) -> float:
     """Share of pairs in which high [m] lies above low [n], ties half: 1/2 if a score cannot tell the two apart.
 
-    The area under the ROC curve. Its standard error is at most 1/2 / sqrt(min(m, n)).
+    The area under the ROC curve; nan if a score is. Its standard error is at most 1/2 / sqrt(min(m, n)).
     """
-    order = jnp.sort(low)
-    below = jnp.searchsorted(order, high, side="left") + jnp.searchsorted(order, high, side="right")
-    return below.mean() / (2 * len(low))
+    found = mannwhitneyu(np.asarray(high), np.asarray(low), method="asymptotic")
+    return float(found.statistic) / (len(high) * len(low))

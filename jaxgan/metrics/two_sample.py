@@ -6,6 +6,9 @@ Sequences are [n, length, channels]; where rows are compared as points they are 
 from typing import NamedTuple
 
 import numpy as np
+from scipy.signal import periodogram
+from scipy.spatial.distance import cdist
+from scipy.stats import ks_2samp
 
 from jaxgan.errors import JaxganError
 
@@ -22,11 +25,7 @@ def power_spectrum(x: np.ndarray) -> np.ndarray:
 
 
 def _periodogram(x) -> np.ndarray:
-    x = np.asarray(x, np.float64)
-    length = x.shape[1]
-    power = abs(np.fft.rfft(x, axis=1) / length) ** 2
-    power[:, 1 : (length + 1) // 2] *= 2  # bins that stand for +k and -k
-    return power
+    return periodogram(np.asarray(x, np.float64), detrend=False, scaling="spectrum", axis=1)[1]
 
 
 def peaks(x: np.ndarray) -> np.ndarray:
@@ -47,15 +46,12 @@ def autocorrelation(x: np.ndarray) -> np.ndarray:
 
 def kolmogorov_smirnov(x: np.ndarray, y: np.ndarray) -> float:
     """The largest gap between the distribution functions of all values of x and of y, from 0 to 1."""
-    x, y = np.sort(np.ravel(x)), np.sort(np.ravel(y))
-    at = np.concatenate([x, y])
-    return float(abs(np.searchsorted(x, at, "right") / len(x) - np.searchsorted(y, at, "right") / len(y)).max())
+    return float(ks_2samp(np.ravel(x), np.ravel(y), method="asymp").statistic)
 
 
 def squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """||x_i - y_j||^2 [n, m] of rows."""
-    x, y = (np.asarray(a, np.float64).reshape(len(a), -1) for a in (x, y))
-    return np.maximum((x**2).sum(1)[:, None] + (y**2).sum(1) - 2 * x @ y.T, 0)
+    return cdist(*(np.asarray(a, np.float64).reshape(len(a), -1) for a in (x, y)), "sqeuclidean")
 
 
 def kernel(squared: np.ndarray, bandwidths) -> np.ndarray:

@@ -8,8 +8,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxgan.nets.dcgan import EMBED, NORMAL, gain
-from jaxgan.nets.layers import Embed, Head, batch_norm, linen
+from jaxgan.nets.dcgan import NORMAL, gain
+from jaxgan.nets.layers import Head, batch_norm, conditioned, linen
 from jaxgan.types import Axis, JaxganError, Net
 
 HE = nn.initializers.he_normal()  # in D, where no batch norm sets the scale
@@ -55,8 +55,7 @@ class Generator(nn.Module):
 
     @nn.compact
     def __call__(self, z: jax.Array, y: jax.Array | None, train: bool) -> jax.Array:
-        if self.classes:
-            z = jnp.concatenate([z, Embed(self.classes, EMBED, nn.initializers.normal(1.0))(y)], -1)
+        z = conditioned(z, y, self.classes)
         x = nn.Dense(self.base * self.widths[0], use_bias=False, kernel_init=NORMAL)(z)
         x = nn.relu(batch_norm(train, self.axis, gain)(x.reshape(-1, self.base, self.widths[0])))
         for width in self.widths[1:]:

@@ -4,11 +4,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxgan.nets.layers import Down, Embed, Head, Up, batch_norm, linen
+from jaxgan.nets.layers import Down, Head, Up, batch_norm, conditioned, linen
 from jaxgan.types import Axis, JaxganError, Net
 
 NORMAL = nn.initializers.normal(0.02)  # the paper's section 4
-EMBED = 32  # features of the label's embedding in G
 LEVELS = {
     8: (4, 1),
     16: (4, 2),
@@ -36,8 +35,7 @@ class Generator(nn.Module):
 
     @nn.compact
     def __call__(self, z: jax.Array, y: jax.Array | None, train: bool) -> jax.Array:
-        if self.classes:
-            z = jnp.concatenate([z, Embed(self.classes, EMBED, nn.initializers.normal(1.0))(y)], -1)
+        z = conditioned(z, y, self.classes)
         shape = (self.base, self.base, self.widths[0])
         x = nn.Dense(self.base**2 * self.widths[0], use_bias=False, kernel_init=NORMAL)(z).reshape(-1, *shape)
         x = nn.relu(batch_norm(train, self.axis, gain)(x))

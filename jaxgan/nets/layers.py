@@ -6,6 +6,8 @@ import jax.numpy as jnp
 
 from jaxgan.types import Axis, JaxganError, Net, Tree
 
+EMBED = 32  # features of the label's embedding in G
+
 
 def linen(module: nn.Module) -> Net:
     """A Flax Linen module, called as module(*inputs, train=bool), as a pair of pure functions.
@@ -166,6 +168,14 @@ class Embed(nn.Module):
         if y is None:
             raise JaxganError(f"This network was built for {self.classes} classes but got no labels: pass y [b].")
         return jax.nn.one_hot(y, self.classes) @ self.param("table", self.table_init, (self.classes, self.features))
+
+
+def conditioned(z: jax.Array, y: jax.Array | None, classes: int) -> jax.Array:
+    """z [b, latent] with EMBED learned features of the label y [b] beside it; z where there are no classes.
+
+    To be called inside a compact method, whose module then owns the embedding.
+    """
+    return jnp.concatenate([z, Embed(classes, EMBED, nn.initializers.normal(1.0))(y)], -1) if classes else z
 
 
 class Head(nn.Module):

@@ -6,12 +6,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxgan.nets.layers import Embed, Head, linen
+from jaxgan.nets.layers import Head, conditioned, linen
 from jaxgan.types import Axis, Net
 
 HE = nn.initializers.he_normal()
 LECUN = nn.initializers.lecun_normal()
-EMBED = 32  # features of the label's embedding in G
 
 
 class Generator(nn.Module):
@@ -24,8 +23,7 @@ class Generator(nn.Module):
 
     @nn.compact
     def __call__(self, z: jax.Array, y: jax.Array | None, train: bool) -> jax.Array:
-        if self.classes:
-            z = jnp.concatenate([z, Embed(self.classes, EMBED, nn.initializers.normal(1.0))(y)], -1)
+        z = conditioned(z, y, self.classes)
         for _ in range(self.depth):
             z = nn.relu(nn.Dense(self.width, kernel_init=HE)(z))
         x = nn.Dense(math.prod(self.shape), kernel_init=LECUN)(z)

@@ -12,11 +12,10 @@ from jax.scipy.stats import gaussian_kde
 
 from jaxgan import rng, step
 from jaxgan.config import Config
-from jaxgan.data import feed
 from jaxgan.nets import mlp
 from jaxgan.optim import OPTIMIZERS
 from jaxgan.run import generate, initial
-from jaxgan.solvers import SOLVERS
+from jaxgan.theory.play import advance
 from jaxgan.types import Game, Player, Source, State
 
 
@@ -96,10 +95,6 @@ def train(game: Game, config: Config, source: Source) -> State:
 
     @jax.jit
     def run(rows, state):
-        def advance(_, state):
-            batches = feed.from_device(source, rows, state.key, state.step, game.updates, config.batch, config.batch)
-            return step.train_step(game, state, batches, SOLVERS[config.solver].step)[0]
-
-        return jax.lax.fori_loop(0, config.steps, advance, state)
+        return jax.lax.fori_loop(0, config.steps, lambda _, state: advance(game, config, source, rows, state), state)
 
     return run(source.rows(np.arange(source.size)), initial(game, config, source.shape))

@@ -15,12 +15,11 @@ from scipy.special import ndtri
 
 from jaxgan import games
 from jaxgan.config import Config
-from jaxgan.data import feed
 from jaxgan.run import initial
-from jaxgan.solvers import SOLVERS
-from jaxgan.step import runner, train_step
+from jaxgan.step import runner
 from jaxgan.theory import value
 from jaxgan.theory.divergence import gauss_legendre
+from jaxgan.theory.play import advance
 from jaxgan.types import Density, Game, Net, Source, State
 
 ARROWS = np.linspace(-2, 2, 13)  # latents whose way to x is shown
@@ -100,12 +99,10 @@ def train(game: Game, config: Config, source: Source, state: State, rates: dict,
 
     rates: {name in hp: [steps]}. look is taken before the first step and after every `every`-th: [1 + steps / every].
     """
-    solver, n = SOLVERS[config.solver].step, config.batch
 
     def one(state, hp):
         state = dataclasses.replace(state, hp={**state.hp, **hp})
-        batches = feed.from_device(source, {}, state.key, state.step, game.updates, n, n)
-        return train_step(game, state, batches, solver)[0], None
+        return advance(game, config, source, {}, state), None
 
     def some(state, hp):
         state, _ = jax.lax.scan(one, state, hp)

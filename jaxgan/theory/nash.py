@@ -13,12 +13,12 @@ import optax
 
 from jaxgan import games, rng
 from jaxgan.config import Config
-from jaxgan.data import feed, toy
+from jaxgan.data import toy
 from jaxgan.optim import clip_weights
 from jaxgan.run import initial
-from jaxgan.solvers import SOLVERS
-from jaxgan.step import field, mean_over, move, runner, train_step
+from jaxgan.step import field, mean_over, move, runner
 from jaxgan.theory.divergence import gauss_legendre
+from jaxgan.theory.play import advance
 from jaxgan.theory.value import value
 from jaxgan.types import Game, Net, Source, State
 
@@ -111,8 +111,7 @@ def trajectory(game: Game, config: Config, source: Source) -> State:
     source: an exact density. For tiny games: every state is kept.
     """
 
-    def advance(state, _):
-        batches = feed.from_device(source, {}, state.key, state.step, game.updates, config.batch, config.batch)
-        return train_step(game, state, batches, SOLVERS[config.solver].step)[0], state
+    def keep(state, _):
+        return advance(game, config, source, {}, state), state
 
-    return jax.lax.scan(advance, initial(game, config, source.shape), length=config.steps)[1]
+    return jax.lax.scan(keep, initial(game, config, source.shape), length=config.steps)[1]
