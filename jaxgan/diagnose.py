@@ -33,8 +33,8 @@ def diagnose(dir, source: Source | None = None, held_out: str = "", say=log.show
     whole = open_source(c) if source is None else source
     source, held = hold_out(c, whole)
     folder.check_data(dir, c, run.env, source)
-    held = _unseen(c, source, held, held_out)
     game = games.make(c, source.shape, source.classes)
+    held = _unseen(c, source, held, held_out, game.classes)
     say(f"diagnosing {dir} at step {int(run.state.step)}; held-out data: {_name(source, held)}")
     measure = instruments(game, c, source, held)
     report = measure(run.state)
@@ -57,13 +57,19 @@ def diagnose(dir, source: Source | None = None, held_out: str = "", say=log.show
     return report.row
 
 
-def _unseen(c, source: Source, held: Source | None, name: str) -> Source | None:
-    """The held-out examples: those called name, else those of the run, else a test split that is at hand."""
+def _unseen(c, source: Source, held: Source | None, name: str, classes: int) -> Source | None:
+    """The held-out examples: those called name, else those of the run, else a test split that is at hand.
+
+    classes: of the game, 0 if it does not use labels.
+    """
     options = {"data_dir": c.data_dir, "size": c.size, "skip_corrupt": c.skip_corrupt}
     if name:
         held = data.open_source(name, **options)
-        if held.shape != source.shape:
-            raise JaxganError(f"--held-out {name} has examples of shape {held.shape}; the run's are {source.shape}")
+        if held.shape != source.shape or (classes and held.classes != classes):
+            raise JaxganError(
+                f"--held-out {name} has shape {held.shape} and {held.classes} classes; the run was trained on shape "
+                f"{source.shape} and {source.classes} classes"
+            )
         return held
     if held is None and c.data.startswith("tfds:") and c.data.count(":") == 1:
         try:

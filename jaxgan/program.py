@@ -52,7 +52,10 @@ def build(game: Game, source: Source, c: Config, devices: Devices) -> Program:
 def check_sizes(c: Config, source: Source, devices: Devices) -> int:
     """Real examples per update in one call of the step; JaxganError where the batch does not fit data or devices."""
     if source.size and c.batch > source.size:
-        raise JaxganError(f"batch is {c.batch}, but {c.data} has only {source.size} examples; use a smaller --batch")
+        others = f" besides the {c.holdout} held out" if c.holdout else ""
+        raise JaxganError(
+            f"batch is {c.batch}, but {c.data} has only {source.size} examples{others}; use a smaller --batch"
+        )
     if c.fake_batch:
         parallel.share(c.fake_batch, devices, "fake-batch")
     return parallel.share(c.batch, devices)

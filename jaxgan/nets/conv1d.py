@@ -82,7 +82,7 @@ def levels(shape: tuple[int, ...], width: int) -> tuple[int, tuple[int, ...]]:
     if len(shape) != 2 or shape[0] % 4 or shape[0] < 2 * SHORTEST:
         raise JaxganError(
             "conv1d makes sequences of shape (length, channels) whose length is 8 or more and a multiple of 4, not "
-            f"shape {tuple(shape)}: pad or cut them to such a length, or set net to mlp."
+            f"shape {tuple(shape)}: pad or cut them to such a length, or set net to mlp (dcgan for images)."
         )
     base, count = shape[0], 0
     while base % 2 == 0 and base > SHORTEST:

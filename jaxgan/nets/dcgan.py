@@ -65,7 +65,7 @@ def widths(shape: tuple[int, ...], width: int) -> tuple[int, ...]:
         sizes = ", ".join(map(str, LEVELS))
         raise JaxganError(
             f"dcgan makes square images of {sizes} pixels, not shape {tuple(shape)}: set size to one of these, "
-            "or net to mlp."
+            "or net to mlp (conv1d for sequences)."
         )
     return tuple(width * min(2**i, 8) for i in reversed(range(LEVELS[shape[0]][1])))
 
