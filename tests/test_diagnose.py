@@ -21,7 +21,8 @@ from jaxgan.diagnose import diagnose
 from jaxgan.errors import JaxganError
 from jaxgan.metrics.diversity import auc, relative_diversity, vendi
 from jaxgan.solvers import alternating
-from jaxgan.theory import dirac, jacobian
+from jaxgan.step import runner
+from jaxgan.theory import dirac, jacobian, nash
 from jaxgan.theory.diagnose import COLUMNS, RULES, cosines, instruments, judge, readings, spectral_norms
 
 KEY = rng.root(0)
@@ -161,6 +162,40 @@ def test_a_collapsed_generator_and_a_constant_discriminator_are_seen(ring):
     assert set(report.row) == set(COLUMNS)
     assert report.row["auc_held"] == report.row["auc_train"] == 0.5
     assert readings(report.row)[0].startswith("ALARM")
+
+
+def test_held_out_scores_and_gains_are_of_held_out_examples(ring, monkeypatch):
+    """150 examples far from the 200 of training: D's logits are those at them, gains are taken on 150."""
+    g, _, state, _ = ring
+    points = np.random.default_rng(0).normal(size=(350, 2)).astype(np.float32)
+    points[200:] += 10
+    seen, gains = [], nash.gains
+
+    def spy(game, state, batches, held, key):
+        seen.append(len(held["x"]))
+        return gains(game, state, batches, held, key)
+
+    monkeypatch.setattr(nash, "gains", spy)
+    c = Config(net="mlp", width=16, latent=2, batch=32)
+    train_source, held = data.from_arrays(points[:200]), data.from_arrays(points[200:])
+    scores = instruments(g, c, train_source, held)(state).scores
+    assert seen == [150]
+    for name, x in (("training", points[:200]), ("held out", points[200:])):
+        logits, _ = runner(g, state.params)(state.vars, "d", x, None)
+        np.testing.assert_allclose(np.sort(scores[name]), np.sort(logits), rtol=1e-4, atol=1e-5)
+
+
+def test_a_run_with_held_out_examples_is_a_run_on_the_others(tmp_path):
+    points = np.random.default_rng(0).normal(size=(96, 2)).astype(np.float32)
+    source = data.from_arrays(points)
+    settings = {**SETTINGS, "data": "arrays", "steps": 10}
+    trained = [
+        train.run(Config(**settings, holdout=n), tmp_path / str(i), s, quiet=True).state.params
+        for i, (n, s) in enumerate([(32, source), (0, split(source, 32)[0]), (0, source)])
+    ]
+    flat = [np.asarray(ravel_pytree(params)[0]) for params in trained]
+    np.testing.assert_array_equal(flat[0], flat[1])
+    assert (flat[0] != flat[2]).any()
 
 
 def test_a_diverged_state_gives_nan_and_no_error(ring):

@@ -147,6 +147,25 @@ def test_arnoldi_finds_the_outermost_eigenvalues(small):
     np.testing.assert_allclose(abs(values[:3]), abs(largest), rtol=1e-3)
 
 
+def test_residuals_are_those_of_the_ritz_vectors(small):
+    """||J x - lambda x|| in float64, x from the orthonormal basis of start, J start, ..., J^5 start."""
+    _, _, m, j = small
+    start = jax.random.normal(KEY, m.at.shape)
+    values, residuals = jacobian.ritz(jax.jit(lambda s: jacobian.arnoldi(m, s, 6))(start))
+    powers = [np.asarray(start, np.float64)]
+    for _ in range(5):
+        powers.append(j @ powers[-1] / np.linalg.norm(j @ powers[-1]))
+    q, _ = np.linalg.qr(np.stack(powers, 1))
+    exact, vectors = np.linalg.eig(q.T @ j @ q)
+    x = q @ vectors
+    expected = np.linalg.norm(j @ x - x * exact, axis=0)
+    assert expected.max() > 0.01 * abs(exact).max()  # six steps are not enough
+    for value, residual in zip(values, residuals):
+        i = abs(exact - value).argmin()
+        assert abs(exact[i] - value) < 1e-3 * abs(exact).max()
+        assert residual == pytest.approx(expected[i], abs=1e-3 * abs(exact).max())
+
+
 def test_arnoldi_stops_at_an_invariant_subspace():
     """Two parameters, twelve steps asked: the two eigenvalues and no others."""
     g, state = dirac.dirac(Config(hp=Hp(r1=0.3)))
