@@ -163,8 +163,12 @@ def _eigenvalues(axes, report) -> None:
     axes.axhline(0, c="#999999", lw=0.6)
     axes.axvline(0, c="#999999", lw=0.6)
     reach = 2 * abs(values).max()
-    for scale in (axes.set_xscale, axes.set_yscale):
-        scale("symlog", linthresh=reach / 200)  # D's curvature dwarfs the rest
+    small = reach / 50  # logarithmic beyond this: D's curvature dwarfs the rest
+    decades = 10.0 ** np.arange(np.ceil(np.log10(3 * small)), np.log10(reach))
+    axes.set_xscale("symlog", linthresh=small)
+    axes.set_yscale("symlog", linthresh=small)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_ticks([*-decades[::-1], 0, *decades])
     axes.set(
         xlim=(-reach, reach), ylim=(-reach, reach), xlabel="real part (right of 0 repels)", ylabel="imaginary part"
     )
