@@ -31,7 +31,7 @@ def linen(module: nn.Module) -> Net:
 
 
 def batch_norm(train: bool, axis: Axis = None, scale_init=nn.initializers.ones) -> nn.BatchNorm:
-    """Batch normalisation over the global batch, statistics in float32 (Ioffe and Szegedy 2015, arXiv 1502.03167).
+    """Batch normalisation over the global batch, in float32 or wider (Ioffe and Szegedy 2015, arXiv 1502.03167).
 
     A pmap axis is named so that the statistics are averaged over it; under a NamedSharding jit does so by itself.
     The layer before needs no bias: its true gradient is zero, and Adam would turn the rounding noise into full steps.
@@ -41,7 +41,6 @@ def batch_norm(train: bool, axis: Axis = None, scale_init=nn.initializers.ones) 
         axis_name=axis if isinstance(axis, str) else None,
         momentum=0.9,
         epsilon=1e-5,
-        dtype=jnp.float32,
         scale_init=scale_init,
     )
 
@@ -181,7 +180,7 @@ def conditioned(z: jax.Array, y: jax.Array | None, classes: int) -> jax.Array:
 class Head(nn.Module):
     """One logit per example, plus <e_y, phi(x)> where there are classes (Miyato and Koyama 2018, arXiv 1802.05637).
 
-    phi [b, n], y int [b] or None -> float32 [b]
+    phi [b, n], y int [b] or None -> float32 (or wider) [b]
     """
 
     classes: int
@@ -193,4 +192,4 @@ class Head(nn.Module):
         logit = nn.Dense(1, kernel_init=self.kernel_init)(phi)[:, 0]
         if self.classes:
             logit += (Embed(self.classes, phi.shape[-1], self.embed_init)(y) * phi).sum(-1)
-        return logit.astype(jnp.float32)
+        return logit.astype(jnp.promote_types(logit.dtype, jnp.float32))
