@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import tyro
 
 from jaxgan.config import Config, check
-from jaxgan.errors import JaxganError, nearest
+from jaxgan.errors import JaxganError, LostProcess, nearest
 
 
 def train(
@@ -40,6 +40,7 @@ def train(
         sys.exit(INTERRUPTED)  # a scheduler's signal, after which everything is saved, is no failure
 
 
+LOST = 75  # EX_TEMPFAIL of sysexits.h: start it again
 INTERRUPTED = 130  # what a shell expects after Ctrl-C
 
 
@@ -122,6 +123,35 @@ def diagnose(run: Annotated[str, tyro.conf.Positional], held_out: str = "") -> N
     diagnose(run, held_out=held_out)
 
 
+def plan(
+    config: Annotated[Config, tyro.conf.arg(name="")],
+    topology: str = "v5e:2x4",
+    search_batch: bool = False,
+    json: bool = False,
+) -> None:
+    """Compile an experiment's train step for TPUs that are not there: does it fit, and how fast could it be?
+
+    Needs libtpu, XLA's TPU compiler (pip install -e '.[tpu]'), and no TPU.
+
+    Args:
+        config: The run.
+        topology: TPU generation and shape, such as v5e:4x4, v5p:2x2x1 or v6e:2x4.
+        search_batch: Find the largest batch that fits, to within 3 %.
+        json: Print JSON, for machines.
+    """
+    os.environ["JAX_PLATFORMS"] = "cpu"  # with libtpu installed JAX would look for a TPU
+    _start_jax()
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")
+    from json import dumps
+
+    from jaxgan.plan import plan, table
+
+    row = plan(config, topology, search_batch, say=lambda text: print(text, file=sys.stderr, flush=True))
+    print(dumps(row) if json else table(row))
+
+
 def prepare(
     action: Annotated[Literal["prepare"], tyro.conf.Positional],
     name: Annotated[str, tyro.conf.Positional],
@@ -141,7 +171,7 @@ def prepare(
     prepare(name, source, data_dir)
 
 
-COMMANDS = {"train": train, "sample": sample, "verify": verify, "diagnose": diagnose, "data": prepare}
+COMMANDS = {"train": train, "sample": sample, "verify": verify, "diagnose": diagnose, "plan": plan, "data": prepare}
 
 USAGE = """usage: jaxgan COMMAND ...
 
@@ -149,6 +179,7 @@ USAGE = """usage: jaxgan COMMAND ...
   jaxgan sample RUN [-n 64] [--out grid.png]                      draw from a trained run
   jaxgan verify RUN                                               replay a run from its seed, compare bit for bit
   jaxgan diagnose RUN                                             eigenvalues, rotation, overfitting, collapse: a figure
+  jaxgan plan EXPERIMENT [--topology v5e:2x4] [--FIELD VALUE ...] compile for TPUs that are not there: fit and speed
   jaxgan data prepare NAME --from FOLDER                          mnist, fashion_mnist, cifar10, cifar100
 
 EXPERIMENT is a Python file with config(), such as experiments/mnist_dcgan.py.
@@ -166,10 +197,14 @@ def main(args: list[str] | None = None) -> None:
             raise JaxganError(
                 f"there is no command {args[0]!r}.{nearest(args[0], COMMANDS)} Known: {', '.join(COMMANDS)}"
             )
-        if args[0] == "train":
-            _train(args[1:])
+        if args[0] in ("train", "plan"):
+            _experiment(args[0], args[1:])
         else:
             tyro.cli(COMMANDS[args[0]], args=args[1:], prog=f"jaxgan {args[0]}")
+    except LostProcess as e:
+        print(f"jaxgan: {e}", file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        os._exit(LOST)  # JAX would wait for the lost process before it ends
     except JaxganError as e:
         print(f"jaxgan: {e}", file=sys.stderr)
         sys.exit(2)
@@ -185,38 +220,38 @@ def main(args: list[str] | None = None) -> None:
         sys.exit(INTERRUPTED)
 
 
-def _train(args: list[str]) -> None:
-    """`train`, with the experiment's configuration as the flags' defaults."""
+def _experiment(command: str, args: list[str]) -> None:
+    """`train` or `plan`, with the experiment's configuration as the flags' defaults."""
     name = next(iter(args), "")
     if name.startswith("-") and name not in ("-h", "--help"):
-        raise JaxganError(f"the experiment comes first: jaxgan train EXPERIMENT {' '.join(args)}")
+        raise JaxganError(f"the experiment comes first: jaxgan {command} EXPERIMENT {' '.join(args)}")
     asked = not name.startswith("-") and bool(name)
     if not name:
         raise JaxganError(f"which experiment? Known: {', '.join(_experiments()) or 'a Python file with config()'}")
-    config, doc = experiment(Path(name)) if asked else (Config(), train.__doc__)
+    config, doc = experiment(Path(name)) if asked else (Config(), COMMANDS[command].__doc__)
     default = {"config": config, "dir": Path("runs") / Path(name).stem if asked else Path("runs/NAME")}
     tyro.cli(
-        _with_defaults(default),
+        _with_defaults(COMMANDS[command], default),
         args=args[1:] if asked else ["--help"],
-        prog=f"jaxgan train {name if asked else 'EXPERIMENT'}",
+        prog=f"jaxgan {command} {name if asked else 'EXPERIMENT'}",
         description=doc,
     )
 
 
-def _with_defaults(default: dict):
-    """`train` with other default values, which tyro shows in --help."""
+def _with_defaults(command, default: dict):
+    """command with other default values, which tyro shows in --help."""
     from functools import wraps
     from inspect import signature
 
-    old = signature(train)
+    old = signature(command)
     new = [p.replace(default=default.get(n, p.default)) for n, p in old.parameters.items()]
 
-    @wraps(train)
+    @wraps(command)
     def call(**values):
         c = values["config"]
         if c.data.startswith("folder:"):  # the run folder must find it from anywhere
             values["config"] = c.__class__(**{**vars(c), "data": f"folder:{Path(c.data[7:]).expanduser().absolute()}"})
-        train(**values)
+        command(**values)
 
     call.__signature__ = old.replace(parameters=new)
     return call

@@ -16,11 +16,13 @@ import numpy as np
 from jaxgan import checkpoint, config, data, folder, games, log, parallel, plots, program
 from jaxgan.config import Config
 from jaxgan.data.holdout import split
-from jaxgan.errors import JaxganError, nearest
+from jaxgan.errors import JaxganError, LostProcess, nearest
 from jaxgan.metrics.modes import modes
 from jaxgan.run import Run, generate, initial, latents, template
 from jaxgan.signals import Stop
 from jaxgan.types import Source
+
+PROFILED = 10  # steps in a trace
 
 
 def open_source(c: Config) -> Source:
@@ -47,9 +49,10 @@ def run(c: Config, dir, source: Source | None = None, quiet: bool = False, stop:
         devices = parallel.devices(c.parallel)
         game = games.make(c, source.shape, source.classes, devices.axis)
         program.check_sizes(c, source, devices)
+        program.check_accumulate(game, c, source)
         with (
             folder.entered(dir, c, source) as env,
-            contextlib.closing(checkpoint.Checkpoints(dir / "checkpoints", c.keep)) as saved,
+            _closing(checkpoint.Checkpoints(dir / "checkpoints", c.keep)) as saved,
         ):
             fields = saved.restore(template(c, env), say)
             state = initial(game, c, source.shape) if fields is None else checkpoint.from_host(fields)
@@ -62,10 +65,25 @@ def run(c: Config, dir, source: Source | None = None, quiet: bool = False, stop:
             compiled = program.build(game, source, c, devices)
             kind = jax.devices()[0].device_kind
             say(f"{'resuming' if start else 'training'} {dir} from step {start} to {c.steps}")
-            say(f"data: {c.data}, {compiled.feed}; devices: {devices.count} x {kind}, {devices.mode}")
-            state = _loop(c, dir, source, devices, compiled, state, saved, say, stop, held)
+            micro = f", {c.accumulate} micro-batches" if c.accumulate > 1 else ""
+            say(f"data: {c.data}, {compiled.feed}; devices: {devices.count} x {kind}, {devices.mode}{micro}")
+            with parallel.together():
+                state = _loop(c, dir, source, devices, compiled, state, saved, say, stop, held)
             _conclude(c, dir, start, int(state.step), say)
     return Run(c, state, env, dir)
+
+
+@contextlib.contextmanager
+def _closing(saved: checkpoint.Checkpoints):
+    """contextlib.closing, except that nothing waits for a save that a lost process has to take part in."""
+    try:
+        yield saved
+    except LostProcess:
+        raise
+    except BaseException:
+        saved.close()
+        raise
+    saved.close()
 
 
 def _loop(c: Config, dir: Path, source: Source, devices, compiled, state, saved, say, stop: Stop, held):
@@ -79,11 +97,11 @@ def _loop(c: Config, dir: Path, source: Source, devices, compiled, state, saved,
         report = partial(_report, c, dir, progress, write)
         draw = _painter(c, dir, source, write)
         diagnose = _doctor(c, source, held, write, say)
+        advance = _advancer(c, dir, compiled, say)
         state = devices.replicate(state)
         stop.training = True
         while step < c.steps and not stop.agreed():
-            n = compiled.length(step)
-            state, metrics = compiled.advance(state, step, n)
+            n, state, metrics = advance(state, step)
             step += n
             if pending:
                 report(*pending)
@@ -104,6 +122,31 @@ def _loop(c: Config, dir: Path, source: Source, devices, compiled, state, saved,
             _save(saved, dir, state, step, write)
         saved.wait()
     return parallel.local(state)
+
+
+def _advancer(c: Config, dir: Path, compiled: program.Program, say) -> Callable:
+    """(state, step) -> steps made, state, metrics; with c.profile the fifth dispatch (or the last before) is traced."""
+    dispatches = 0
+
+    def advance(state, step):
+        nonlocal dispatches
+        dispatches += 1
+        n = compiled.length(step)
+        if not c.profile or dispatches > 5:
+            return n, *compiled.advance(state, step, n)
+        n = min(n, PROFILED)  # on every process, though only one of them traces
+        if (dispatches < 5 and step + n < c.steps) or jax.process_index() > 0:
+            return n, *compiled.advance(state, step, n)
+        jax.block_until_ready(state)
+        with jax.profiler.trace(dir / "profile"), jax.profiler.StepTraceAnnotation("train", step_num=step):
+            state, metrics = jax.block_until_ready(compiled.advance(state, step, n))
+        say(
+            f"traced steps {step + 1} to {step + n} into {dir / 'profile'}: tensorboard --logdir {dir / 'profile'} "
+            "(with xprof), or open its .trace.json.gz in ui.perfetto.dev"
+        )
+        return n, state, metrics
+
+    return advance
 
 
 def _conclude(c: Config, dir: Path, start: int, step: int, say) -> None:
