@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import tyro
 
 from jaxgan.config import Config, check
-from jaxgan.errors import JaxganError, nearest
+from jaxgan.errors import JaxganError, LostProcess, nearest
 
 
 def train(
@@ -40,6 +40,7 @@ def train(
         sys.exit(INTERRUPTED)  # a scheduler's signal, after which everything is saved, is no failure
 
 
+LOST = 75  # EX_TEMPFAIL of sysexits.h: start it again
 INTERRUPTED = 130  # what a shell expects after Ctrl-C
 
 
@@ -198,6 +199,35 @@ def diagnose(run: Annotated[str, tyro.conf.Positional], held_out: str = "") -> N
     diagnose(run, held_out=held_out)
 
 
+def plan(
+    config: Annotated[Config, tyro.conf.arg(name="")],
+    topology: str = "v5e:2x4",
+    search_batch: bool = False,
+    json: bool = False,
+) -> None:
+    """Compile an experiment's train step for TPUs that are not there: does it fit, and how fast could it be?
+
+    Needs libtpu, XLA's TPU compiler (pip install -e '.[tpu]'), and no TPU.
+
+    Args:
+        config: The run.
+        topology: TPU generation and shape, such as v5e:4x4, v5p:2x2x1 or v6e:2x4.
+        search_batch: Find the largest batch that fits, to within 3 %.
+        json: Print JSON, for machines.
+    """
+    os.environ["JAX_PLATFORMS"] = "cpu"  # with libtpu installed JAX would look for a TPU
+    _start_jax()
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")
+    from json import dumps
+
+    from jaxgan.plan import plan, table
+
+    row = plan(config, topology, search_batch, say=lambda text: print(text, file=sys.stderr, flush=True))
+    print(dumps(row) if json else table(row))
+
+
 def prepare(
     action: Annotated[Literal["prepare"], tyro.conf.Positional],
     name: Annotated[str, tyro.conf.Positional],
@@ -217,7 +247,8 @@ def prepare(
     prepare(name, source, data_dir)
 
 
-COMMANDS = {"train": train, "sweep": sweep, "sample": sample, "verify": verify, "diagnose": diagnose, "data": prepare}
+COMMANDS = {"train": train, "sweep": sweep, "sample": sample, "verify": verify, "diagnose": diagnose, "plan": plan}
+COMMANDS |= {"data": prepare}
 
 USAGE = """usage: jaxgan COMMAND ...
 
@@ -226,6 +257,7 @@ USAGE = """usage: jaxgan COMMAND ...
   jaxgan sample RUN [-n 64] [--out grid.png]                      draw from a trained run
   jaxgan verify RUN                                               replay a run from its seed, compare bit for bit
   jaxgan diagnose RUN                                             eigenvalues, rotation, overfitting, collapse: a figure
+  jaxgan plan EXPERIMENT [--topology v5e:2x4] [--FIELD VALUE ...] compile for TPUs that are not there: fit and speed
   jaxgan data prepare NAME --from FOLDER                          mnist, fashion_mnist, cifar10, cifar100
 
 EXPERIMENT is a Python file with config(), such as experiments/mnist_dcgan.py.
@@ -245,10 +277,14 @@ def main(args: list[str] | None = None) -> None:
             )
         if args[0] == "sweep" and args[1:] and Path(args[1], "sweep.json").is_file():
             tyro.cli(sweep_on, args=args[1:], prog="jaxgan sweep DIR")
-        elif args[0] in ("train", "sweep"):
+        elif args[0] in ("train", "sweep", "plan"):
             _with_experiment(args[0], args[1:])
         else:
             tyro.cli(COMMANDS[args[0]], args=args[1:], prog=f"jaxgan {args[0]}")
+    except LostProcess as e:
+        print(f"jaxgan: {e}", file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        os._exit(LOST)  # JAX would wait for the lost process before it ends
     except JaxganError as e:
         print(f"jaxgan: {e}", file=sys.stderr)
         sys.exit(2)
@@ -265,7 +301,7 @@ def main(args: list[str] | None = None) -> None:
 
 
 def _with_experiment(command: str, args: list[str]) -> None:
-    """`train` or `sweep`, with the experiment's configuration as the flags' defaults."""
+    """`train`, `sweep` or `plan`, with the experiment's configuration as the flags' defaults."""
     name = next(iter(args), "")
     if name.startswith("-") and name not in ("-h", "--help"):
         raise JaxganError(f"the experiment comes first: jaxgan {command} EXPERIMENT {' '.join(args)}")
@@ -273,7 +309,7 @@ def _with_experiment(command: str, args: list[str]) -> None:
     if not name:
         raise JaxganError(f"which experiment? Known: {', '.join(_experiments()) or 'a Python file with config()'}")
     config, doc = experiment(Path(name)) if asked else (Config(), COMMANDS[command].__doc__)
-    home = Path({"train": "runs", "sweep": "sweeps"}[command])
+    home = Path({"train": "runs", "sweep": "sweeps", "plan": ""}[command])
     default = {"config": config, "dir": home / (Path(name).stem if asked else "NAME")}
     extra = {"experiment": Path(name)} if command == "sweep" else {}
     tyro.cli(

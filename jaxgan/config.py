@@ -86,6 +86,8 @@ class Config:
     """Real examples per update, over all devices."""
     fake_batch: int = 0
     """Generated examples per update; 0 is as many as real ones."""
+    accumulate: int = 1
+    """Micro-batches per update, one after the other: the same update in less memory."""
     d_steps: int = 1
     """Discriminator updates per train step, each on a fresh batch."""
     g_steps: int = 1
@@ -106,6 +108,8 @@ class Config:
     """Steps between checkpoints; the last step is always saved."""
     diagnose_every: int = 0
     """Steps between diagnoses (columns diagnosis/* of metrics.jsonl, and alarms); 0 is none."""
+    profile: bool = False
+    """Trace ten steps, once compiled and warm, into RUN/profile for TensorBoard and Perfetto."""
     keep: int = 3
     """Newest checkpoints that stay on disk."""
     writers: tuple[Literal["tensorboard", "wandb"], ...] = ()
@@ -116,7 +120,7 @@ class Config:
 # Fields that cannot change the trajectory: a run may be resumed with other values of these.
 NEUTRAL = frozenset(
     {"steps", "data_dir", "feed", "parallel", "chunk", "log_every", "sample_every", "checkpoint_every", "keep"}
-    | {"diagnose_every", "writers", "skip_corrupt"}
+    | {"diagnose_every", "writers", "skip_corrupt", "accumulate", "profile"}
 )
 
 
@@ -148,7 +152,8 @@ def _build(cls: type, values: dict[str, Any]):
     return cls(**{n: _check_type(cls, n, kinds[n], v) for n, v in nested.items()})
 
 
-POSITIVE = ["width", "depth", "latent", "batch", "steps", "d_steps", "g_steps", "log_every", "checkpoint_every", "keep"]
+POSITIVE = ["width", "depth", "latent", "batch", "accumulate", "steps", "d_steps", "g_steps"]
+POSITIVE += ["log_every", "checkpoint_every", "keep"]
 
 
 def check(config: Config) -> Config:

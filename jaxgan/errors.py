@@ -11,6 +11,10 @@ class NonFiniteError(JaxganError):
     """A run whose numbers stopped being finite: its own matter, where several train together."""
 
 
+class LostProcess(JaxganError):
+    """Another process of the run is gone; the same commands, all started again, resume from the newest checkpoint."""
+
+
 def nearest(word: str, known) -> str:
     """' Did you mean X?' for the known word closest to word, else ''."""
     match = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)

@@ -3,8 +3,9 @@
 The state is replicated and the batch is split. Which device holds an example changes nothing that the example sees.
 """
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -12,7 +13,10 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jaxgan.errors import LostProcess
 from jaxgan.types import Axis, JaxganError
+
+HEARTBEAT = 30  # seconds after which a silent process counts as lost; a closed connection is noticed at once
 
 
 class Devices(NamedTuple):
@@ -24,7 +28,8 @@ class Devices(NamedTuple):
     local:   devices of this process
     split:   host batches [k, updates, b, ...] (this process's share) -> the compiled step's input
     replicate: tree of arrays that every process holds -> the same on every device
-    compile: (f(rows, state, n) -> state, out; rows are split) -> the function over all devices; state is donated
+    compile: (f(rows, state, n) -> state, out; rows are split) -> the function over all devices, which has `lower` as
+             those of jax.jit do; state is donated
     """
 
     mode: str
@@ -52,22 +57,39 @@ def start(coordinator: str = "", processes: int = 0, process: int = -1) -> None:
             raise JaxganError(f"--processes is {processes}; with --coordinator give how many take part, such as 2")
         if not 0 <= process < processes:
             raise JaxganError(f"--process is {process}; expected 0 to {processes - 1}, another one for each process")
-        jax.distributed.initialize(coordinator, processes, process)
+        jax.distributed.initialize(coordinator, processes, process, heartbeat_timeout_seconds=HEARTBEAT)
     elif jax.distributed.is_initialized():  # Ray's JaxTrainer has done it
         return
     elif any(int(os.environ.get(n, 1)) > 1 for n in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")) or (
         "," in os.environ.get("TPU_WORKER_HOSTNAMES", "")
     ):
-        jax.distributed.initialize()
+        jax.distributed.initialize(heartbeat_timeout_seconds=HEARTBEAT)
 
 
-def devices(parallel: str = "auto") -> Devices:
-    """The way to run on all devices there are; parallel as in Config."""
-    count = jax.device_count()
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """A context in which the end of another process is LostProcess, in place of an error of XLA's communication."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as e:
+        if jax.process_count() == 1 or "RESOURCE_EXHAUSTED" in str(e):
+            raise
+        raise LostProcess(
+            f"another process of this run was lost ({str(e).splitlines()[0][:200]}); start all of them again with the "
+            "same commands, and the run goes on from its newest checkpoint"
+        ) from e
+
+
+def devices(parallel: str = "auto", pool: list | None = None) -> Devices:
+    """The way to run on all devices there are; parallel as in Config.
+
+    pool: several devices of a machine that is not there. Programs compile for them; shapes stand in for what they hold.
+    """
+    count = len(pool) if pool else jax.device_count()
     if count == 1:
         return one()
     mode = "pmap" if parallel == "auto" else parallel
-    return {"pmap": _pmap, "jit": _jit}[mode](count)
+    return {"pmap": _pmap, "jit": _jit}[mode](count, pool)
 
 
 def one() -> Devices:
@@ -75,16 +97,18 @@ def one() -> Devices:
     return Devices("one", None, 1, 1, jax.device_put, jax.device_put, partial(_compile_one))
 
 
-def share(batch: int, d: Devices, name: str = "batch") -> int:
+def share(batch: int, d: Devices, name: str = "batch", accumulate: int = 1) -> int:
     """Examples that one call of the step sees: a device's under pmap, all of them elsewhere.
 
-    JaxganError where devices do not divide the batch.
+    JaxganError where devices, and micro-batches on each of them, do not divide the batch.
     """
-    if batch % d.count:
-        near = max(d.count, round(batch / d.count) * d.count)
+    parts = d.count * accumulate
+    if batch % parts:
+        near = max(parts, round(batch / parts) * parts)
+        micro = f"{accumulate} micro-batches" if accumulate > 1 else ""
+        over = " of ".join(filter(None, [micro, f"{d.count} devices" if d.count > 1 or not micro else ""]))
         raise JaxganError(
-            f"{name} {batch} cannot be split over {d.count} devices; use a multiple of {d.count}, "
-            f"such as --{name} {near}"
+            f"{name} {batch} cannot be split over {over}; use a multiple of {parts}, such as --{name} {near}"
         )
     return batch // d.count if d.mode == "pmap" else batch
 
@@ -116,11 +140,20 @@ def _compile_one(f, rows_split: bool):
     return jax.jit(f, donate_argnums=1)
 
 
-def _pmap(count: int) -> Devices:
-    n_local = jax.local_device_count()
-    mesh = Mesh(np.array(jax.local_devices()), ("devices",))
+def shapes(tree):
+    """tree with each array as its shape and type."""
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)
+
+
+def _pmap(count: int, pool: list | None = None) -> Devices:
+    n_local = len(pool or jax.local_devices())
+    mesh = Mesh(np.array(pool or jax.local_devices()), ("devices",))
 
     def split(rows):
+        if pool:
+            one = lambda r: jax.ShapeDtypeStruct((n_local, *r.shape[:2], r.shape[2] // n_local, *r.shape[3:]), r.dtype)  # noqa: E731
+            return jax.tree.map(one, rows)
+
         def one(r):  # [k, updates, local batch, ...] -> [local devices, k, updates, b, ...]
             r = r.reshape(*r.shape[:2], n_local, r.shape[2] // n_local, *r.shape[3:])
             return np.moveaxis(r, 2, 0)
@@ -135,15 +168,19 @@ def _pmap(count: int) -> Devices:
             in_axes=(0, 0 if rows_split else None, None, None),
             out_axes=None,
             donate_argnums=2,
+            devices=pool,
         )
-        return partial(mapped, np.zeros(n_local))
+        call = partial(mapped, np.zeros(n_local))
+        call.lower = partial(mapped.lower, np.zeros(n_local))
+        return call
 
     replicated = NamedSharding(mesh, PartitionSpec())
-    return Devices("pmap", "devices", count, n_local, split, lambda t: jax.device_put(t, replicated), compile)
+    replicate = shapes if pool else lambda t: jax.device_put(t, replicated)
+    return Devices("pmap", "devices", count, n_local, split, replicate, compile)
 
 
-def _jit(count: int) -> Devices:
-    mesh = Mesh(np.array(jax.devices()), ("devices",))
+def _jit(count: int, pool: list | None = None) -> Devices:
+    mesh = Mesh(np.array(pool or jax.devices()), ("devices",))
     replicated = NamedSharding(mesh, PartitionSpec())
     by_example = NamedSharding(mesh, PartitionSpec(None, None, "devices"))
 
@@ -160,4 +197,6 @@ def _jit(count: int) -> Devices:
         return jax.make_array_from_process_local_data(replicated, np.asarray(x), x.shape)
 
     axis = NamedSharding(mesh, PartitionSpec("devices"))
+    if pool:
+        return Devices("jit", axis, count, count, shapes, shapes, compile)
     return Devices("jit", axis, count, jax.local_device_count(), split, partial(jax.tree.map, replicate), compile)

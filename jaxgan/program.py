@@ -6,6 +6,7 @@ the same bits whatever its log interval.
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -17,6 +18,7 @@ from jaxgan.config import Config
 from jaxgan.data import feed
 from jaxgan.errors import JaxganError
 from jaxgan.parallel import Devices
+from jaxgan.run import initial
 from jaxgan.solvers import SOLVERS
 from jaxgan.step import train_step
 from jaxgan.types import Game, Source
@@ -29,16 +31,19 @@ class Program(NamedTuple):
     """advance: (state, step, n) -> state after n more steps (fewer if a metric becomes non-finite), metrics of the last
 
     length: step -> n, the steps of the next dispatch. feed says how the data arrives, for people.
+    lower: shapes of a state -> jax.stages.Lowered, the program before XLA compiles it
     """
 
     advance: Callable
     length: Callable
     feed: str
+    lower: Callable
 
 
 def build(game: Game, source: Source, c: Config, devices: Devices) -> Program:
     """The program of config c over these devices."""
     share = check_sizes(c, source, devices)
+    check_accumulate(game, c, source)
     if not source.size:
         return _from_device(game, source, {}, share, c, devices, "drawn from an exact density on the device")
     size = f"{source.size:,} examples, {source.bytes / 2**20:,.0f} MB"
@@ -61,8 +66,22 @@ def check_sizes(c: Config, source: Source, devices: Devices) -> int:
             f"batch is {c.batch}, but {c.data} has only {source.size} examples{others}; use a smaller --batch"
         )
     if c.fake_batch:
-        parallel.share(c.fake_batch, devices, "fake-batch")
-    return parallel.share(c.batch, devices)
+        parallel.share(c.fake_batch, devices, "fake-batch", c.accumulate)
+    return parallel.share(c.batch, devices, accumulate=c.accumulate)
+
+
+def check_accumulate(game: Game, c: Config, source: Source) -> None:
+    """JaxganError if micro-batches would not add up to the batch: BatchNorm would see one of them at a time."""
+    if c.accumulate == 1:
+        return
+    vars = jax.eval_shape(partial(initial, game, c, source.shape)).vars
+    nets = [name for name, kept in vars.items() if "batch_stats" in kept]
+    if nets:
+        raise JaxganError(
+            f"accumulate is {c.accumulate}, but {' and '.join(nets)} of --net {c.net} use batch normalisation, whose "
+            "statistics would be those of a micro-batch and not of the batch; leave accumulate at 1 and use more "
+            "devices or a smaller --batch, or take a network without it (--net mlp)"
+        )
 
 
 def loop(game: Game, solver, batches):
@@ -97,7 +116,8 @@ def from_device(game: Game, source: Source, c: Config, share: int) -> Callable:
 
 def _from_device(game, source, rows, share, c, devices, text) -> Program:
     call = devices.compile(from_device(game, source, c, share), False)
-    return Program(lambda state, step, n: call(rows, state, np.int32(n)), _pace(c), text)
+    lower = lambda state: call.lower(rows, state, np.int32(1))  # noqa: E731
+    return Program(lambda state, step, n: call(rows, state, np.int32(n)), _pace(c), text, lower)
 
 
 def _from_host(game, source, share, c, devices, text) -> Program:
@@ -119,7 +139,13 @@ def _from_host(game, source, share, c, devices, text) -> Program:
         ahead[:] = [(step + n, rows)] if n == length(step) else []  # a shorter dispatch leaves the plan
         return new
 
-    return Program(advance, length, text)
+    def lower(state):
+        mine = (size, game.updates, c.batch * devices.local // devices.count)
+        rows = {name: r[0] for name, r in source.rows(np.arange(1)).items()}
+        blank = {name: np.broadcast_to(np.zeros((), r.dtype), (*mine, *r.shape)) for name, r in rows.items()}
+        return call.lower(devices.split(blank), state, np.int32(1))
+
+    return Program(advance, length, text, lower)
 
 
 def _host_rows(source, c, updates, size, length, step, devices) -> Iterator:

@@ -6,6 +6,7 @@ name moves no other, and one example draws the same numbers on 1 or 256 devices.
 
 import math
 import zlib
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,30 +14,61 @@ import jax.numpy as jnp
 from jaxgan.types import Axis
 
 
+class Part(NamedTuple):
+    """The key of one micro-batch, passed on in place of a key: each example draws what it draws in the whole batch.
+
+    key of the whole batch; index of this micro-batch, which may be traced, out of count; see `split`.
+    """
+
+    key: jax.Array
+    index: jax.Array | int
+    count: int
+
+
 def root(seed: int) -> jax.Array:
     """The run's root key, threefry on every backend."""
     return jax.random.key(seed, impl="threefry2x32")
 
 
-def stream(key: jax.Array, name: str) -> jax.Array:
-    """The key of the stream called name."""
+def stream(key: jax.Array | Part, name: str) -> jax.Array | Part:
+    """The key of the stream called name; of a Part, the same Part of it."""
+    if isinstance(key, Part):
+        return key._replace(key=stream(key.key, name))
     return jax.random.fold_in(key, zlib.crc32(name.encode()))
 
 
-def positions(n: int, axis: Axis = None) -> jax.Array:
-    """Global example indices [n] of this device's n examples."""
+def positions(n: int, axis: Axis = None, part: tuple[jax.Array | int, int] = (0, 1)) -> jax.Array:
+    """Global example indices [n] of this device's n examples; part: (index, count) of a micro-batch of n examples."""
+    index, count = part
     local = jnp.arange(n)
     if isinstance(axis, str):
-        return jax.lax.axis_index(axis) * n + local
-    return local if axis is None else jax.lax.with_sharding_constraint(local, axis)
+        return (jax.lax.axis_index(axis) * count + index) * n + local
+    if axis is None:
+        return index * n + local
+    each = n // axis.mesh.size  # the micro-batch of one device; each device splits its own share
+    local = (local // each * count + index) * each + local % each
+    return jax.lax.with_sharding_constraint(local, axis)
 
 
-def examples(key: jax.Array, n: int, axis: Axis = None) -> jax.Array:
+def split(batch, index: jax.Array | int, count: int, axis: Axis = None):
+    """Micro-batch `index` of count: rows [n / count, ...] of each array [n, ...], at `positions` of that part."""
+
+    def one(x):
+        devices = 1 if axis is None or isinstance(axis, str) else axis.mesh.size
+        rows = x.reshape(devices, count, -1, *x.shape[1:])
+        rows = jax.lax.dynamic_index_in_dim(rows, index, 1, keepdims=False).reshape(-1, *x.shape[1:])
+        return rows if axis is None or isinstance(axis, str) else jax.lax.with_sharding_constraint(rows, axis)
+
+    return jax.tree.map(one, batch)
+
+
+def examples(key: jax.Array | Part, n: int, axis: Axis = None) -> jax.Array:
     """One key per example [n], by global example index."""
-    return jax.vmap(jax.random.fold_in, (None, 0))(key, positions(n, axis))
+    key, *part = key if isinstance(key, Part) else (key, 0, 1)
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, positions(n, axis, part))
 
 
-def normal(key: jax.Array, n: int, shape: tuple[int, ...], axis: Axis = None) -> jax.Array:
+def normal(key: jax.Array | Part, n: int, shape: tuple[int, ...], axis: Axis = None) -> jax.Array:
     """Standard normal [n, *shape], row i a function of key and the global index i alone."""
     return jax.vmap(lambda k: jax.random.normal(k, shape))(examples(key, n, axis))
 

@@ -6,6 +6,7 @@ update). Losses see all networks; only the mover's own parameters and vars chang
 
 import dataclasses
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -30,16 +31,38 @@ def mean_over(tree, axis):
     return jax.lax.pmean(tree, axis) if isinstance(axis, str) else tree
 
 
+def accumulated(game: Game, gradient, batch, key):
+    """gradient(batch, key), or its mean over game.accumulate micro-batches, of which one at a time is in memory.
+
+    It is the gradient of the whole batch where the loss is a mean over examples that do not see each other. Whole
+    numbers among the vars, such as counters, are taken from the last micro-batch.
+    """
+    count = game.accumulate
+    if count == 1:
+        return gradient(batch, key)
+
+    def one(i):
+        return gradient(rng.split(batch, i, count, game.axis), rng.Part(key, i, count))
+
+    def add(total, i):
+        floating = lambda x: jnp.issubdtype(x.dtype, jnp.floating)  # noqa: E731
+        return jax.tree.map(lambda t, x: t + x / count if floating(x) else x, total, one(i)), None
+
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(one, 0))
+    return jax.lax.scan(add, zeros, jnp.arange(count))[0]
+
+
 def field(game: Game, name: str, state: State, batch, key):
     """The gradient of player `name`'s loss in its own parameters -> grads {net: tree}, vars {net: tree}, metrics."""
     player = game.players[name]
 
-    def loss(own):
+    def loss(own, batch, key):
         run = runner(game, {**state.params, **own})
         return player.loss(run, state.vars, batch, key, state.hp)
 
     own = {net: state.params[net] for net in player.nets}
-    (value, (vars, metrics)), grads = jax.value_and_grad(loss, has_aux=True)(own)
+    gradient = partial(jax.value_and_grad(loss, has_aux=True), own)
+    (value, (vars, metrics)), grads = accumulated(game, gradient, batch, key)
     grads, metrics = mean_over((grads, {f"{name}_loss": value, **metrics}), game.axis)
     metrics[f"{name}_grad"] = optax.tree.norm(grads)
     return grads, {net: vars[net] for net in player.nets}, metrics

@@ -17,11 +17,13 @@ import numpy as np
 from jaxgan import checkpoint, config, data, folder, games, log, parallel, plots, program
 from jaxgan.config import Config
 from jaxgan.data.holdout import split
-from jaxgan.errors import JaxganError, NonFiniteError, nearest
+from jaxgan.errors import JaxganError, LostProcess, NonFiniteError, nearest
 from jaxgan.metrics.modes import modes
 from jaxgan.run import Run, generate, initial, latents, template
 from jaxgan.signals import Stop
 from jaxgan.types import Source
+
+PROFILED = 10  # steps in a trace
 
 
 def open_source(c: Config) -> Source:
@@ -48,9 +50,10 @@ def run(c: Config, dir, source: Source | None = None, quiet: bool = False, stop:
         devices = parallel.devices(c.parallel)
         game = games.make(c, source.shape, source.classes, devices.axis)
         program.check_sizes(c, source, devices)
+        program.check_accumulate(game, c, source)
         with (
             folder.entered(dir, c, source) as env,
-            contextlib.closing(checkpoint.Checkpoints(dir / "checkpoints", c.keep)) as saved,
+            _closing(checkpoint.Checkpoints(dir / "checkpoints", c.keep)) as saved,
         ):
             fields = saved.restore(template(c, env), say)
             state = initial(game, c, source.shape) if fields is None else checkpoint.from_host(fields)
@@ -63,14 +66,30 @@ def run(c: Config, dir, source: Source | None = None, quiet: bool = False, stop:
             compiled = program.build(game, source, c, devices)
             kind = jax.devices()[0].device_kind
             say(f"{'resuming' if start else 'training'} {dir} from step {start} to {c.steps}")
-            say(f"data: {c.data}, {compiled.feed}; devices: {devices.count} x {kind}, {devices.mode}")
-            state = _loop(c, dir, source, devices, compiled, state, saved, say, stop, held)
+            micro = f", {c.accumulate} micro-batches" if c.accumulate > 1 else ""
+            say(f"data: {c.data}, {compiled.feed}; devices: {devices.count} x {kind}, {devices.mode}{micro}")
+            with parallel.together():
+                state = _loop(c, dir, source, devices, compiled, state, saved, say, stop, held)
             _conclude(c, dir, start, int(state.step), say)
     return Run(c, state, env, dir)
 
 
+@contextlib.contextmanager
+def _closing(saved: checkpoint.Checkpoints):
+    """contextlib.closing, except that nothing waits for a save that a lost process has to take part in."""
+    try:
+        yield saved
+    except LostProcess:
+        raise
+    except BaseException:
+        saved.close()
+        raise
+    saved.close()
+
+
 def _loop(c: Config, dir: Path, source: Source, devices, compiled, state, saved, say, stop: Stop, held):
     """Dispatch what `course` asks for, to its end -> state, which is then saved."""
+    compiled = _traced(c, dir, compiled, say)
     steps = course(c, dir, tools(c, source, held), compiled.length, int(state.step), saved, say, stop)
     state = devices.replicate(state)
     with contextlib.closing(steps), contextlib.suppress(StopIteration):
@@ -136,6 +155,33 @@ def course(
         if step > safe:
             _save(saved, dir, state, step, write)
         saved.wait()
+
+
+def _traced(c: Config, dir: Path, compiled: program.Program, say) -> program.Program:
+    """compiled itself; with c.profile its fifth dispatch, or the run's last before, is short and traced."""
+    if not c.profile:
+        return compiled
+    dispatches = 0
+
+    def length(step):  # short on every process, though only one of them traces
+        return min(compiled.length(step), PROFILED) if dispatches < 5 else compiled.length(step)
+
+    def advance(state, step, n):
+        nonlocal dispatches
+        dispatches += 1
+        due = dispatches == 5 or (dispatches < 5 and step + n >= c.steps)
+        if not due or jax.process_index() > 0:
+            return compiled.advance(state, step, n)
+        jax.block_until_ready(state)
+        with jax.profiler.trace(dir / "profile"), jax.profiler.StepTraceAnnotation("train", step_num=step):
+            made = jax.block_until_ready(compiled.advance(state, step, n))
+        say(
+            f"traced steps {step + 1} to {step + n} into {dir / 'profile'}: tensorboard --logdir {dir / 'profile'} "
+            "(with xprof), or open its .trace.json.gz in ui.perfetto.dev"
+        )
+        return made
+
+    return compiled._replace(length=length, advance=advance)
 
 
 def _conclude(c: Config, dir: Path, start: int, step: int, say) -> None:

@@ -32,7 +32,8 @@ class Player(NamedTuple):
     """One side of a game.
 
     nets:  the networks it owns; only their parameters and vars change when it moves
-    loss:  (run, vars, batch, key, hp) -> scalar, (vars, metrics), with run(vars, net, *inputs) -> output, vars
+    loss:  (run, vars, batch, key, hp) -> scalar, (vars, metrics), with run(vars, net, *inputs) -> output, vars;
+           key goes into rng.stream, rng.normal and rng.examples only, so that it may be a micro-batch's rng.Part
     tx:    hp -> optax.GradientTransformation, built inside the trace so that its numbers can be swept
     steps: updates per train step (k in Goodfellow et al. 2014, arXiv 1406.2661), each with a fresh batch
     """
@@ -51,6 +52,7 @@ class Game(NamedTuple):
     latent: (key, n) -> z [n, latent], row i depending on key and i alone
     shown:  the networks that sampling needs; these get an exponential moving average
     axis:   where examples live, see the module's docstring
+    accumulate: micro-batches of an update, one after the other; see step.field
     """
 
     nets: dict[str, Net]
@@ -61,6 +63,7 @@ class Game(NamedTuple):
     shown: tuple[str, ...] = ("g",)
     classes: int = 0
     axis: Axis = None
+    accumulate: int = 1
 
     @property
     def updates(self) -> int:

@@ -22,6 +22,7 @@ AT_LEAST_1 = [
     "depth",
     "latent",
     "batch",
+    "accumulate",
     "steps",
     "d_steps",
     "g_steps",
@@ -44,7 +45,7 @@ NEUTRAL = {
         "keep",
         "diagnose_every",
     ),
-    *("writers", "skip_corrupt"),
+    *("writers", "skip_corrupt", "accumulate", "profile"),
 }
 
 

@@ -19,7 +19,7 @@ ROWS = [
     ["games"],
     ["parallel", "checkpoint", "log", "plots", "folder", "signals", "program", "run"],
     ["theory"],
-    ["train", "verify", "diagnose"],
+    ["train", "verify", "diagnose", "plan"],
     ["sweep"],
     ["launch", "cli", "__main__"],
 ]

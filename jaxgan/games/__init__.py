@@ -23,4 +23,4 @@ def make(config: Config, shape: tuple[int, ...], classes: int = 0, axis: Axis = 
             f"solver {config.solver!r} moves all players together, once a step, but d_steps is {config.d_steps} and "
             f"g_steps is {config.g_steps}; leave both at 1, or use alternating, simultaneous or lookahead"
         )
-    return KINDS[kind](config, shape, classes, axis)
+    return KINDS[kind](config, shape, classes, axis)._replace(accumulate=config.accumulate)

@@ -1,11 +1,14 @@
 """Layers that the architectures share, and the only adapter from Flax Linen to `types.Net`."""
 
+from contextvars import ContextVar
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from jaxgan.types import Axis, JaxganError, Net, Tree
 
+PLATFORM = ContextVar("platform", default="")  # set while a program is made for another backend than this machine's
 EMBED = 32  # features of the label's embedding in G
 
 
@@ -111,17 +114,22 @@ def up_matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return depth_to_space(sum(shifted(parts[:, :, :, k])[k] for k in range(4)))
 
 
+def on_cpu() -> bool:
+    """Whether the program that is being traced will run on a CPU."""
+    return (PLATFORM.get() or jax.default_backend()) == "cpu"
+
+
 def down(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """4x4 convolution, stride 2, padding 1, in the form that suits the backend: [b, 2h, 2w, cin] -> [b, h, w, cout].
 
     XLA on CPU is slow at gradients of strided convolutions; experiments/benchmarks/convs.py measures the forms.
     """
-    return (down_matmul if jax.default_backend() == "cpu" else down_conv)(x, kernel)
+    return (down_matmul if on_cpu() else down_conv)(x, kernel)
 
 
 def up(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """4x4 transposed convolution, stride 2, padding 1, like `down`: [b, h, w, cin] -> [b, 2h, 2w, cout]."""
-    return (up_matmul if jax.default_backend() == "cpu" else up_conv)(x, kernel)
+    return (up_matmul if on_cpu() else up_conv)(x, kernel)
 
 
 class Down(nn.Module):

@@ -55,9 +55,12 @@ def check(c: Config) -> None:
         raise JaxganError(
             "a sweep runs in processes that do not join: start each without --coordinator or srun's ranks"
         )
+    if c.profile:
+        raise JaxganError("a sweep traces no member; train one alone: jaxgan train EXPERIMENT --profile")
     source, _ = _data(_named(c))
-    games.make(c, source.shape, source.classes)
+    game = games.make(c, source.shape, source.classes)
     program.check_sizes(c, source, parallel.one())
+    program.check_accumulate(game, c, source)
     if source.size and not program.fits(c, source):
         raise JaxganError(
             f"a sweep keeps all data on the device, and {c.data} is {source.bytes / 2**20:,.0f} MB with feed "

@@ -1,0 +1,139 @@
+"""Plans: what is read from a compiled program, the search for the largest batch, and, where libtpu is, real plans."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jaxgan import plan
+from jaxgan.errors import JaxganError
+
+ROOT = Path(__file__).parent.parent
+LIBTPU = pytest.mark.skipif(
+    importlib.util.find_spec("libtpu") is None, reason="libtpu, the TPU compiler of jaxgan[tpu], is not installed"
+)
+
+# A loop of unknown length around a loop of 3, as XLA prints them; shapes in tiles of 8x128.
+HLO = """HloModule jit_f, entry_computation_layout={(f32[8,64]{1,0:T(8,128)}, bf16[3]{0})->f32[8,64]{1,0:T(8,128)}}
+
+%fused (p.0: f32[8,64], p.1: f32[64,96]) -> f32[8,96] {
+  %p.0 = f32[8,64]{1,0:T(8,128)} parameter(0)
+  %p.1 = f32[64,96]{1,0:T(8,128)} parameter(1)
+  ROOT %conv.1 = f32[8,96]{1,0:T(8,128)} convolution(%p.0, %p.1), dim_labels=bf_io->bf
+}
+
+%add (a: f32[], b: f32[]) -> f32[] {
+  ROOT %c = f32[] add(%a, %b)
+}
+
+%inner (q: (f32[8,64])) -> (f32[8,64]) {
+  %fusion.1 = f32[8,96]{1,0:T(8,128)} fusion(%x, %y), calls=%fused, backend_config={"estimated_cycles":"100"}
+  %psum = (f32[96]{0:T(128)}, bf16[2,4]{1,0}) all-reduce(%m, %n), replica_groups={{0,1}}, to_apply=%add
+}
+
+%outer (r: (f32[8,64])) -> (f32[8,64]) {
+  %w = (f32[8,64]) while(%t), condition=%go, body=%inner, backend_config={"known_trip_count":{"n":"3"}}
+  %copy.1 = f32[8,64]{1,0} copy(%r), backend_config={"estimated_cycles":"7"}
+}
+
+ENTRY %main (s: f32[8,64]) -> f32[8,64] {
+  %v = (f32[8,64]) while(%u), condition=%on, body=%outer
+}
+"""
+
+
+def test_what_is_read_from_hlo():
+    calls = plan.weights(HLO)
+    assert (calls[""], calls["outer"], calls["inner"], calls["fused"]) == (1, 1, 3, 3)
+    assert plan.cycles(HLO, calls) == 3 * 100 + 7
+    assert plan.all_reduces(HLO, calls) == [(3, 96 * 4 + 8 * 2)]
+    # 64 contracted features in 128 rows; 96 output features in 128 columns (or, exchanged, 8 rows of examples in 128)
+    assert plan.fill(HLO, calls, 128) == pytest.approx((64 / 128) * (96 / 128))
+    assert plan.fill(HLO, calls, 256) == pytest.approx((64 / 256) * (96 / 256))
+    assert plan.fill("", {"": 1}, 128) == 0
+
+
+@pytest.mark.parametrize("limit", [8, 40, 1000, 10**6])
+@pytest.mark.parametrize("start", [8, 64, 4096])
+@pytest.mark.parametrize("true", [0, 8, 16, 776, 5000, 10**5])
+def test_the_largest_batch_is_found(true, start, limit):
+    """Within 1 / CLOSE and a unit of 8, whatever the start; the neighbour is known to be too large, or the limit."""
+    asked = []
+
+    def fits(n):
+        asked.append(n)
+        return n <= true
+
+    low, high = plan.largest(fits, start, 8, limit)
+    best = min(true, limit) // 8 * 8
+    assert low <= best < high and high - low <= max(8, low // plan.CLOSE)
+    assert low == 0 or low in asked
+    assert all(n % 8 == 0 and 0 < n <= limit for n in asked) and len(asked) == len(set(asked)) <= 30
+
+
+def test_peaks_follow_from_the_matrix_units():
+    """Peak = 2 FLOPs x multipliers x clock: the published numbers give clocks of 1 to 2 GHz."""
+    for chip in plan.CHIPS.values():
+        assert 1e9 < chip.flops / (2 * chip.units * chip.unit**2) < 2e9
+
+
+@pytest.mark.parametrize("name, message", [("v5:2x4", "Did you mean 'v5e:2x4'"), ("cpu", "Known: v5e:2x4, v5p:2x2x1")])
+def test_an_unknown_topology(name, message):
+    with pytest.raises(JaxganError, match=message):
+        plan.chips(name)
+
+
+def test_without_libtpu(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(JaxganError, match=r"pip install -e '.\[tpu\]'"):
+        plan.chips("v5e:2x4")
+
+
+def jaxgan(*args, code=0):
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "jaxgan", "plan", str(ROOT / "experiments" / args[0]), *args[1:]]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=500)
+    assert done.returncode == code, done.stderr[-3000:]
+    return done.stdout if code == 0 else done.stderr
+
+
+@LIBTPU
+def test_a_plan():
+    """The state is donated, and two updates are two all-reduces, of all their gradients."""
+    row = json.loads(jaxgan("ring.py", "--width", "64", "--json"))
+    assert row["fits"] and row["chips"] == 8 and row["batch"] == 256 and row["parallel"] == "pmap"
+    assert row["aliased"] > 0.95 * row["outputs"] and 0 < row["used"] < row["memory"]
+    assert row["all_reduces"] == 2
+    parameters = (2 * 64 + 64 + 64 * 64 + 64) * 2 + (64 * 2 + 2) + (64 + 1)
+    assert 4 * parameters < row["all_reduce_bytes"] < 4 * parameters + 100  # and some metrics
+    assert 0 < row["utilisation"] < 1 and 0 < row["matrix_fill"] < 1 and 0 < row["layout_fill"] <= 1
+
+
+@LIBTPU
+def test_errors_of_the_compiler():
+    assert "no topology 'v5e:4x5'" in jaxgan("ring.py", "--topology", "v5e:4x5", code=2)
+    assert "batch 65 cannot be split over 8 devices" in jaxgan("ring.py", "--batch", "65", code=2)
+
+
+LOWER = """
+import sys
+from pathlib import Path
+from jaxgan import cli, plan, train
+c = cli.experiment(Path(sys.argv[1]))[0]
+text = plan.lower(c, train.open_source(c), plan.chips("v5e:2x4")[0]).as_text()
+print(text.count("stablehlo.convolution"))
+"""
+
+
+@LIBTPU
+def test_a_tpu_gets_convolutions_where_a_cpu_gets_products():
+    """The DCGAN's step has convolutions, of which this machine's own program has none."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-c", LOWER, str(ROOT / "experiments" / "mnist_dcgan.py")]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert int(done.stdout) > 20
