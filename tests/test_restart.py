@@ -33,8 +33,8 @@ def test_killing_one_of_two_processes(experiment, tmp_path):
     while not digests(tmp_path / "run") and time.monotonic() < end:
         time.sleep(0.05)
     os.kill(children(processes[1])[0], signal.SIGKILL)
-    code, text = processes[0].wait(25), outs[0].read_text()
-    # by the closed connection; the coordination service may be quicker, and then aborts with JAX's words
+    code, text = processes[0].wait(60), outs[0].read_text()
+    # by the closed connection; or, where it waits for the other in a save, by JAX after 30 s without heartbeat
     assert (code == 75 and "another process of this run was lost" in text) or "another task died" in text, text[-3000:]
     assert code != 0 and "Traceback" not in text
     processes[1].wait(10)
