@@ -124,7 +124,7 @@ def measure(compiled, c: Config, source: Source, chip: Chip, count: int) -> dict
     row = {"chips": count, "parallel": "pmap" if c.parallel == "auto" else c.parallel}
     row |= {"batch": c.batch, "memory": chip.memory}
     if isinstance(compiled, str):
-        used = re.search(r"[Uu]sed ([\d.]+)([KMGT]) of", compiled)
+        used = re.search(r"\(?([\d.]+)([KMGT])\)? (?:of|exceeds)", compiled)
         size = float(used[1]) * 1024 ** ("KMGT".index(used[2]) + 1) if used else None
         return {"fits": False, **row, "used": size, "reason": compiled.splitlines()[0]}
     m, cost, text = compiled.memory_analysis(), compiled.cost_analysis(), compiled.as_text()
@@ -249,17 +249,15 @@ def table(row: dict) -> str:
     """A row of `measure` for people."""
     size = lambda n: f"{n / 2**20:,.1f} MB" if n < 2**30 else f"{n / 2**30:,.2f} GB"  # noqa: E731
     lines = [f"{row['topology']}: {row['chips']} chips, {row['parallel']}, batch {row['batch']:,} (compiled, not run)"]
-    needs = f"{size(row['used'])} " if row["used"] else "more than the "
+    needs = f"{size(row['used'])} of {size(row['memory'])}" if row["used"] else f"more than {size(row['memory'])}"
     if not row["fits"]:
-        lines += [
-            f"  does not fit: needs {needs}of {size(row['memory'])} a chip; use a smaller --batch, or --accumulate"
-        ]
+        lines += [f"  does not fit: needs {needs} a chip; use a smaller --batch, or --accumulate"]
         return "\n".join([*lines, f"  XLA: {row['reason']}" if "reason" in row else ""]).rstrip()
     parts = ", ".join(
         f"{name} {size(row[name])}" for name in ("arguments", "temporaries", "outputs", "aliased", "code")
     )
     lines += [
-        f"  fits: {needs}of {size(row['memory'])} a chip ({parts})",
+        f"  fits: {needs} a chip ({parts})",
         f"  a step on a chip: {row['flops'] / 1e9:,.3f} GFLOP, {size(row['bytes'])} of memory traffic",
         f"  XLA's estimate: {row['seconds'] * 1e6:,.0f} us without communication, "
         f"{row['images_per_second']:,.0f} images/s, {100 * row['utilisation']:.2f} % of the peak",
