@@ -175,14 +175,15 @@ class Progress:
             bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]",
         )
 
-    def advance(self, step: int, metrics: dict) -> None:
-        """Show that `step` is done."""
+    def advance(self, step: int, metrics: dict, note: str = "") -> None:
+        """Show that `step` is done; note stands before the losses."""
         if self.begin is None:
             self.begin = (time.monotonic(), step)
         else:
             self.speed = (step - self.begin[1]) * self.batch / max(time.monotonic() - self.begin[0], 1e-9)
         losses = " ".join(f"{n} {v:.3g}" for n, v in metrics.items() if n.endswith("_loss"))
-        self.text = f"{losses}, {self.speed:,.0f} images/s" if self.speed > 0 else losses
+        speed = f"{self.speed:,.0f} images/s" if self.speed > 0 else ""
+        self.text = ", ".join(filter(None, (note, losses, speed)))
         self.bar.set_postfix_str(self.text, refresh=False)
         self.bar.update(step - self.bar.n)
 

@@ -65,9 +65,14 @@ def devices(parallel: str = "auto") -> Devices:
     """The way to run on all devices there are; parallel as in Config."""
     count = jax.device_count()
     if count == 1:
-        return Devices("one", None, 1, 1, jax.device_put, jax.device_put, partial(_compile_one))
+        return one()
     mode = "pmap" if parallel == "auto" else parallel
     return {"pmap": _pmap, "jit": _jit}[mode](count)
+
+
+def one() -> Devices:
+    """The way to run on one device, of however many there are."""
+    return Devices("one", None, 1, 1, jax.device_put, jax.device_put, partial(_compile_one))
 
 
 def share(batch: int, d: Devices, name: str = "batch") -> int:

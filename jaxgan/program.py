@@ -41,12 +41,16 @@ def build(game: Game, source: Source, c: Config, devices: Devices) -> Program:
     share = check_sizes(c, source, devices)
     if not source.size:
         return _from_device(game, source, {}, share, c, devices, "drawn from an exact density on the device")
-    on_device = c.feed == "device" or (c.feed == "auto" and source.bytes <= DEVICE_LIMIT)
     size = f"{source.size:,} examples, {source.bytes / 2**20:,.0f} MB"
-    if on_device:
+    if fits(c, source):
         rows = devices.replicate(source.rows(np.arange(source.size)))
         return _from_device(game, source, rows, share, c, devices, f"{size}, all on the device")
     return _from_host(game, source, share, c, devices, f"{size}, streamed from the host")
+
+
+def fits(c: Config, source: Source) -> bool:
+    """Whether all rows of the source are to lie on the device."""
+    return c.feed == "device" or (c.feed == "auto" and source.bytes <= DEVICE_LIMIT)
 
 
 def check_sizes(c: Config, source: Source, devices: Devices) -> int:
@@ -61,7 +65,7 @@ def check_sizes(c: Config, source: Source, devices: Devices) -> int:
     return parallel.share(c.batch, devices)
 
 
-def _loop(game: Game, solver, batches):
+def loop(game: Game, solver, batches):
     """(rows, state, n) -> state, metrics: up to n steps in one loop; batches: (rows, state, i) -> step i's data."""
 
     def steps(rows, state, n):
@@ -82,11 +86,17 @@ def _loop(game: Game, solver, batches):
     return steps
 
 
-def _from_device(game, source, rows, share, c, devices, text) -> Program:
+def from_device(game: Game, source: Source, c: Config, share: int) -> Callable:
+    """`loop` for a source whose rows all lie on the device."""
+
     def batches(rows, state, i):
         return feed.from_device(source, rows, state.key, state.step, game.updates, c.batch, share, game.axis)
 
-    call = devices.compile(_loop(game, SOLVERS[c.solver].step, batches), False)
+    return loop(game, SOLVERS[c.solver].step, batches)
+
+
+def _from_device(game, source, rows, share, c, devices, text) -> Program:
+    call = devices.compile(from_device(game, source, c, share), False)
     return Program(lambda state, step, n: call(rows, state, np.int32(n)), _pace(c), text)
 
 
@@ -97,8 +107,8 @@ def _from_host(game, source, share, c, devices, text) -> Program:
         rows = jax.tree.map(lambda r: r[i], rows)
         return feed.from_host(source, rows, state.key, state.step, game.updates, share, game.axis)
 
-    call = devices.compile(_loop(game, SOLVERS[c.solver].step, batches), True)
-    length = lambda step: min(size, _to_boundary(c, step))  # noqa: E731
+    call = devices.compile(loop(game, SOLVERS[c.solver].step, batches), True)
+    length = lambda step: min(size, to_boundary(c, step))  # noqa: E731
     ahead: list[tuple[int, Iterator]] = []  # the step whose rows come next, and the iterator over them
 
     def advance(state, step, n):
@@ -128,7 +138,7 @@ def _host_rows(source, c, updates, size, length, step, devices) -> Iterator:
     return stream(source, lambda start: order(start, size)[..., first : first + mine], starts)
 
 
-def _to_boundary(c: Config, step: int) -> int:
+def to_boundary(c: Config, step: int) -> int:
     """Steps until something has to be logged, drawn, saved or diagnosed."""
     every = [e for e in (c.log_every, c.sample_every, c.checkpoint_every, c.diagnose_every) if e]
     return min(c.steps - step, *(e - step % e for e in every))
@@ -137,15 +147,21 @@ def _to_boundary(c: Config, step: int) -> int:
 def _pace(c: Config) -> Callable:
     """step -> steps of the next dispatch, about a second of work; the same on every process."""
     if c.chunk or jax.process_count() > 1:
-        return lambda step: min(c.chunk or HOST_STEPS, _to_boundary(c, step))
+        return lambda step: min(c.chunk or HOST_STEPS, to_boundary(c, step))
+    size = adaptive()
+    return lambda step: min(size(), to_boundary(c, step))
+
+
+def adaptive() -> Callable:
+    """() -> how many steps make about a second of work, by the time since it was asked last."""
     size, last = 1, None
 
-    def length(step):
+    def steps():
         nonlocal size, last
         now = time.monotonic()
         if last is not None:
             size = size * 2 if now - last < 0.5 else max(1, size // 2) if now - last > 2 else size
         last = now
-        return min(size, _to_boundary(c, step))
+        return size
 
-    return length
+    return steps

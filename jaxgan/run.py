@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -127,11 +128,20 @@ def template(settings: Config, env: dict) -> dict:
 
 def initial(game: Game, settings: Config, shape: tuple[int, ...]) -> State:
     """The state before the first step."""
+    return initializer(game, settings.solver, shape)(settings)
+
+
+def initializer(game: Game, solver: str, shape: tuple[int, ...]) -> Callable[[Config], State]:
+    """`initial` for many configurations that differ in seed and numbers of Hp only: it compiles once."""
     example = {"x": jnp.zeros((2, *shape)), "y": jnp.zeros(2, jnp.int32)}
 
     @jax.jit  # one program, which the compilation cache keeps, in place of one per operation
-    def make(seed):
-        state = step.init(game, seed, dataclasses.asdict(settings.hp), example)
-        return dataclasses.replace(state, memory=SOLVERS[settings.solver].init(game, state.params))
+    def make(seed, hp):
+        state = step.init(game, seed, hp, example)
+        return dataclasses.replace(state, memory=SOLVERS[solver].init(game, state.params))
 
-    return make(np.uint32(settings.seed))
+    def start(settings: Config) -> State:
+        hp = {name: np.float32(value) for name, value in dataclasses.asdict(settings.hp).items()}
+        return make(np.uint32(settings.seed), hp)
+
+    return start

@@ -6,9 +6,10 @@ after it has started the next one, so that it never holds the device up.
 
 import contextlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from jaxgan import checkpoint, config, data, folder, games, log, parallel, plots, program
 from jaxgan.config import Config
 from jaxgan.data.holdout import split
-from jaxgan.errors import JaxganError, nearest
+from jaxgan.errors import JaxganError, NonFiniteError, nearest
 from jaxgan.metrics.modes import modes
 from jaxgan.run import Run, generate, initial, latents, template
 from jaxgan.signals import Stop
@@ -69,21 +70,53 @@ def run(c: Config, dir, source: Source | None = None, quiet: bool = False, stop:
 
 
 def _loop(c: Config, dir: Path, source: Source, devices, compiled, state, saved, say, stop: Stop, held):
-    """Dispatch, log, draw, diagnose and save until c.steps or a signal -> state, which is then saved."""
-    step = safe = int(state.step)  # safe: the last step that is in a checkpoint
+    """Dispatch what `course` asks for, to its end -> state, which is then saved."""
+    steps = course(c, dir, tools(c, source, held), compiled.length, int(state.step), saved, say, stop)
+    state = devices.replicate(state)
+    with contextlib.closing(steps), contextlib.suppress(StopIteration):
+        wish = next(steps)
+        while True:
+            state, metrics = compiled.advance(state, *wish)
+            wish = steps.send((state, metrics))
+    return parallel.local(state)
+
+
+class Tools(NamedTuple):
+    """What draws and diagnoses; runs that differ in seed and in numbers of Hp only share it, and compile it once.
+
+    source: the training examples. samples: State.ema -> the examples of the run's pictures. measure: as
+    theory.diagnose.instruments makes it, or None.
+    """
+
+    source: Source
+    columns: int
+    samples: Callable
+    measure: Callable | None
+
+
+def course(
+    c: Config, dir: Path, tools: Tools, length, step: int, saved, say, stop: Stop, quiet: bool = False
+) -> Generator:
+    """The course of a run from `step` to c.steps or a signal: log, draw, diagnose and save.
+
+    Yields (step, n), and is sent what n steps from there give: (state, metrics). Whoever drives it decides how they are
+    computed. length: step -> n at most. quiet: no lines of progress. JaxganError at the first non-finite number.
+    """
+    safe = step  # the last step that is in a checkpoint
     pending = None
     with (
         log.writer(dir, c.writers, config.to_dict(c)) as write,
-        contextlib.closing(log.Progress(step, c.steps, c.batch * c.d_steps, say)) as progress,
+        contextlib.closing(
+            log.Progress(step, c.steps, c.batch * c.d_steps, (lambda text: None) if quiet else say)
+        ) as progress,
     ):
         report = partial(_report, c, dir, progress, write)
-        draw = _painter(c, dir, source, write)
-        diagnose = _doctor(c, source, held, write, say)
-        state = devices.replicate(state)
+        draw = _painter(c, dir, tools, write)
+        diagnose = _doctor(tools, write, say)
         stop.training = True
         while step < c.steps and not stop.agreed():
-            n = compiled.length(step)
-            state, metrics = compiled.advance(state, step, n)
+            n = length(step)
+            state, metrics = yield step, n
             step += n
             if pending:
                 report(*pending)
@@ -103,7 +136,6 @@ def _loop(c: Config, dir: Path, source: Source, devices, compiled, state, saved,
         if step > safe:
             _save(saved, dir, state, step, write)
         saved.wait()
-    return parallel.local(state)
 
 
 def _conclude(c: Config, dir: Path, start: int, step: int, say) -> None:
@@ -123,7 +155,7 @@ def _save(saved, dir: Path, state, step: int, write) -> None:
     fields = checkpoint.to_host(state)
     bad = [jax.tree_util.keystr(p, simple=True, separator=".") for p, x in jax.tree.leaves_with_path(fields) if _bad(x)]
     if bad:
-        raise JaxganError(_diverged(f"{bad[0]} and {len(bad) - 1} other arrays" if bad[1:] else bad[0], step, dir))
+        raise NonFiniteError(_diverged(f"{bad[0]} and {len(bad) - 1} other arrays" if bad[1:] else bad[0], step, dir))
     digest = checkpoint.digest(fields)
     write({"step": step, "digest": digest})
     saved.save(step, fields, digest)
@@ -146,10 +178,10 @@ def _report(c: Config, dir: Path, progress, write, step: int, metrics, paint: Ca
 
 
 def check_finite(metrics: dict[str, float], dir: Path) -> None:
-    """JaxganError that names the non-finite metrics and the step."""
+    """NonFiniteError that names the non-finite metrics and the step."""
     bad = [name for name, value in metrics.items() if not np.isfinite(value)]
     if bad:
-        raise JaxganError(_diverged(", ".join(bad), int(metrics["step"]), dir))
+        raise NonFiniteError(_diverged(", ".join(bad), int(metrics["step"]), dir))
 
 
 def _diverged(names: str, step: int, dir: Path) -> str:
@@ -161,44 +193,51 @@ def _diverged(names: str, step: int, dir: Path) -> str:
     )
 
 
-def _painter(c: Config, dir: Path, source: Source, write) -> Callable:
-    """(state, step) -> a function that writes that step's picture, from the same latents every time.
-
-    The device starts on the samples at once; the returned function waits for them.
-    """
+def tools(c: Config, source: Source, held: Source | None = None) -> Tools:
+    """The Tools of c's game; pictures show the same latents every time."""
     game = games.make(c, source.shape, source.classes)
     columns = plots.columns(game.classes)
     count = 8 * columns if len(source.shape) > 1 else 2500  # 2,500: PacGAN's protocol for modes
     z = latents(game, count, seed=0)
     y = np.arange(count, dtype=np.int32) % source.classes if game.classes else None
-    make = jax.jit(lambda nets: generate(game, nets, z, y))
+    measure = None
+    if c.diagnose_every:
+        from jaxgan.theory.diagnose import instruments
+
+        measure = instruments(game, c, source, held)
+    return Tools(source, columns, jax.jit(lambda nets: generate(game, nets, z, y)), measure)
+
+
+def _painter(c: Config, dir: Path, tools: Tools, write) -> Callable:
+    """(state, step) -> a function that writes that step's picture.
+
+    The device starts on the samples at once; the returned function waits for them.
+    """
+    density = tools.source.density
 
     def draw(state, step):
         if not _due(step, c.sample_every, c.steps) or jax.process_index() > 0:
             return lambda: None
-        samples = make(parallel.local(state.ema))
+        samples = tools.samples(parallel.local(state.ema))
         return lambda: paint(np.asarray(samples), step)
 
     def paint(x, step):
-        density = source.density
         if density is not None and density.modes is not None:
             write({"step": step, **modes(x, density)})
-        picture = plots.examples(x, columns, density, f"step {step}")
+        picture = plots.examples(x, tools.columns, density, f"step {step}")
         plots.save(picture, dir / "samples" / f"{step:08d}.png")
 
     return draw
 
 
-def _doctor(c: Config, source: Source, held: Source | None, write, say) -> Callable:
+def _doctor(tools: Tools, write, say) -> Callable:
     """(state, step) -> None, which writes the columns diagnosis/* and says what alarms."""
-    if not c.diagnose_every or jax.process_index() > 0:
+    if tools.measure is None or jax.process_index() > 0:
         return lambda state, step: None
-    from jaxgan.theory.diagnose import instruments, readings
-
-    measure = instruments(games.make(c, source.shape, source.classes), c, source, held)
+    from jaxgan.theory.diagnose import readings
 
     def diagnose(state, step):
-        row = measure(parallel.local(state)).row
+        row = tools.measure(parallel.local(state)).row
         write({"step": step, **{f"diagnosis/{name}": value for name, value in row.items()}})
         for text in readings(row):
             if text.startswith("ALARM"):

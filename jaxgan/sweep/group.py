@@ -1,0 +1,195 @@
+"""Training the members of a sweep, a chunk at a time; each is the run folder that `jaxgan train` makes of it."""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxgan import checkpoint, folder, log, program
+from jaxgan.config import Config
+from jaxgan.errors import JaxganError, NonFiniteError, nearest
+from jaxgan.signals import Stop
+from jaxgan.sweep import kit, store
+from jaxgan.train import course
+
+EVERY = 2.0  # seconds between two lines of progress, at least
+
+
+class Chunk(NamedTuple):
+    """Members that train together: chunk `number` of group `group`, in the places 0 to width - 1."""
+
+    group: int
+    number: int
+    mode: str
+    width: int
+    ids: list[str]
+
+
+class Lane(NamedTuple):
+    """A member on its way: its configuration, the course it takes, and what member.json says of its place."""
+
+    id: str
+    c: Config
+    course: Generator
+    part: dict
+
+
+def train(dir, ids=None, until=None, mode="auto", width=0, say=log.show, stop: Stop | None = None) -> None:
+    """Train members `ids` (None is all) of the sweep in dir to step `until` (None is their own), wherever they stand.
+
+    mode: "map", "vmap", or "auto", which is map on a CPU; width: members at a time, 0 is as many as memory holds. Both
+    hold for members that have not begun; the others keep theirs. Several processes may train in one folder: each takes
+    chunks that no other has, and returns when all are trained. A member that becomes non-finite is marked, and the
+    others go on. SIGTERM and Ctrl-C save all and return. JaxganError for what the user can mend.
+    """
+    dir = Path(dir).expanduser()
+    if mode not in ("auto", *kit.MODES) or width < 0:
+        raise JaxganError(f"mode is {mode!r} and width {width}; expected auto, map or vmap, and 0 or more members")
+    wanted = unfinished(dir, ids, until)
+    if not wanted:
+        return
+    with stop or Stop() as stop:
+        for c in {kit.common(c): c for c in wanted.values()}.values():
+            kit.check(c)
+        groups = store.assign(dir, wanted, lambda configs: kit.plan(configs, mode, width))
+        todo = [chunk for chunk in chunks(groups) if not wanted.keys().isdisjoint(chunk.ids)]
+        left = sum(c.steps - store.standing(dir, id)["step"] for id, c in wanted.items())
+        batch = sum(c.batch * c.d_steps for c in wanted.values()) / len(wanted)
+        with contextlib.closing(Meter(left, len(wanted), batch, say)) as meter:
+            for chunk in claimed(dir, todo, stop):
+                configs = {id: wanted[id] for id in chunk.ids if id in wanted}
+                train_chunk(dir, chunk, configs, say, stop, meter)
+
+
+def unfinished(dir, ids=None, until=None) -> dict[str, Config]:
+    """{id: configuration with the steps to reach} of the members that are not there yet."""
+    members = store.members(dir)
+    for id in ids if ids is not None else ():
+        if id not in members:
+            raise JaxganError(f"the sweep in {dir} has no member {id!r}.{nearest(id, members)}")
+    configs = {id: members[id][1] for id in (members if ids is None else ids)}
+    configs = {id: dataclasses.replace(c, steps=until or c.steps) for id, c in configs.items()}
+    return {id: c for id, c in configs.items() if not store.finished(dir, id, c.steps)}
+
+
+def chunks(groups: list[dict]) -> list[Chunk]:
+    """The chunks of sweep.json's groups, in order."""
+    found = []
+    for g, group in enumerate(groups):
+        width, ids = group["width"], group["members"]
+        for first in range(0, len(ids), width):
+            found.append(Chunk(g, first // width, group["mode"], width, ids[first : first + width]))
+    return found
+
+
+def claimed(dir: Path, todo: list[Chunk], stop: Stop) -> Iterator[Chunk]:
+    """One after the other, each while this process alone holds it; waits for those that other processes hold."""
+    while todo and stop.signal is None:
+        busy = []
+        for chunk in todo:
+            if stop.signal is not None:
+                return
+            with store.locked(dir, f"claims/{chunk.group}-{chunk.number}.lock", wait=False) as mine:
+                if mine:
+                    yield chunk
+                else:
+                    busy.append(chunk)
+        if len(busy) == len(todo):
+            time.sleep(0.5)
+        todo = busy
+
+
+def train_chunk(dir: Path, chunk: Chunk, configs: dict[str, Config], say, stop: Stop, meter: "Meter") -> None:
+    """Train the members of a chunk that `configs` asks for; the others keep their places, and stand still."""
+    configs = {id: c for id, c in configs.items() if not store.finished(dir, id, c.steps)}  # others were here
+    if not configs:
+        return
+    k = kit.kit(next(iter(configs.values())))
+    pace, size = program.adaptive(), 1
+
+    def length(c: Config, step: int) -> int:
+        return min(c.chunk or size, program.to_boundary(c, step))
+
+    with contextlib.ExitStack() as stack:
+        lanes, fields = {}, {}
+        for slot, id in enumerate(chunk.ids):
+            if id in configs:
+                entered = enter(dir, chunk, slot, configs[id], k, length, say, stop)
+                lanes[slot], fields[slot] = stack.enter_context(entered)
+        at = {slot: int(f["step"]) for slot, f in fields.items()}
+        filler = next(iter(fields.values()))  # stands in the places of members that are not trained now
+        states = kit.place([fields.get(slot, filler) for slot in range(chunk.width)])
+        del fields, filler
+        advance = kit.advance(k, chunk.mode, chunk.width)
+        wishes = {slot: ask(dir, lane, None, at[slot], say) for slot, lane in lanes.items()}
+        while wishes := {slot: wish for slot, wish in wishes.items() if wish}:
+            steps = np.zeros(chunk.width, np.int32)
+            for slot, (_, n) in wishes.items():
+                steps[slot] = n
+            size = pace()
+            states, metrics = advance(states, steps)
+            for slot, (step, n) in wishes.items():
+                at[slot] = step + n
+                new = kit.pick((states, metrics), slot, chunk.width)
+                wishes[slot] = ask(dir, lanes[slot], new, at[slot], say)
+            meter.advance(int(steps.sum()), sum(not wish for wish in wishes.values()))
+
+
+@contextlib.contextmanager
+def enter(
+    dir: Path, chunk: Chunk, slot: int, c: Config, k: kit.Kit, length, say, stop: Stop
+) -> Iterator[tuple[Lane, dict]]:
+    """The member in place `slot` of a chunk, in its run folder, and its newest state as checkpoint.to_host makes it."""
+    id = chunk.ids[slot]
+    run, tell = store.run_dir(dir, id), lambda text: say(f"{id}: {text}")
+    with (
+        folder.entered(run, c, k.source),
+        contextlib.closing(checkpoint.Checkpoints(run / "checkpoints", c.keep)) as saved,
+    ):
+        fields = saved.restore(k.like, tell) or checkpoint.to_host(k.start(c))
+        step = int(fields["step"])
+        log.rewind(run / "metrics.jsonl", step)
+        place = {"mode": chunk.mode, "width": chunk.width, "index": slot, "group": chunk.group}
+        part = {**place, "devices": kit.mesh().size}
+        store.stand(dir, id, **part, status="running", step=step, reason="")
+        own = course(c, run, k.tools, lambda step: length(c, step), step, saved, tell, stop, quiet=True)
+        with contextlib.closing(own):
+            yield Lane(id, c, own, part), fields
+
+
+def ask(dir: Path, lane: Lane, sent, at: int, say) -> tuple[int, int] | None:
+    """(step, n) that a member at step `at` wants next, given what was sent; None, and its end on file, if nothing."""
+    try:
+        return lane.course.send(sent)
+    except StopIteration:
+        status, reason = "done" if at >= lane.c.steps else "running", ""
+        folder.animate(store.run_dir(dir, lane.id))
+    except NonFiniteError as e:
+        status, reason = "non-finite", str(e)
+        say(f"{lane.id}: {reason}")
+    store.stand(dir, lane.id, **lane.part, status=status, step=at, reason=reason)
+    return None
+
+
+class Meter:
+    """Progress over all members that are to be trained."""
+
+    def __init__(self, steps: int, members: int, batch: float, say):
+        self.done = self.ended = 0
+        self.members, self.total, self.last = members, steps, time.monotonic()
+        self.progress = log.Progress(0, steps, batch, say)
+
+    def advance(self, steps: int, ended: int) -> None:
+        """So many more steps were made, and so many members came to their end."""
+        self.done, self.ended = self.done + steps, self.ended + ended
+        self.progress.advance(self.done, {}, f"{self.ended} of {self.members} members")
+        if time.monotonic() - self.last > EVERY or self.ended == self.members:
+            self.progress.line(self.done)
+            self.last = time.monotonic()
+
+    def close(self) -> None:
+        self.progress.close()
