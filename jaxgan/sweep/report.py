@@ -15,9 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from jaxgan import folder, log
+from jaxgan.config import Config
 from jaxgan.errors import JaxganError, nearest
+from jaxgan.sweep import space, store
 
-STATUSES = ("done", "running", "non-finite", "waiting")
+STATUSES = ("done", "running", "stopped early", "non-finite", "waiting")
 INTERNAL = {"step", "digest", "images_per_second"}  # columns of metrics.jsonl that measure no model
 MOVING = ("d_real", "d_fake", "d_grad", "g_grad")  # these are drawn, but would crowd the tables
 SHOWN = 16  # settings whose curves are visible at first
@@ -34,9 +36,9 @@ def report(dir, objective: str = "") -> tuple[Path, Path]:
     dir = Path(dir).expanduser()
     javascript = _plotly()
     found = summary(dir, objective)
-    budget = PICTURES // len(found["members"])
+    budget = PICTURES // max(1, len(found["members"]))
     for member in found["members"]:
-        member["picture"] = picture(dir / "runs" / member["id"] / "samples", budget)
+        member["picture"] = picture(store.run_dir(dir, member["id"]) / "samples", budget)
     html, markdown = dir / "report.html", dir / "report.md"
     folder.replace(html, _page(found, javascript))
     folder.replace(markdown, _markdown(found))
@@ -53,10 +55,9 @@ def _plotly() -> str:
 
 def summary(dir: Path, objective: str = "") -> dict:
     """What the report says, as JSON values: parameters, settings with statistics and curves, members, objective."""
-    sweep = _read(dir)
-    base = _flat(sweep["config"])
-    parameters = list(dict.fromkeys(name for m in sweep["members"] for name in m["values"] if name != "seed"))
-    runs = [_member(dir, base, parameters, m) for m in sweep["members"]]
+    members = store.members(dir)
+    parameters = list(dict.fromkeys(name for values, _ in members.values() for name in values if name != "seed"))
+    runs = [_member(dir, id, c, parameters) for id, (_, c) in members.items()]
     rows = {run["id"]: run.pop("rows") for run in runs}
     known = list(dict.fromkeys(name for run in runs for name in run["last"]))
     goal = _objective(objective, known)
@@ -65,15 +66,15 @@ def summary(dir: Path, objective: str = "") -> dict:
     groups = {}
     for run in runs:
         groups.setdefault(run["label"], []).append(run)
-    points = max(20, min(200, POINTS // (3 * len(groups) * max(1, len(known)))))
+    points = max(20, min(200, POINTS // (3 * max(1, len(groups) * len(known)))))
     settings = [_setting(group, known, rows, points) for group in groups.values()]
     if goal:
         settings.sort(key=lambda setting: _rank(setting, goal))
     drawn = sorted(known, key=lambda name: (goal is None or name != goal["metric"], name in MOVING))
     return {
         "title": f"Sweep {dir.absolute().name}",
-        "experiment": sweep["experiment"],
-        "command": _command(dir, sweep["members"]),
+        "experiment": store.read(dir)["experiment"],
+        "command": _command(dir, members),
         "swept": _swept(runs, parameters),
         "objective": goal,
         "parameters": parameters,
@@ -86,40 +87,20 @@ def summary(dir: Path, objective: str = "") -> dict:
     }
 
 
-def _read(dir: Path) -> dict:
-    path = dir / "sweep.json"
-    try:
-        sweep = json.loads(path.read_text())
-        if sweep["members"] and isinstance(sweep["config"], dict):
-            return sweep
-        reason = "it has no members"
-    except OSError as e:
-        reason = e.strerror
-    except (ValueError, TypeError, KeyError) as e:
-        reason = f"not readable: {e}"
-    raise JaxganError(f"{path}: {reason}; give the folder of a sweep, as written by jaxgan sweep EXPERIMENT --dir DIR")
-
-
-def _flat(values: dict) -> dict:
-    hp = values.get("hp", {})
-    return {**{f"hp.{name}": value for name, value in hp.items()}, **{n: v for n, v in values.items() if n != "hp"}}
-
-
-def _member(dir: Path, base: dict, parameters: list[str], member: dict) -> dict:
+def _member(dir: Path, id: str, c: Config, parameters: list[str]) -> dict:
     """One member: its values of all parameters, its state, the last value of each metric, and rows of metrics."""
-    run, values = dir / "runs" / member["id"], {**base, **member["values"]}
-    rows = log.read(run / "metrics.jsonl")
-    last = {name: value for row in rows for name, value in row.items() if _measured(name, value)}
-    state = json.loads((run / "member.json").read_text()) if (run / "member.json").exists() else {}
+    rows, state, flat = log.read(store.run_dir(dir, id) / "metrics.jsonl"), store.standing(dir, id), space.flat(c)
+    step = max((row["step"] for row in rows), default=0)
+    early = state["status"] == "done" and step < c.steps  # by a search that gave it up
     return {
-        "id": member["id"],
-        "values": {name: _plain(values.get(name)) for name in parameters},
-        "label": ", ".join(f"{name} {_text(values.get(name))}" for name in parameters) or "as configured",
-        "seed": values.get("seed"),
-        "status": state.get("status", "waiting"),
-        "reason": state.get("reason") or "",
-        "step": max((row["step"] for row in rows), default=0),
-        "last": last,
+        "id": id,
+        "values": {name: _plain(flat[name]) for name in parameters},
+        "label": ", ".join(f"{name} {_text(flat[name])}" for name in parameters) or "as configured",
+        "seed": c.seed,
+        "status": "stopped early" if early else state["status"],
+        "reason": state["reason"],
+        "step": step,
+        "last": {name: value for row in rows for name, value in row.items() if _measured(name, value)},
         "rows": rows,
     }
 
@@ -177,16 +158,23 @@ def _short(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.5g}")
 
 
-def _objective(text: str, known: list[str]) -> dict | None:
-    if not text:
-        return {"direction": "max", "metric": "high_quality"} if "high_quality" in known else None
+def parse_objective(text: str) -> dict[str, str]:
+    """{"direction": "max" or "min", "metric"} of words such as "max high_quality"."""
     direction, _, metric = text.strip().partition(" ")
-    if direction not in ("max", "min") or not metric:
+    if direction not in ("max", "min") or not metric.strip():
         raise JaxganError(f"--objective is {text!r}; expected 'max METRIC' or 'min METRIC', as in 'max high_quality'")
-    metric = metric.strip()
-    if metric not in known:
+    return {"direction": direction, "metric": metric.strip()}
+
+
+def _objective(text: str, known: list[str]) -> dict | None:
+    """The objective that is asked for, or the natural one of the metrics that there are."""
+    if not text:
+        return parse_objective("max high_quality") if "high_quality" in known else None
+    goal = parse_objective(text)
+    if goal["metric"] not in known:
+        metric = goal["metric"]
         raise JaxganError(f"no member has a metric {metric!r}.{nearest(metric, known)} Known: {', '.join(known)}")
-    return {"direction": direction, "metric": metric}
+    return goal
 
 
 def _rank(setting: dict, goal: dict) -> float:
@@ -208,13 +196,13 @@ def _swept(runs: list[dict], parameters: list[str]) -> dict[str, str]:
     return swept
 
 
-def _command(dir: Path, members: list[dict]) -> str:
+def _command(dir: Path, ids) -> str:
     """The command that first started a member, or that which reports again."""
-    for member in members:
-        if (dir / "runs" / member["id"] / "env.json").exists():
-            words = folder.read_env(dir / "runs" / member["id"])["starts"][0]["command"]
+    for id in ids:
+        if (store.run_dir(dir, id) / "env.json").exists():
+            words = folder.read_env(store.run_dir(dir, id))["starts"][0]["command"]
             return shlex.join(["jaxgan" if Path(words[0]).parent.name == "jaxgan" else words[0], *words[1:]])
-    return shlex.join(["jaxgan", "sweep", "report", str(dir)])
+    return f"jaxgan sweep report {shlex.quote(str(dir))}"
 
 
 def picture(samples: Path, budget: int) -> str | None:

@@ -20,7 +20,7 @@ from jaxgan.sweep import space
 
 FORMAT = 1
 KINDS = {"experiment": str, "config": dict, "members": list, "groups": list}
-OWN = {".lock", "sweep.json", "sweep.tmp", "runs", "claims"}
+OWN = {".lock", "sweep.json", "sweep.tmp", "runs", "claims", "study.log", "logs"}
 
 
 def read(dir) -> dict:
