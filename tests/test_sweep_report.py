@@ -99,10 +99,9 @@ def test_an_objective_that_is_none(dir, objective, named):
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        (None, "No such file"),
-        ("{", "not readable"),
-        ("[]", "not readable"),
-        ('{"members": [], "config": {}}', "no members"),
+        (None, "no sweep.json; make one: jaxgan sweep EXPERIMENT"),
+        ("{", "sweep.json cannot be used"),
+        ('{"members": [], "config": {}}', "sweep.json cannot be used"),
     ],
 )
 def test_a_folder_without_a_sweep(tmp_path, text, named):
