@@ -197,12 +197,11 @@ def _study(dir: Path, goal: dict, distributions: dict):
 
     name = f"{goal['direction']} {goal['metric']}"
     with store.locked(dir, "claims/search.lock"):
-        study = optuna.create_study(
-            study_name=name,
-            storage=JournalStorage(JournalFileBackend(str(dir / "study.log"))),
-            direction=f"{goal['direction']}imize",
-            load_if_exists=True,
-        )
+        storage = JournalStorage(JournalFileBackend(str(dir / "study.log")))
+        try:
+            study = optuna.load_study(study_name=name, storage=storage)
+        except KeyError:
+            study = optuna.create_study(study_name=name, storage=storage, direction=f"{goal['direction']}imize")
         new = {field: [d.kind, *d.args] for field, d in distributions.items()}
         old = study.user_attrs.get("space")
         if old is None:
