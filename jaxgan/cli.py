@@ -43,6 +43,81 @@ def train(
 INTERRUPTED = 130  # what a shell expects after Ctrl-C
 
 
+def sweep(
+    config: Annotated[Config, tyro.conf.arg(name="")],
+    dir: Path,
+    grid: tuple[str, ...] = (),
+    seeds: int = 0,
+    mode: Literal["auto", "map", "vmap"] = "auto",
+    at_once: int = 0,
+    workers: int = 1,
+    objective: str = "",
+    experiment: Path = Path(),
+) -> None:
+    """Train many runs as few compiled programs, or go on: the same command trains what is left.
+
+    Args:
+        config: What all members have in common.
+        dir: Sweep folder; runs/ID in it is a run folder as train makes it.
+        grid: NAME=VALUE,VALUE,... for each field, all combinations; in place of the experiment's sweep().
+        seeds: Train each setting with seeds 0 to N-1.
+        mode: map trains members one after the other, with the bits of train; vmap all at once; auto is map on a CPU.
+        at_once: Members at a time; 0 is as many as memory holds (vmap), or one on each device (map).
+        workers: Processes; GPUs are shared out among them. On TPUs leave 1.
+        objective: What to rank settings by, such as "max high_quality" or "min fid"; empty takes the natural one.
+        experiment: The experiment's file.
+    """
+    from jaxgan.sweep import space, store
+
+    chosen = space.parse_grid(grid) if grid else _call(experiment, "sweep") or [{}]
+    if seeds:
+        chosen = space.product(space.without(chosen, "seed"), space.seeds(seeds))
+    if chosen == [{}]:
+        raise JaxganError(
+            f"{experiment} has no function sweep(), so say what to vary: --grid hp.g_lr=1e-4,1e-3 loss=ns,hinge, or "
+            "--seeds 5"
+        )
+    original = _call(experiment, "config")
+    _train_sweep(
+        dir, mode, at_once, workers, objective, lambda: store.add(dir, str(experiment), config, chosen), original
+    )
+
+
+def sweep_on(
+    dir: Annotated[Path, tyro.conf.Positional],
+    mode: Literal["auto", "map", "vmap"] = "auto",
+    at_once: int = 0,
+    workers: int = 1,
+    objective: str = "",
+) -> None:
+    """Go on with a sweep from its folder alone; on several machines that share it, each takes what no other has.
+
+    Args:
+        dir: Sweep folder.
+        mode: Of members that have not begun: map, vmap, or auto, which is map on a CPU.
+        at_once: Of members that have not begun: how many train at a time.
+        workers: Processes; GPUs are shared out among them. On TPUs leave 1.
+        objective: What to rank settings by, such as "max high_quality" or "min fid".
+    """
+    _train_sweep(dir, mode, at_once, workers, objective)
+
+
+def _train_sweep(dir, mode, width, workers, objective, begin=lambda: None, original=None) -> None:
+    """Train what is left of a sweep, and print its table."""
+    from jaxgan.signals import Stop
+
+    with Stop() as stop:
+        _start_jax(join=False)
+        from jaxgan.sweep import local, table
+
+        table.objectives(objective, [])  # complains before anything is made
+        begin()
+        local.run(dir, mode, width, workers, stop=stop)
+        print(table.summary(dir, objective, original))
+    if stop.signal == signal.SIGINT:
+        sys.exit(INTERRUPTED)
+
+
 def sample(
     run: Annotated[str, tyro.conf.Positional],
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64,
@@ -100,9 +175,10 @@ def verify(run: Annotated[str, tyro.conf.Positional], steps: int = 0) -> None:
         steps: Replay no further than this step; 0 is all of it.
     """
     _start_jax()
+    from jaxgan.sweep import replay
     from jaxgan.verify import verify
 
-    verify(run, steps=steps)
+    (replay.verify if replay.is_member(run) else verify)(run, steps=steps)
 
 
 def diagnose(run: Annotated[str, tyro.conf.Positional], held_out: str = "") -> None:
@@ -141,11 +217,12 @@ def prepare(
     prepare(name, source, data_dir)
 
 
-COMMANDS = {"train": train, "sample": sample, "verify": verify, "diagnose": diagnose, "data": prepare}
+COMMANDS = {"train": train, "sweep": sweep, "sample": sample, "verify": verify, "diagnose": diagnose, "data": prepare}
 
 USAGE = """usage: jaxgan COMMAND ...
 
   jaxgan train EXPERIMENT [--dir runs/NAME] [--FIELD VALUE ...]   train, or resume
+  jaxgan sweep EXPERIMENT [--grid hp.g_lr=1e-4,1e-3 ...] [--seeds 5]  many runs as few compiled programs
   jaxgan sample RUN [-n 64] [--out grid.png]                      draw from a trained run
   jaxgan verify RUN                                               replay a run from its seed, compare bit for bit
   jaxgan diagnose RUN                                             eigenvalues, rotation, overfitting, collapse: a figure
@@ -166,8 +243,10 @@ def main(args: list[str] | None = None) -> None:
             raise JaxganError(
                 f"there is no command {args[0]!r}.{nearest(args[0], COMMANDS)} Known: {', '.join(COMMANDS)}"
             )
-        if args[0] == "train":
-            _train(args[1:])
+        if args[0] == "sweep" and args[1:] and Path(args[1], "sweep.json").is_file():
+            tyro.cli(sweep_on, args=args[1:], prog="jaxgan sweep DIR")
+        elif args[0] in ("train", "sweep"):
+            _with_experiment(args[0], args[1:])
         else:
             tyro.cli(COMMANDS[args[0]], args=args[1:], prog=f"jaxgan {args[0]}")
     except JaxganError as e:
@@ -185,38 +264,55 @@ def main(args: list[str] | None = None) -> None:
         sys.exit(INTERRUPTED)
 
 
-def _train(args: list[str]) -> None:
-    """`train`, with the experiment's configuration as the flags' defaults."""
+def _with_experiment(command: str, args: list[str]) -> None:
+    """`train` or `sweep`, with the experiment's configuration as the flags' defaults."""
     name = next(iter(args), "")
     if name.startswith("-") and name not in ("-h", "--help"):
-        raise JaxganError(f"the experiment comes first: jaxgan train EXPERIMENT {' '.join(args)}")
+        raise JaxganError(f"the experiment comes first: jaxgan {command} EXPERIMENT {' '.join(args)}")
     asked = not name.startswith("-") and bool(name)
     if not name:
         raise JaxganError(f"which experiment? Known: {', '.join(_experiments()) or 'a Python file with config()'}")
-    config, doc = experiment(Path(name)) if asked else (Config(), train.__doc__)
-    default = {"config": config, "dir": Path("runs") / Path(name).stem if asked else Path("runs/NAME")}
+    config, doc = experiment(Path(name)) if asked else (Config(), COMMANDS[command].__doc__)
+    home = Path({"train": "runs", "sweep": "sweeps"}[command])
+    default = {"config": config, "dir": home / (Path(name).stem if asked else "NAME")}
+    extra = {"experiment": Path(name)} if command == "sweep" else {}
     tyro.cli(
-        _with_defaults(default),
-        args=args[1:] if asked else ["--help"],
-        prog=f"jaxgan train {name if asked else 'EXPERIMENT'}",
+        _with_defaults(COMMANDS[command], default, extra),
+        args=_gathered(args[1:], "--grid") if asked else ["--help"],
+        prog=f"jaxgan {command} {name if asked else 'EXPERIMENT'}",
         description=doc,
     )
 
 
-def _with_defaults(default: dict):
-    """`train` with other default values, which tyro shows in --help."""
+def _gathered(args: list[str], flag: str) -> list[str]:
+    """args with all values of a flag that was given several times behind one."""
+    rest, values, mine = [], [], False
+    for word in args:
+        name, equals, value = word.partition("=")
+        mine = name == flag or (mine and not word.startswith("-"))
+        if not mine:
+            rest.append(word)
+        elif name != flag:
+            values.append(word)
+        elif equals:
+            values.append(value)
+    return [*rest, flag, *values] if flag in " ".join(args) else args
+
+
+def _with_defaults(command, default: dict, extra: dict):
+    """A command with other default values, which tyro shows in --help; extra arguments are no flags."""
     from functools import wraps
     from inspect import signature
 
-    old = signature(train)
-    new = [p.replace(default=default.get(n, p.default)) for n, p in old.parameters.items()]
+    old = signature(command)
+    new = [p.replace(default=default.get(n, p.default)) for n, p in old.parameters.items() if n not in extra]
 
-    @wraps(train)
+    @wraps(command)
     def call(**values):
         c = values["config"]
         if c.data.startswith("folder:"):  # the run folder must find it from anywhere
             values["config"] = c.__class__(**{**vars(c), "data": f"folder:{Path(c.data[7:]).expanduser().absolute()}"})
-        train(**values)
+        command(**values, **extra)
 
     call.__signature__ = old.replace(parameters=new)
     return call
@@ -224,6 +320,14 @@ def _with_defaults(default: dict):
 
 def experiment(path: Path) -> tuple[Config, str]:
     """(configuration, docstring) of an experiment file, which is run for it."""
+    config, doc = _call(path, "config"), _call(path, "__doc__")
+    if not isinstance(config, Config):
+        raise JaxganError(f"config() in {path} returns {type(config).__name__}; expected a jaxgan.Config")
+    return check(config), doc or ""
+
+
+def _call(path: Path, name: str):
+    """What the function `name` of an experiment file returns, which is run for it; what is no function, as it is."""
     if not path.is_file():
         known = _experiments()
         raise JaxganError(
@@ -237,14 +341,12 @@ def experiment(path: Path) -> tuple[Config, str]:
         spec.loader.exec_module(module)
         if not callable(getattr(module, "config", None)):
             raise JaxganError(f"{path} has no function config(); an experiment has one that returns a jaxgan.Config")
-        config = module.config()
+        found = getattr(module, name, None)
+        return found() if callable(found) else found
     except JaxganError:
         raise
     except Exception as e:
         raise JaxganError(f"the experiment {path} does not run{_line(path, e)}: {type(e).__name__}: {e}") from None
-    if not isinstance(config, Config):
-        raise JaxganError(f"config() in {path} returns {type(config).__name__}; expected a jaxgan.Config")
-    return check(config), module.__doc__ or ""
 
 
 def _line(path: Path, error: Exception) -> str:
@@ -260,17 +362,18 @@ def _experiments() -> list[str]:
     return [str(f) for f in files if "def config(" in f.read_text(errors="replace")]
 
 
-def _start_jax(coordinator: str = "", processes: int = 0, process: int = -1) -> None:
-    """Compilation cache on, other processes joined."""
+def _start_jax(coordinator: str = "", processes: int = 0, process: int = -1, join: bool = True) -> None:
+    """Compilation cache on; other processes joined, unless each is to work for itself."""
     import jax
 
     cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "jaxgan" / "xla"
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         jax.config.update("jax_compilation_cache_dir", str(cache))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-    from jaxgan import parallel
+    if join:
+        from jaxgan import parallel
 
-    parallel.start(coordinator, processes, process)
+        parallel.start(coordinator, processes, process)
 
 
 if __name__ == "__main__":

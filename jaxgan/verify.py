@@ -1,42 +1,59 @@
 """Verification: replay a run from its seed and compare digests with those it recorded."""
 
 import dataclasses
+from pathlib import Path
 
 from jaxgan import checkpoint, folder, games, log, parallel, program
+from jaxgan.config import Config
 from jaxgan.errors import JaxganError
+from jaxgan.parallel import Devices
 from jaxgan.run import initial
 from jaxgan.train import check_finite, hold_out, open_source
 from jaxgan.types import Source
 
 
-def verify(dir, source: Source | None = None, steps: int = 0, say=log.show) -> int:
+def verify(dir, source: Source | None = None, steps: int = 0, say=log.show, devices: Devices | None = None) -> int:
     """Replay the run in dir and compare each recorded digest (up to `steps`, 0 is all) -> how many agreed.
 
-    Raises JaxganError at the first difference. Equal bits need the same jax version, kind and number of devices.
+    devices: those to replay on, None is what the configuration says. Raises JaxganError at the first difference. Equal
+    bits need the same jax version, kind and number of devices.
     """
     dir = folder.find(dir)
     c, env = folder.read_config(dir), folder.read_env(dir)
+    recorded = digests(dir, steps)
+    c = dataclasses.replace(c, steps=max(recorded))  # the folder may have been asked for fewer steps since
+    source, _ = hold_out(c, open_source(c) if source is None else source)
+    folder.check_data(dir, c, env, source)
+    devices = devices or parallel.devices(c.parallel)
+    game = games.make(c, source.shape, source.classes, devices.axis)
+    compiled = program.build(game, source, c, devices)
+    return replay(dir, c, env, recorded, compiled, devices.replicate(initial(game, c, source.shape)), say)
+
+
+def digests(dir: Path, steps: int = 0) -> dict[int, str]:
+    """{step: digest} that the run in dir recorded, up to `steps` (0 is all); JaxganError if there is none."""
     recorded = {row["step"]: row["digest"] for row in log.read(dir / "metrics.jsonl") if "digest" in row}
     recorded = {at: value for at, value in recorded.items() if not steps or at <= steps}
     if not recorded:
         raise JaxganError(f"{dir} has recorded no digest{f' up to step {steps}' if steps else ''}; nothing to compare")
-    c = dataclasses.replace(c, steps=max(recorded))  # the folder may have been asked for fewer steps since
-    source, _ = hold_out(c, open_source(c) if source is None else source)
-    folder.check_data(dir, c, env, source)
-    devices = parallel.devices(c.parallel)
-    game = games.make(c, source.shape, source.classes, devices.axis)
-    compiled = program.build(game, source, c, devices)
-    state, step = devices.replicate(initial(game, c, source.shape)), 0
-    progress = log.Progress(0, max(recorded), c.batch * c.d_steps, say)
+    return recorded
+
+
+def replay(dir: Path, c: Config, env: dict, recorded: dict[int, str], compiled, state, say, pick=lambda tree: tree):
+    """Advance the initial state by the compiled program, and compare -> how many digests agreed.
+
+    pick: what belongs to this run in a tree that the program makes.
+    """
+    progress, step = log.Progress(0, max(recorded), c.batch * c.d_steps, say), 0
     for at in sorted(recorded):
         while step < at:
             n = min(compiled.length(step), at - step)
             state, metrics = compiled.advance(state, step, n)
             step += n
-            metrics = {name: float(value) for name, value in parallel.local(metrics).items()}
+            metrics = {name: float(value) for name, value in parallel.local(pick(metrics)).items()}
             check_finite(metrics, dir)
             progress.advance(step, metrics)
-        found = checkpoint.digest(checkpoint.to_host(state))
+        found = checkpoint.digest(checkpoint.to_host(pick(state)))
         if found != recorded[at]:
             progress.close()
             raise JaxganError(_difference(at, recorded[at], found, env))

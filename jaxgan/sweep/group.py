@@ -187,9 +187,10 @@ class Meter:
         """So many more steps were made, and so many members came to their end."""
         self.done, self.ended = self.done + steps, self.ended + ended
         self.progress.advance(self.done, {}, f"{self.ended} of {self.members} members")
-        if time.monotonic() - self.last > EVERY or self.ended == self.members:
+        now = time.monotonic()
+        if now - self.last > EVERY or (ended and self.ended == self.members):
             self.progress.line(self.done)
-            self.last = time.monotonic()
+            self.last = now
 
     def close(self) -> None:
         self.progress.close()

@@ -107,6 +107,12 @@ def product(*lists: list[dict]) -> list[dict]:
     return settings
 
 
+def without(settings: list[dict], name: str) -> list[dict]:
+    """Settings without a field, each once."""
+    rest = [{n: value for n, value in one.items() if field(n) != name} for one in settings]
+    return [one for i, one in enumerate(rest) if one not in rest[:i]]
+
+
 def _joined(a: dict, b: dict) -> dict:
     both = sorted(a.keys() & b.keys())
     if both:
@@ -200,7 +206,8 @@ def expand(base: Config, settings: list[dict]) -> dict[str, tuple[dict, Config]]
 def flat(c: Config) -> dict[str, Any]:
     """{field: value} with "hp." before the names of Hp."""
     values = config.to_dict(c)
-    return {**values, **{f"hp.{name}": value for name, value in values.pop("hp").items()}}
+    traced = {f"hp.{name}": value for name, value in values.pop("hp").items()}
+    return {**values, **traced}
 
 
 def static(c: Config) -> dict[str, Any]:

@@ -1,0 +1,135 @@
+"""What a sweep found: settings ranked over their seeds, as a table, and the best of them as a command."""
+
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxgan import config
+from jaxgan.config import NEUTRAL, Config
+from jaxgan.errors import JaxganError, nearest
+from jaxgan.sweep import space, store
+
+NATURAL = (["max modes", "max high_quality"], ["min fid"])  # objectives where none is given: the first that fits
+
+
+class Setting(NamedTuple):
+    """Members that differ by their seed only: their values, their rows of store.results, the ids of the finite ones."""
+
+    values: dict[str, Any]
+    rows: list[dict]
+
+    def numbers(self, name: str) -> np.ndarray:
+        """The metric `name` of the members that are finite and have it."""
+        return np.array([r[name] for r in self.rows if r["status"] != "non-finite" and _is_number(r.get(name))])
+
+    def failed(self) -> int:
+        """Members that became non-finite."""
+        return sum(row["status"] == "non-finite" for row in self.rows)
+
+
+def _is_number(x) -> bool:
+    return isinstance(x, int | float) and math.isfinite(x)
+
+
+def settings(dir) -> list[Setting]:
+    """The members of a sweep by their values apart from the seed, in order of first appearance."""
+    found: dict[str, Setting] = {}
+    for row, (values, _) in zip(store.results(dir), store.members(dir).values()):
+        own = {name: value for name, value in values.items() if name != "seed"}
+        found.setdefault(repr(sorted(own.items())), Setting(own, [])).rows.append(row)
+    return list(found.values())
+
+
+def objectives(text: str, rows: list[dict]) -> list[tuple[str, str]]:
+    """[("max" or "min", metric)] of "max modes, max high_quality"; the natural ones of these results if text is empty.
+
+    JaxganError for a metric that no member has logged.
+    """
+    fields = {"step", *space.flat(Config())}
+    known = sorted({name for row in rows for name, value in row.items() if _is_number(value)} - fields)
+    parts = [part.split() for part in text.split(",")] if text else []
+    for part in parts:
+        if len(part) != 2 or part[0] not in ("max", "min"):
+            raise JaxganError(f'the objective is {text!r}; expected "max METRIC" or "min METRIC", several with commas')
+        if part[1] not in known and any(row["step"] for row in rows):
+            names = ", ".join(known)
+            raise JaxganError(f"no member has a metric {part[1]!r}.{nearest(part[1], known)} There are: {names}")
+    if not text:
+        fitting = [[o.split() for o in one] for one in NATURAL if all(o.split()[1] in known for o in one)]
+        parts = fitting[0] if fitting else []
+    return [(direction, name) for direction, name in parts]
+
+
+def ranked(found: list[Setting], aims: list[tuple[str, str]]) -> list[Setting]:
+    """Settings from best to worst by their means over seeds; those with a member that failed come after the others."""
+
+    def place(setting: Setting):
+        means = [(sign, setting.numbers(name)) for sign, name in aims]
+        keys = [(-x.mean() if sign == "max" else x.mean()) if len(x) else math.inf for sign, x in means]
+        return setting.failed(), keys
+
+    return sorted(found, key=place) if aims else found
+
+
+def table(dir, objective: str = "") -> str:
+    """Mean and standard deviation over seeds of each setting, best first, aligned for a terminal."""
+    found = settings(dir)
+    aims = objectives(objective, [row for setting in found for row in setting.rows])
+    found = ranked(found, aims)
+    names = list(dict.fromkeys(name for setting in found for name in setting.values))
+    metrics = [name for _, name in aims] or ["d_loss", "g_loss"]
+    lines = [[*names, *metrics, "members", "non-finite"]]
+    for setting in found:
+        numbers = [setting.numbers(name) for name in metrics]
+        cells = [_text(setting.values.get(name, "")) for name in names]
+        lines.append([*cells, *map(spread, numbers), str(len(setting.rows)), str(setting.failed() or "")])
+    if not any(line[-1] for line in lines[1:]):
+        lines = [line[:-1] for line in lines]
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(line, widths)).rstrip() for line in lines)
+
+
+def _text(value) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def spread(x: np.ndarray) -> str:
+    """mean ± standard deviation (n - 1 below the root) of x, or what there is of it."""
+    if not len(x):
+        return "-"
+    return f"{x.mean():.4g} ± {x.std(ddof=1):.2g}" if len(x) > 1 else f"{x.mean():.4g}"
+
+
+def best(dir, objective: str = "", original: Config | None = None) -> str:
+    """The command that trains the best setting; original: the experiment's own configuration. "" without an order."""
+    found = settings(dir)
+    aims = objectives(objective, [row for setting in found for row in setting.rows])
+    if not aims or not ranked(found, aims)[0].numbers(aims[0][1]).size:
+        return ""
+    contents, values = store.read(dir), ranked(found, aims)[0].values
+    c = space.member(config.from_dict(contents["config"]), values)
+    old = space.flat(original or Config())
+    changed = {name: value for name, value in space.flat(c).items() if value != old[name] and name != "seed"}
+    keep = {name: value for name, value in changed.items() if name not in NEUTRAL or name == "steps"}
+    return " ".join(["jaxgan train", contents["experiment"], *(flag(name, value) for name, value in keep.items())])
+
+
+def flag(name: str, value) -> str:
+    """A value as a flag of train."""
+    name = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{name}" if value else "--" + ".".join([*name.split(".")[:-1], f"no-{name.split('.')[-1]}"])
+    return f"--{name} {value}"
+
+
+def summary(dir, objective: str = "", original: Config | None = None) -> str:
+    """The table, and what to do next."""
+    command = best(dir, objective, original)
+    lines = [table(dir, objective), ""]
+    waiting = sum(row["status"] in ("waiting", "running") for row in store.results(dir))
+    if waiting:
+        lines.append(f"{waiting} members are not finished; the same command goes on")
+    lines.append(f"best: {command}" if command else 'no order: give one, such as --objective "max high_quality"')
+    return "\n".join([*lines, f"runs: {Path(dir) / 'runs'}"])
