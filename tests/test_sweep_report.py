@@ -81,7 +81,12 @@ def test_statistics_are_numpys_over_finished_members(dir):
 
 
 def test_objective(dir):
-    assert summary(dir)["objective"] is None  # no metric here is better by nature
+    assert summary(dir)["objective"]["text"] == "min fid"  # the natural one of these metrics
+    two = summary(dir, "max d_loss, min fid")  # all rank, the last colours
+    assert [s["values"]["loss"] for s in two["settings"]] == ["minimax", "ns", "hinge", "lsgan"]
+    assert two["objective"] == {"text": "max d_loss, min fid", "direction": "min", "metric": "fid"}
+    tie = [{"statistics": {"a": {"mean": 1.0}, "b": {"mean": b}}} for b in (2.0, 1.0)]
+    assert module._rank(tie[1], [("max", "a"), ("min", "b")]) < module._rank(tie[0], [("max", "a"), ("min", "b")])
     high, low = (summary(dir, f"{direction} d_loss")["settings"] for direction in ("max", "min"))
     ranked = [s["statistics"]["d_loss"]["mean"] for s in low[:3]]
     assert ranked == sorted(ranked) == [s["statistics"]["d_loss"]["mean"] for s in high[:3]][::-1]
@@ -89,7 +94,7 @@ def test_objective(dir):
 
 @pytest.mark.parametrize(
     ("objective", "named"),
-    [("fid", "'max METRIC'"), ("most fid", "'max METRIC'"), ("min", "'max METRIC'"), ("min fdi", "Did you mean 'fid'")],
+    [("fid", '"max METRIC"'), ("most fid", '"max METRIC"'), ("min", '"max METRIC"'), ("min fdi", "Did you mean 'fid'")],
 )
 def test_an_objective_that_is_none(dir, objective, named):
     with pytest.raises(JaxganError, match=named):

@@ -292,7 +292,8 @@ def test_space_that_is_none(word, named):
         ({"seeds": 0}, "--seeds is 0"),
         ({"batch": -1}, "--ask is -1"),
         ({"sampler": "tpo"}, "Did you mean 'tpe'"),
-        ({"objective": "regret"}, "'max METRIC'"),
+        ({"objective": "regret"}, '"max METRIC"'),
+        ({"objective": "min regret, max modes"}, "one objective"),
         ({"base": Config(**{**vars(BASE), "width": 9})}, "width: 8 -> 9"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Sweeps over machines: pieces of groups as tasks of a Ray cluster or jobs of Slurm, in one sweep folder that all share.
+"""Sweeps over machines: pieces of groups as tasks of a Ray cluster or jobs of Slurm, in a sweep folder that all share.
 
 A task is a process that trains its members by group.train, so what it makes is what one machine would make. A task that
 fails is named with its log, the others go on, and the same command trains what is left.
@@ -14,29 +14,14 @@ from typing import NamedTuple
 
 from jaxgan import log
 from jaxgan.config import Config
-from jaxgan.errors import JaxganError, nearest
+from jaxgan.errors import JaxganError
 from jaxgan.signals import Stop
-from jaxgan.sweep import group, local, space, store
+from jaxgan.sweep import group, local, space, store, table
+from jaxgan.sweep.options import Engine
 
 POLL = 1.0  # seconds between two looks at the tasks
+CLUSTER = "slurm"  # what submitit starts jobs by; "local" is processes of this machine
 JOBS = 8  # of Slurm, where nothing is said
-
-
-class Options(NamedTuple):
-    """How tasks are started.
-
-    tasks: how many at most a group is cut into; 0 is as many as the Ray cluster has room for, or 8 jobs of Slurm.
-    cpus, gpus, minutes: of one task. address: of the Ray cluster, "auto" on one of its nodes; empty starts one here.
-    slurm: ("partition=gpu", "account=x"), as sbatch names them. cluster: "slurm", or "local" to try it without.
-    """
-
-    tasks: int = 0
-    cpus: int = 1
-    gpus: float = 0
-    minutes: int = 60
-    address: str = ""
-    slurm: tuple[str, ...] = ()
-    cluster: str = "slurm"
 
 
 class Task(NamedTuple):
@@ -46,31 +31,33 @@ class Task(NamedTuple):
     ids: list[str]
 
 
-def run(
-    dir, engine: str, options: Options = Options(), mode="auto", width=0, say=log.show, stop: Stop | None = None
-) -> None:
-    """Train all members of the sweep in dir by tasks of `engine`, "ray" or "slurm"; otherwise as group.train.
+def run(dir, options: Engine, mode="auto", width=0, workers=1, say=log.show, stop: Stop | None = None) -> None:
+    """Train all members of the sweep in dir where options say; otherwise as group.train.
 
-    dir must be on a file system that all machines share. JaxganError names the tasks that failed after the others have
-    ended. SIGTERM and Ctrl-C stop the tasks, which save.
+    local: by `workers` processes. ray, slurm: by tasks; dir must be on a file system that all machines share.
+    JaxganError names the tasks that failed after the others have ended. SIGTERM and Ctrl-C stop the tasks, which save.
     """
+    if options.engine == "local":
+        local.run(dir, mode, width, workers, say, stop)
+        return
+    if workers != 1:
+        raise JaxganError(f"--workers is for --engine local; with {options.engine} give --tasks {workers}")
     dir = Path(dir).expanduser().absolute()
-    if engine not in ENGINES:
-        raise JaxganError(f"--engine is {engine!r}; choose from local, {', '.join(ENGINES)}.{nearest(engine, ENGINES)}")
-    check(options)
     wanted = group.unfinished(dir)
     if not wanted:
         return
     failed = {}
-    with stop or Stop() as stop, ENGINES[engine](dir, options) as crew, _progress(dir, wanted, say) as update:
+    with stop or Stop() as stop, ENGINES[options.engine](dir, options) as crew, _progress(dir, wanted, say) as update:
         tasks = cut(wanted, options.tasks or crew.slots)
-        say(f"{len(wanted)} members in {len(tasks)} tasks by {engine}; their logs: {dir / 'logs'}")
+        say(f"{len(wanted)} members in {len(tasks)} tasks by {options.engine}; their logs: {dir / 'logs'}")
         orders = {task.name: order(dir, task, mode, width) for task in tasks}
         handles = crew.start(orders)
         stop.training = True
+        cancelled = False
         while handles:
-            if stop.signal is not None:
+            if stop.signal is not None and not cancelled:  # once: a second time would interrupt them while they save
                 crew.cancel(handles)
+                cancelled = True
             for name in [name for name, handle in handles.items() if crew.ended(handle)]:
                 error = crew.error(handles.pop(name))
                 if error and stop.signal is None:
@@ -86,13 +73,21 @@ def run(
         )
 
 
-def check(options: Options) -> None:
+def sweep(dir, options: Engine, mode, width, workers, objective, begin=lambda: None, original=None, stop=None) -> str:
+    """The command: begin(), which makes or extends the sweep in dir, then train -> its table, and what to do next."""
+    table.objectives(objective, [])  # complains before anything is made
+    check(options)
+    begin()
+    run(dir, options, mode, width, workers, stop=stop)
+    return f"{table.summary(dir, objective, original)}\nreport: jaxgan sweep report {dir}"
+
+
+def check(options: Engine) -> None:
     """JaxganError for options that no engine takes."""
-    for name, value, least in (("tasks", options.tasks, 0), ("cpus", options.cpus, 1), ("gpus", options.gpus, 0)):
+    for name, least in (("tasks", 0), ("cpus", 1), ("gpus", 0), ("minutes", 1)):
+        value = getattr(options, name)
         if value < least:
-            raise JaxganError(f"{name} is {value}; expected at least {least}")
-    if options.minutes < 1:
-        raise JaxganError(f"minutes is {options.minutes}; expected at least 1")
+            raise JaxganError(f"--{name} is {value}; expected at least {least}")
     for word in options.slurm:
         if not all(word.partition("=")):
             raise JaxganError(f"--slurm {word}: expected NAME=VALUE as sbatch names it, such as partition=gpu")
@@ -182,7 +177,7 @@ def _import(name: str, extra: str):
 
 
 @contextlib.contextmanager
-def _ray(dir: Path, o: Options) -> Iterator[Crew]:
+def _ray(dir: Path, o: Engine) -> Iterator[Crew]:
     """Tasks of a Ray cluster; where none is named, of one that lives as long as this command."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a task without GPUs keeps what it sees
@@ -220,15 +215,17 @@ def _ray(dir: Path, o: Options) -> Iterator[Crew]:
                 cancel,
             )
     except ConnectionError:
-        raise JaxganError(f"there is no Ray cluster at {o.address!r}; start one: ray start --head --port=6379") from None
+        raise JaxganError(
+            f"there is no Ray cluster at {o.address!r}; start one: ray start --head --port=6379"
+        ) from None
 
 
 @contextlib.contextmanager
-def _slurm(dir: Path, o: Options) -> Iterator[Crew]:
+def _slurm(dir: Path, o: Engine) -> Iterator[Crew]:
     """Jobs of Slurm, one array, by submitit."""
     submitit = _import("submitit", "slurm")
     try:
-        executor = submitit.AutoExecutor(folder=str(dir / "logs" / "jobs"), cluster=o.cluster)
+        executor = submitit.AutoExecutor(folder=str(dir / "logs" / "jobs"), cluster=CLUSTER)
     except RuntimeError as e:
         raise JaxganError(f"there is no Slurm here ({e}); run this where sbatch is") from None
     special = {f"slurm_{name}": value for name, _, value in (word.partition("=") for word in o.slurm)}

@@ -16,8 +16,8 @@ import numpy as np
 
 from jaxgan import folder, log
 from jaxgan.config import Config
-from jaxgan.errors import JaxganError, nearest
-from jaxgan.sweep import space, store
+from jaxgan.errors import JaxganError
+from jaxgan.sweep import space, store, table
 
 STATUSES = ("done", "running", "stopped early", "non-finite", "waiting")
 INTERNAL = {"step", "digest", "images_per_second"}  # columns of metrics.jsonl that measure no model
@@ -30,7 +30,7 @@ PICTURES = 7_000_000  # bytes that all pictures of a page may have together, bef
 def report(dir, objective: str = "") -> tuple[Path, Path]:
     """Write report.html and report.md into the sweep folder dir -> their paths.
 
-    objective: "max METRIC" or "min METRIC", which ranks and colours; empty is "max high_quality" where there is one.
+    objective: "max METRIC" or "min METRIC", several with commas: all rank, the last colours; empty is the natural one.
     Raises JaxganError if dir holds no sweep, or no member has that metric.
     """
     dir = Path(dir).expanduser()
@@ -60,7 +60,8 @@ def summary(dir: Path, objective: str = "") -> dict:
     runs = [_member(dir, id, c, parameters) for id, (_, c) in members.items()]
     rows = {run["id"]: run.pop("rows") for run in runs}
     known = list(dict.fromkeys(name for run in runs for name in run["last"]))
-    goal = _objective(objective, known)
+    aims = table.objectives(objective, store.results(dir))
+    goal = {"text": ", ".join(map(" ".join, aims)), "direction": aims[-1][0], "metric": aims[-1][1]} if aims else None
     metrics = [name for name in known if name not in MOVING]
     metrics.sort(key=lambda name: goal is None or name != goal["metric"])
     groups = {}
@@ -68,8 +69,7 @@ def summary(dir: Path, objective: str = "") -> dict:
         groups.setdefault(run["label"], []).append(run)
     points = max(20, min(200, POINTS // (3 * max(1, len(groups) * len(known)))))
     settings = [_setting(group, known, rows, points) for group in groups.values()]
-    if goal:
-        settings.sort(key=lambda setting: _rank(setting, goal))
+    settings.sort(key=lambda setting: _rank(setting, aims))
     drawn = sorted(known, key=lambda name: (goal is None or name != goal["metric"], name in MOVING))
     return {
         "title": f"Sweep {dir.absolute().name}",
@@ -158,28 +158,10 @@ def _short(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.5g}")
 
 
-def parse_objective(text: str) -> dict[str, str]:
-    """{"direction": "max" or "min", "metric"} of words such as "max high_quality"."""
-    direction, _, metric = text.strip().partition(" ")
-    if direction not in ("max", "min") or not metric.strip():
-        raise JaxganError(f"--objective is {text!r}; expected 'max METRIC' or 'min METRIC', as in 'max high_quality'")
-    return {"direction": direction, "metric": metric.strip()}
-
-
-def _objective(text: str, known: list[str]) -> dict | None:
-    """The objective that is asked for, or the natural one of the metrics that there are."""
-    if not text:
-        return parse_objective("max high_quality") if "high_quality" in known else None
-    goal = parse_objective(text)
-    if goal["metric"] not in known:
-        metric = goal["metric"]
-        raise JaxganError(f"no member has a metric {metric!r}.{nearest(metric, known)} Known: {', '.join(known)}")
-    return goal
-
-
-def _rank(setting: dict, goal: dict) -> float:
-    found = setting["statistics"].get(goal["metric"])
-    return math.inf if found is None else -found["mean"] if goal["direction"] == "max" else found["mean"]
+def _rank(setting: dict, aims: list[tuple[str, str]]) -> list[float]:
+    """What settings are sorted by, in turn: what has no value comes last."""
+    means = [(direction, setting["statistics"].get(metric)) for direction, metric in aims]
+    return [math.inf if x is None else -x["mean"] if direction == "max" else x["mean"] for direction, x in means]
 
 
 def _swept(runs: list[dict], parameters: list[str]) -> dict[str, str]:
@@ -239,9 +221,9 @@ def _markdown(found: dict) -> str:
         numbers = [setting["statistics"].get(name, {"text": "-"})["text"] for name in found["metrics"]]
         numbers += [str(setting["counts"][status]) for status in ["done", *counts]]
         lines.append([_text(setting["values"][name]) for name in found["parameters"]] + numbers)
-    table = "\n".join(f"| {' | '.join(map(_escaped, line))} |" for line in lines)
+    cells = "\n".join(f"| {' | '.join(map(_escaped, line))} |" for line in lines)
     note = "Mean ± sample standard deviation over the seeds of finished members, of each metric's last value."
-    return f"# {_escaped(found['title'])}\n\n`{found['command']}`\n\n{table}\n\n{note}"
+    return f"# {_escaped(found['title'])}\n\n`{found['command']}`\n\n{cells}\n\n{note}"
 
 
 def _described(found: tuple[float, float | None, int]) -> dict:

@@ -23,8 +23,8 @@ from jaxgan import log
 from jaxgan.config import Config
 from jaxgan.errors import JaxganError, nearest
 from jaxgan.signals import Stop
-from jaxgan.sweep import group, space, store
-from jaxgan.sweep.report import parse_objective
+from jaxgan.sweep import group, space, store, table
+from jaxgan.sweep.options import Look
 from jaxgan.sweep.space import Distribution, choice, log_uniform, uniform
 
 SAMPLERS = ("tpe", "random")
@@ -99,7 +99,7 @@ def search(
     Several processes may call this at once. JaxganError for what the user can mend.
     """
     _check(distributions, trials, sampler, seeds, batch)
-    dir, goal = Path(dir).expanduser(), parse_objective(objective)
+    dir, goal = Path(dir).expanduser(), _goal(objective)
     _check_values(base, distributions)
     store.inspect(dir)
     with stop or Stop() as stop, _worker(dir) as worker:
@@ -118,6 +118,25 @@ def search(
         if stop.signal is not None:
             say("stopped and saved; the same command goes on from there")
         return best(s.study)
+
+
+def run(dir, experiment, base: Config, distributions, look: Look, objective, seeds, mode, width, original, stop) -> str:
+    """The command: search -> the best trial, how to train it alone, and what to do next."""
+    objective, given = objective or "max high_quality", {"batch": look.ask, "seed": look.search_seed}
+    given |= {"sampler": look.search, "seeds": seeds or 1, "prune": look.prune, "mode": mode, "width": width}
+    found = search(dir, experiment, base, distributions, objective, look.trials, stop=stop, **given)
+    report = f"report: jaxgan sweep report {dir}"
+    if found is None:
+        return f"no trial was finished\n{report}"
+    best = f"best: trial {found['number']}, {objective.split()[1]} {found['value']:.4g}"
+    return f"{best}: {table.command(dir, found['values'], original)}\n{report}"
+
+
+def _goal(objective: str) -> dict[str, str]:
+    aims = table.objectives(objective, [])
+    if len(aims) != 1:
+        raise JaxganError(f"--search wants one objective, such as 'max high_quality'; got {objective!r}")
+    return {"direction": aims[0][0], "metric": aims[0][1]}
 
 
 def best(study) -> dict | None:
