@@ -80,10 +80,10 @@ def sweep(
         found = search.parse_space(look.space) if look.space else _call(experiment, "search") or {}
         more = objective, seeds, mode, at_once, original
         return _sweeping(lambda stop: search.run(dir, experiment, config, found, look, *more, stop))
-    chosen = space.parse_grid(grid) if grid else _call(experiment, "sweep") or [{}]
+    chosen = space.parse_grid(grid) if grid else _call(experiment, "sweep")
     if seeds:
-        chosen = space.product(space.without(chosen, "seed"), space.seeds(seeds))
-    if chosen == [{}]:
+        chosen = space.product(space.without(chosen or [{}], "seed"), space.seeds(seeds))
+    if chosen is None:
         raise JaxganError(
             f"{experiment} has no function sweep(), so say what to vary: --grid hp.g_lr=1e-4,1e-3 loss=ns,hinge, or "
             "--seeds 5"
@@ -360,7 +360,7 @@ def _line(path: Path, error: Exception) -> str:
     """Where in path the error arose, if it did there."""
     from traceback import extract_tb
 
-    lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == str(path)]
+    lines = [frame.lineno for frame in extract_tb(error.__traceback__) if Path(frame.filename) == path.absolute()]
     return f", line {lines[-1]}" if lines else ""
 
 

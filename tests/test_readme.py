@@ -54,8 +54,10 @@ def test_commands_run_in_order(home):
         if "fashion" in command and not FASHION.is_dir():
             continue
         words = command.replace("/path/to/my/images", str(home / "images")).split()
-        if words[1] == "train":
+        if words[1] in ("train", "sweep"):
             words += ["--steps", "4", "--sample-every", "2"]
+        if words[1] == "sweep":
+            words += ["--grid", "hp.g_lr=1e-4,2e-4", "--seeds", "1"]
         out = run(home, *words)
         ran += 1
         if words[1] == "verify":
@@ -81,7 +83,8 @@ def test_the_first_block_is_two_commands():
 def test_every_experiment_is_explained_and_named_in_readme():
     for file in (REPO / "experiments").glob("*.py"):
         if "def config(" in file.read_text():
-            assert f"jaxgan train experiments/{file.name}" in file.read_text()  # its docstring holds the command
+            command = rf"jaxgan (train|sweep) experiments/{file.name}"
+            assert re.search(command, file.read_text())  # its docstring holds the command
             assert f"experiments/{file.name}" in README
 
 

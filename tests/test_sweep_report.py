@@ -28,7 +28,7 @@ MEMBERS = [  # values, status, {step: row}
     ({"loss": "hinge", "seed": 1}, "non-finite", {10: {"fid": 2.0, "d_loss": math.nan}}),
     ({"loss": "lsgan", "seed": 0}, "running", {10: {"fid": 1.0}}),
     ({"loss": "lsgan", "seed": 1}, "waiting", {}),
-    ({"loss": "lsgan", "seed": 2}, "done", {10: {"fid": 0.5}}),  # of 20 steps: a search gave it up
+    ({"loss": "lsgan", "seed": 2}, "done", {10: {"fid": 0.5}}),  # of 20 steps: more were asked for since
     ({"data": WEIRD, "seed": 0}, "done", {20: {"d_loss": 4.0}}),  # has no FID
 ]
 
@@ -72,10 +72,10 @@ def test_statistics_are_numpys_over_finished_members(dir):
     assert ns["fid"]["text"] == "7.0 ± 2.6"
     one = setting(found, loss="hinge")
     assert one["statistics"]["fid"] == {"mean": 3.0, "spread": None, "n": 1, "text": "3"}  # not the one that broke
-    assert one["counts"] == {"done": 1, "running": 0, "stopped early": 0, "non-finite": 1, "waiting": 0}
+    assert one["counts"] == {"done": 1, "unfinished": 0, "non-finite": 1, "waiting": 0}
     none = setting(found, loss="lsgan")
     assert none["statistics"] == {}
-    assert [none["counts"][name] for name in ("running", "stopped early", "waiting")] == [1, 1, 1]
+    assert [none["counts"][name] for name in ("unfinished", "waiting")] == [2, 1]
     assert set(setting(found, loss="minimax", data=WEIRD)["statistics"]) == {"d_loss"}  # what it does not set is base's
     assert [s["values"]["loss"] for s in found["settings"]] == ["hinge", "ns", "lsgan", "minimax"]  # unmeasured last
 
@@ -160,20 +160,11 @@ def test_markdown_is_a_table_of_the_settings(dir):
     text = report(dir, "min fid")[1].read_text()
     rows = [line for line in text.splitlines() if line.startswith("|")]
     cells = [[c.strip() for c in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]
-    assert cells[0] == [
-        "loss",
-        "data",
-        "fid",
-        r"d\_loss",
-        "finished",
-        "running",
-        "stopped early",
-        "non-finite",
-        "waiting",
-    ]
+    counts = ["finished", "unfinished", "non-finite", "waiting"]
+    assert cells[0] == ["loss", "data", "fid", r"d\_loss", *counts]
     assert len({len(row) for row in cells}) == 1 and len(cells) == 6  # a pipe in a value adds no column
-    assert cells[2][:1] + cells[2][2:] == ["hinge", "3", "0.5", "1", "0", "0", "1", "0"]
-    assert cells[3][:1] + cells[3][2:] == ["ns", "7.0 ± 2.6", "3.0 ± 2.6", "3", "0", "0", "0", "0"]
+    assert cells[2][:1] + cells[2][2:] == ["hinge", "3", "0.5", "1", "0", "1", "0"]
+    assert cells[3][:1] + cells[3][2:] == ["ns", "7.0 ± 2.6", "3.0 ± 2.6", "3", "0", "0", "0"]
     assert re.sub(r"\\(.)", r"\1", cells[5][1]) == WEIRD and "±" in text.splitlines()[-1]
 
 
@@ -247,7 +238,7 @@ def test_the_page_stands_alone(dir, browsed):
 
 def test_the_page_shows_everything(browsed):
     found, _ = browsed
-    heads = ["loss", "data", "fid", "d_loss", "finished", "running", "stopped early", "non-finite", "waiting"]
+    heads = ["loss", "data", "fid", "d_loss", "finished", "unfinished", "non-finite", "waiting"]
     assert found["heads"] == heads
     assert found["best"][0] == "hinge" and found["unsorted"] == ["hinge", "ns", "lsgan", "minimax"]
     assert found["links"] == [f"runs/{number:010x}/" for number in range(len(MEMBERS))]
@@ -265,5 +256,5 @@ def test_the_page_sorts_and_chooses(browsed):
     found, _ = browsed
     assert found["up"] == ["3", "7.0 ± 2.6", "-", "-"]
     assert found["down"] == ["7.0 ± 2.6", "3", "-", "-"]  # what is missing stays last
-    assert found["statuses"] == ["done"] * 5 + ["non-finite", "running", "stopped early", "waiting"]
+    assert found["statuses"] == ["done"] * 5 + ["non-finite", "unfinished", "unfinished", "waiting"]
     assert (found["first"], found["second"]) == ("fid", "d_loss")

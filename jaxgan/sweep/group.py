@@ -30,11 +30,11 @@ class Chunk(NamedTuple):
 
 
 class Lane(NamedTuple):
-    """A member on its way: its configuration, the course it takes, and what member.json says of its place."""
+    """A member on its way: the course it takes, the step at which it is done, what member.json says of its place."""
 
     id: str
-    c: Config
     course: Generator
+    goal: int
     part: dict
 
 
@@ -60,9 +60,10 @@ def train(dir, ids=None, until=None, mode="auto", width=0, say=log.show, stop: S
         left = sum(c.steps - store.standing(dir, id)["step"] for id, c in wanted.items())
         batch = sum(c.batch * c.d_steps for c in wanted.values()) / len(wanted)
         with contextlib.closing(Meter(left, len(wanted), batch, say)) as meter:
+            goal = store.read(dir)["config"]["steps"]
             for chunk in claimed(dir, todo, stop):
                 configs = {id: wanted[id] for id in chunk.ids if id in wanted}
-                train_chunk(dir, chunk, configs, say, stop, meter)
+                train_chunk(dir, chunk, configs, goal, say, stop, meter)
 
 
 def unfinished(dir, ids=None, until=None) -> dict[str, Config]:
@@ -103,8 +104,13 @@ def claimed(dir: Path, todo: list[Chunk], stop: Stop) -> Iterator[Chunk]:
         todo = busy
 
 
-def train_chunk(dir: Path, chunk: Chunk, configs: dict[str, Config], say, stop: Stop, meter: "Meter") -> None:
-    """Train the members of a chunk that `configs` asks for; the others keep their places, and stand still."""
+def train_chunk(
+    dir: Path, chunk: Chunk, configs: dict[str, Config], goal: int, say, stop: Stop, meter: "Meter"
+) -> None:
+    """Train the members of a chunk that `configs` asks for; the others keep their places, and stand still.
+
+    goal: the step at which a member is done, which `configs` need not reach.
+    """
     configs = {id: c for id, c in configs.items() if not store.finished(dir, id, c.steps)}  # others were here
     if not configs:
         return
@@ -119,7 +125,8 @@ def train_chunk(dir: Path, chunk: Chunk, configs: dict[str, Config], say, stop: 
         for slot, id in enumerate(chunk.ids):
             if id in configs:
                 entered = enter(dir, chunk, slot, configs[id], k, length, say, stop)
-                lanes[slot], fields[slot] = stack.enter_context(entered)
+                own, place, fields[slot] = stack.enter_context(entered)
+                lanes[slot] = Lane(id, own, goal, place)
         at = {slot: int(f["step"]) for slot, f in fields.items()}
         filler = next(iter(fields.values()))  # stands in the places of members that are not trained now
         states = kit.place([fields.get(slot, filler) for slot in range(chunk.width)])
@@ -142,8 +149,8 @@ def train_chunk(dir: Path, chunk: Chunk, configs: dict[str, Config], say, stop: 
 @contextlib.contextmanager
 def enter(
     dir: Path, chunk: Chunk, slot: int, c: Config, k: kit.Kit, length, say, stop: Stop
-) -> Iterator[tuple[Lane, dict]]:
-    """The member in place `slot` of a chunk, in its run folder, and its newest state as checkpoint.to_host makes it."""
+) -> Iterator[tuple[Generator, dict, dict]]:
+    """Enter the run folder of the member in place `slot` -> its course, its place, its newest state (as to_host's)."""
     id = chunk.ids[slot]
     run, tell = store.run_dir(dir, id), lambda text: say(f"{id}: {text}")
     with (
@@ -158,7 +165,7 @@ def enter(
         store.stand(dir, id, **part, status="running", step=step, reason="")
         own = course(c, run, k.tools, lambda step: length(c, step), step, saved, tell, stop, quiet=True)
         with contextlib.closing(own):
-            yield Lane(id, c, own, part), fields
+            yield own, part, fields
 
 
 def ask(dir: Path, lane: Lane, sent, at: int, say) -> tuple[int, int] | None:
@@ -166,7 +173,7 @@ def ask(dir: Path, lane: Lane, sent, at: int, say) -> tuple[int, int] | None:
     try:
         return lane.course.send(sent)
     except StopIteration:
-        status, reason = "done" if at >= lane.c.steps else "running", ""
+        status, reason = "done" if at >= lane.goal else "running", ""
         folder.animate(store.run_dir(dir, lane.id))
     except NonFiniteError as e:
         status, reason = "non-finite", str(e)

@@ -19,7 +19,7 @@ from jaxgan.config import Config
 from jaxgan.errors import JaxganError
 from jaxgan.sweep import space, store, table
 
-STATUSES = ("done", "running", "stopped early", "non-finite", "waiting")
+STATUSES = ("done", "unfinished", "non-finite", "waiting")
 INTERNAL = {"step", "digest", "images_per_second"}  # columns of metrics.jsonl that measure no model
 MOVING = ("d_real", "d_fake", "d_grad", "g_grad")  # these are drawn, but would crowd the tables
 SHOWN = 16  # settings whose curves are visible at first
@@ -91,13 +91,14 @@ def _member(dir: Path, id: str, c: Config, parameters: list[str]) -> dict:
     """One member: its values of all parameters, its state, the last value of each metric, and rows of metrics."""
     rows, state, flat = log.read(store.run_dir(dir, id) / "metrics.jsonl"), store.standing(dir, id), space.flat(c)
     step = max((row["step"] for row in rows), default=0)
-    early = state["status"] == "done" and step < c.steps  # by a search that gave it up
+    short = state["status"] == "done" and step < c.steps  # more steps were asked for since
+    partly = state["status"] == "running" or short  # also what a search gave up
     return {
         "id": id,
         "values": {name: _plain(flat[name]) for name in parameters},
         "label": ", ".join(f"{name} {_text(flat[name])}" for name in parameters) or "as configured",
         "seed": c.seed,
-        "status": "stopped early" if early else state["status"],
+        "status": "unfinished" if partly else state["status"],
         "reason": state["reason"],
         "step": step,
         "last": {name: value for row in rows for name, value in row.items() if _measured(name, value)},

@@ -135,6 +135,6 @@ def summary(dir, objective: str = "", original: Config | None = None) -> str:
     lines = [table(dir, objective), ""]
     waiting = sum(row["status"] in ("waiting", "running") for row in store.results(dir))
     if waiting:
-        lines.append(f"{waiting} members are not finished; the same command goes on")
+        lines.append(f"members that are not finished: {waiting}; the same command goes on")
     lines.append(f"best: {command}" if command else 'no order: give one, such as --objective "max high_quality"')
     return "\n".join([*lines, f"runs: {Path(dir) / 'runs'}"])

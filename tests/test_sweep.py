@@ -1,0 +1,411 @@
+"""Members of a sweep are runs: the same bits, the same folders, whoever trains beside them and whatever interrupts."""
+
+import dataclasses
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from processes import Server, digests, rows, steps_saved
+
+import jaxgan
+from jaxgan import cli, train
+from jaxgan.config import Config, Hp
+from jaxgan.errors import JaxganError
+from jaxgan.sweep import grid, group, kit, product, replay, seeds, store
+
+QUIET = {"say": lambda text: None}
+HP = Hp(g_lr=1e-3, d_lr=1e-3)
+RING = Config(data="ring8", net="mlp", latent=2, width=8, depth=1, batch=16, steps=12, hp=HP)
+RING = dataclasses.replace(RING, log_every=4, checkpoint_every=4, sample_every=0, chunk=4)
+DIGITS = dataclasses.replace(RING, data="mnist5k", net="dcgan", size=8, width=4, batch=8, steps=4)
+GOOD = product(grid({"hp.r1": [0.0, 0.5]}), [{"g_lr": 1e-3, "seed": 0}, {"g_lr": 1e-2, "seed": 1}])
+BAD = {"hp.r1": 0.0, "g_lr": 1e38}  # Adam's first step overflows float32
+SETTINGS = [GOOD[0], BAD, *GOOD[1:3]]
+FIRST = SETTINGS[:3]  # are one group
+
+
+def swept(dir: Path, base: Config, settings: list[dict], mode: str, width: int = 0) -> list[str]:
+    ids = store.add(dir, "ring.py", base, settings)
+    group.train(dir, ids, mode=mode, width=width, **QUIET)
+    return ids
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """Sweeps of the same members: one by one, three of a loop, and vectorised; one member becomes non-finite."""
+    home = tmp_path_factory.mktemp("home")
+    swept(home / "map", RING, SETTINGS, "map")
+    swept(home / "map3", RING, FIRST, "map", 3)
+    swept(home / "vmap", RING, FIRST, "vmap", 2)
+    return home
+
+
+@pytest.fixture(scope="module")
+def alone(home) -> Path:
+    """The finite members, each by itself."""
+    for id, (values, c) in store.members(home / "map").items():
+        if values["hp.g_lr"] < 1:
+            train.run(c, home / "alone" / id, quiet=True)
+    return home / "alone"
+
+
+def same(dir: Path, alone: Path) -> int:
+    """How many members were trained alone; they must have the same bits, logs and checkpoints in the sweep."""
+    ids = [id for id in store.members(dir) if (alone / id).is_dir()]
+    for id in ids:
+        run = store.run_dir(dir, id)
+        assert digests(run) == digests(alone / id)
+        assert rows(run) == rows(alone / id)
+        assert steps_saved(run) == steps_saved(alone / id)
+        assert {p.name for p in run.iterdir()} == {p.name for p in (alone / id).iterdir()} | {"member.json"}
+    return len(ids)
+
+
+def test_map_members_have_the_bits_of_a_run_alone(home, alone):
+    assert same(home / "map", alone) == 3
+    assert len(digests(next(alone.iterdir()))) == 3
+
+
+def test_so_they_have_beside_a_member_that_becomes_non_finite(home, alone):
+    """It stands in one loop with two of them."""
+    assert same(home / "map3", alone) == 2
+    for name, expected in (("map", [(3, 1), (1, 1)]), ("map3", [(3, 3)]), ("vmap", [(3, 2)])):
+        groups = store.read(home / name)["groups"]
+        assert [(len(one["members"]), one["width"]) for one in groups] == expected
+
+
+@pytest.mark.parametrize("name", ["map", "map3", "vmap"])
+def test_a_non_finite_member_says_when_and_why(home, name):
+    results = store.results(home / name)
+    assert [r["status"] for r in results] == ["done", "non-finite", "done", "done"][: len(results)]
+    reason = store.standing(home / name, results[1]["id"])["reason"]
+    assert "d_loss" in reason and "became non-finite at step 2" in reason and "no checkpoint yet" in reason
+
+
+def test_a_member_that_becomes_non_finite_late_keeps_its_last_checkpoint(tmp_path):
+    """From step 4 on with a learning rate that no float holds, as a bug or a cosmic ray would have it."""
+    dir = tmp_path / "sweep"
+    ids = store.add(dir, "ring.py", RING, seeds(2))
+    group.train(dir, ids, until=4, mode="vmap", **QUIET)
+    from_host = kit.place
+
+    def broken(fields):
+        fields[1]["hp"]["g_lr"] = np.float32(np.inf)
+        return from_host(fields)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kit, "place", broken)
+        group.train(dir, ids, mode="vmap", **QUIET)
+    assert [r["status"] for r in store.results(dir)] == ["done", "non-finite"]
+    assert "the checkpoint of step 4 is kept" in store.standing(dir, ids[1])["reason"]
+    assert int(jaxgan.load(store.run_dir(dir, ids[1])).state.step) == 4
+    assert replay.verify(store.run_dir(dir, ids[0]), **QUIET) == 3
+
+
+def test_convolutions_have_the_bits_of_a_run_alone(tmp_path):
+    (id, _) = swept(tmp_path / "sweep", DIGITS, seeds(2), "map", 2)
+    train.run(DIGITS, tmp_path / "alone" / id, quiet=True)
+    assert same(tmp_path / "sweep", tmp_path / "alone") == 1
+
+
+def test_vmap_is_map_up_to_rounding(home):
+    """12 steps of Adam move a weight by up to 1.2e-2; rounding, 6e-8 of a gradient, shifts each by far below 1e-6."""
+    for id, (values, _) in store.members(home / "vmap").items():
+        if values["hp.g_lr"] == 1e-3:
+            a, b = (jaxgan.load(store.run_dir(home / name, id)).state for name in ("map", "vmap"))
+            assert int(a.step) == int(b.step) == 12
+            for x, y in zip(jax.tree.leaves(a.params), jax.tree.leaves(b.params)):
+                np.testing.assert_allclose(x, y, atol=1e-5)
+            assert max(np.abs(x).max() for x in jax.tree.leaves(a.opt["d"])) > 0
+
+
+@pytest.mark.parametrize("name", ["map", "vmap"])
+def test_members_are_verified_the_way_they_were_trained(home, name, capsys):
+    id = list(store.members(home / name))[2]
+    cli.main(["verify", str(store.run_dir(home / name, id))])
+    assert "3 digests up to step 12 agree" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["map", "vmap"])
+def test_verification_finds_a_member_that_differs(home, name, tmp_path):
+    id = list(store.members(home / name))[2]
+    run = store.run_dir(home / name, id)
+    log, text = run / "metrics.jsonl", (run / "metrics.jsonl").read_text()
+    try:
+        log.write_text(text.replace(digests(run)[8], "0" * 64))
+        with pytest.raises(JaxganError, match="first difference at step 8: recorded 000000000000"):
+            replay.verify(run, **QUIET)
+    finally:
+        log.write_text(text)
+
+
+def test_a_member_is_a_run_for_every_other_command(home, tmp_path, capsys):
+    run = store.run_dir(home / "map", next(iter(store.members(home / "map"))))
+    cli.main(["sample", str(run), "-n", "4", "--out", str(tmp_path / "x.npz")])
+    assert np.load(tmp_path / "x.npz")["x"].shape == (4, 2)
+    train.run(dataclasses.replace(RING, hp=dataclasses.replace(HP, r1=0.0)), run, quiet=True)  # is finished
+    assert json.loads((run / "member.json").read_text())["status"] == "done"
+
+
+def test_finished_members_are_skipped(home, monkeypatch):
+    before = {p: p.stat().st_mtime_ns for p in (home / "map").rglob("*") if p.is_file()}
+    monkeypatch.setattr(kit, "kit", lambda c: pytest.fail("something is trained again"))
+    group.train(home / "map", **QUIET)
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+
+
+@pytest.mark.parametrize("mode", ["map", "vmap"])
+def test_a_group_whose_members_stand_apart_goes_on(home, tmp_path, mode):
+    """One stands at step 8, the others at 4; then all go to the end, with the bits of an uninterrupted sweep."""
+    dir, width = tmp_path / "sweep", 2 if mode == "vmap" else 3
+    ids = store.add(dir, "ring.py", RING, FIRST)
+    group.train(dir, ids, until=4, mode=mode, width=width, **QUIET)
+    group.train(dir, [ids[0]], until=8, **QUIET)
+    assert [r["step"] for r in store.results(dir)] == [8, 0, 4]
+    assert [r["status"] for r in store.results(dir)] == ["running", "non-finite", "running"]
+    group.train(dir, mode=mode, width=width, **QUIET)
+    other = home / ("vmap" if mode == "vmap" else "map3")
+    for id in ids:
+        assert digests(store.run_dir(dir, id)) == digests(store.run_dir(other, id))
+
+
+def test_more_members_and_more_steps_later(tmp_path):
+    dir = tmp_path / "sweep"
+    (first,) = swept(dir, RING, seeds(1), "map")
+    both = store.add(dir, "ring.py", dataclasses.replace(RING, steps=16), seeds(2))
+    assert both[0] == first
+    group.train(dir, mode="map", **QUIET)
+    assert [(r["id"], r["status"], r["step"]) for r in store.results(dir)] == [(id, "done", 16) for id in both]
+    assert [len(one["members"]) for one in store.read(dir)["groups"]] == [1, 1]
+
+
+def test_results_hold_values_and_the_last_of_each_metric(home):
+    first = store.results(home / "map")[0]
+    run = store.run_dir(home / "map", first["id"])
+    last = [row for row in rows(run) if "d_loss" in row][-1]
+    assert {name: first[name] for name in last} == last
+    assert (first["hp.g_lr"], first["seed"], first["hp.r1"], first["modes"]) == (1e-3, 0, 0.0, rows(run)[-2]["modes"])
+
+
+def test_width_is_what_memory_holds(home, monkeypatch):
+    """A width that needs too much is cut to the share that is there, until the program fits."""
+    configs = {str(i): dataclasses.replace(RING, seed=i) for i in range(100)}
+    assert kit.plan(configs) == ("map", 1)
+    for needs in (lambda w: 10 * w, lambda w: 300 + 5 * w, lambda w: w**1.5):
+        monkeypatch.setattr(kit, "memory", lambda c, w, needs=needs: needs(w))
+        monkeypatch.setattr(kit, "free_memory", lambda: 500)
+        mode, width = kit.plan(configs, "vmap")
+        assert mode == "vmap" and 1 <= width < 100
+        assert needs(width) <= kit.SHARE * 500 < 2.5 * needs(width)
+    monkeypatch.setattr(kit, "memory", lambda c, w: 1e9)
+    assert kit.plan(configs, "vmap") == ("vmap", 1)  # it may yet fit, and says so itself if not
+    monkeypatch.setattr(kit, "memory", lambda c, w: 1)
+    assert kit.plan(configs, "vmap") == kit.plan(configs, "vmap", 1000) == ("vmap", 100)
+    assert kit.plan(configs, "vmap", 7) == ("vmap", 7)
+
+
+def test_memory_counts_the_states_at_least_twice(home):
+    """Once where they are, once where they are looked at; and a width of 2 has two of them."""
+    state = jaxgan.load(store.run_dir(home / "map", next(iter(store.members(home / "map"))))).state
+    size = sum(np.asarray(x).nbytes for x in jax.tree.leaves(dataclasses.replace(state, key=np.zeros(2, np.uint32))))
+    assert 2 * 2 * size <= kit.memory(RING, 2) < 2 * 2 * size + 2**24
+
+
+DEVICES = """
+import sys
+from pathlib import Path
+import jax
+import test_sweep as t
+assert jax.local_device_count() == 2
+home = Path(sys.argv[1])
+for mode, width in (("map", 0), ("vmap", 3)):
+    t.swept(home / mode, t.RING, t.FIRST, mode, width)
+    print(mode, [one["width"] for one in t.store.read(home / mode)["groups"]])
+run = t.store.run_dir(home / "vmap", t.store.results(home / "vmap")[2]["id"])
+print("agree", t.replay.verify(run, **t.QUIET))
+"""
+
+
+def test_members_are_spread_over_devices(home, tmp_path):
+    """2 devices, members of their own on each, a place left over: map has the bits of one device."""
+    flags = "--xla_force_host_platform_device_count=2"
+    env = {**os.environ, "XLA_FLAGS": flags, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    command = ["timeout", "-k", "5", "200", sys.executable, "-c", DEVICES, str(tmp_path)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.split("\n")[:3] == ["map [2]", "vmap [4]", "agree 3"]
+    for one in store.results(tmp_path / "map"):
+        assert digests(store.run_dir(tmp_path / "map", one["id"])) == digests(store.run_dir(home / "map", one["id"]))
+        assert store.standing(tmp_path / "map", one["id"])["devices"] == 2
+    assert [r["status"] for r in store.results(tmp_path / "vmap")] == ["done", "non-finite", "done"]
+
+
+EXPERIMENT = """
+from jaxgan import Config, Hp
+from jaxgan.sweep import grid, product, seeds
+def config():
+    return Config(data="ring8", net="mlp", latent=2, width=8, depth=1, batch=16, steps=60, log_every=10, chunk=10,
+                  sample_every=0, checkpoint_every=20, keep=9, hp=Hp(g_lr=1e-3, d_lr=1e-3))
+def sweep():
+    return product(grid(loss=["ns", "hinge"]), seeds(3))
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    server = Server(tmp_path_factory.mktemp("server"))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """An experiment file, and its sweep trained in one go."""
+    dir = tmp_path_factory.mktemp("whole")
+    (dir / "tiny.py").write_text(EXPERIMENT)
+    cli.main(["sweep", str(dir / "tiny.py"), "--dir", str(dir / "sweep")])
+    return dir
+
+
+def step_of(dir: Path) -> int:
+    return sum(max(digests(run), default=0) for run in (dir / "runs").glob("*"))
+
+
+def equal(dir: Path, whole: Path) -> None:
+    for one in store.results(whole / "sweep"):
+        a, b = (digests(store.run_dir(d, one["id"])) for d in (dir, whole / "sweep"))
+        assert {step: a[step] for step in b} == b  # a stop between checkpoints leaves a digest of its own
+
+
+def test_killed_and_resumed(server, whole, tmp_path):
+    dir = tmp_path / "sweep"
+    for reach in (80, 200):
+        child = server.start("sweep", whole / "tiny.py", "--dir", dir)
+        assert child.until(lambda: step_of(dir) >= reach), child.text  # noqa: B023
+        child.signal(signal.SIGKILL)
+        assert child.wait() == -9
+    child = server.start("sweep", whole / "tiny.py", "--dir", dir)
+    assert child.wait() == 0, child.text
+    assert "0 of" in child.text and "best: jaxgan train" in child.text
+    equal(dir, whole)
+
+
+@pytest.mark.parametrize("number, code, flags", [(signal.SIGTERM, 0, ["--workers", "2"]), (signal.SIGINT, 130, [])])
+def test_told_to_stop(server, whole, tmp_path, number, code, flags):
+    """All that was trained is saved; the folder alone suffices to go on."""
+    dir = tmp_path / "sweep"
+    child = server.start("sweep", whole / "tiny.py", "--dir", dir, "--steps", "60000", "--seeds", "2", *flags)
+    assert child.until(lambda: step_of(dir) >= 200), child.text
+    child.signal(number)
+    assert child.wait() == code, child.text
+    assert "Traceback" not in child.text and "the same command goes on" in child.text
+    begun = [r for r in store.results(dir) if r["status"] == "running"]
+    assert 1 <= len(begun) <= (2 if flags else 1)  # a second worker may not have begun
+    for one in begun:
+        saved = max(steps_saved(store.run_dir(dir, one["id"])), default=0)
+        assert store.standing(dir, one["id"])["step"] == saved == one["step"]
+
+
+def test_two_workers_train_one_folder(server, whole, tmp_path):
+    dir = tmp_path / "sweep"
+    child = server.start("sweep", whole / "tiny.py", "--dir", dir, "--workers", "2")
+    assert child.wait() == 0, child.text
+    equal(dir, whole)
+    starts = [json.loads((run / "env.json").read_text())["starts"] for run in (dir / "runs").glob("*")]
+    assert len(starts) == 6 and all(len(one) == 1 for one in starts)  # nothing was done twice
+
+
+def test_the_command_line_from_end_to_end(whole, tmp_path, capsys):
+    dir = tmp_path / "sweep"
+    tiny = str(whole / "tiny.py")
+    words = ["--grid", "g_lr=1e-3,1e-2", "--grid", "loss=ns", "--seeds", "2", "--steps", "20"]
+    cli.main(["sweep", tiny, *words, "--dir", str(dir), "--objective", "min d_loss"])
+    out = capsys.readouterr().out
+    values = [values for values, _ in store.members(dir).values()]
+    assert values == product(grid({"hp.g_lr": [1e-3, 1e-2], "loss": ["ns"]}), seeds(2))
+    means = {lr: np.mean([r["d_loss"] for r in store.results(dir) if r["hp.g_lr"] == lr]) for lr in (1e-3, 1e-2)}
+    best = min(means, key=means.get)
+    line = next(line for line in out.splitlines() if line.startswith("best: jaxgan train"))
+    assert line == f"best: jaxgan train {tiny} --steps 20 --hp.g-lr 0.01" if best == 1e-2 else "--hp.g-lr" not in line
+    cli.main([*line.split()[2:], "--seed", "1", "--dir", str(tmp_path / "best")])
+    (id,) = [r["id"] for r in store.results(dir) if r["hp.g_lr"] == best and r["seed"] == 1]
+    assert digests(tmp_path / "best") == digests(store.run_dir(dir, id))
+    capsys.readouterr()
+    cli.main(["sweep", str(dir), "--objective", "max d_loss"])
+    out = capsys.readouterr().out
+    assert out.splitlines()[2].split()[0] == f"{best:g}" and "step 20/" not in out  # nothing was trained
+
+
+@pytest.fixture(scope="module")
+def bad(whole):
+    """Folders that a sweep must refuse."""
+    (whole / "plain.py").write_text(EXPERIMENT.replace("def sweep", "def swep"))
+    (whole / "loss.py").write_text(EXPERIMENT.replace('"hinge"', '"hing"'))
+    (whole / "empty.py").write_text(EXPERIMENT.replace("seeds(3)", "[]"))
+    (whole / "raises.py").write_text(EXPERIMENT.replace("seeds(3)", "seeds(3) + 1"))
+    (whole / "thesis").mkdir()
+    (whole / "thesis/thesis.tex").write_text("precious")
+    (whole / "torn").mkdir()
+    (whole / "torn/sweep.json").write_text('{"format": 1, "memb')
+    (whole / "future").mkdir()
+    (whole / "future/sweep.json").write_text(
+        (whole / "sweep/sweep.json").read_text().replace('"format": 1', '"format": 9')
+    )
+    return whole
+
+
+WRONG = [
+    ("sweep plain.py --dir new", "plain.py has no function sweep.*--grid"),
+    ("sweep loss.py --dir new", "{'loss': 'hing', 'seed': 0}.*Did you mean 'hinge'"),
+    ("sweep empty.py --dir new", "has no members"),
+    ("sweep raises.py --dir new", "raises.py does not run, line"),
+    ("sweep tiny.py --grid los=ns --dir new", "'los'. Did you mean 'loss'"),
+    ("sweep tiny.py --grid steps=1,2 --dir new", "steps cannot be swept"),
+    ("sweep tiny.py --grid width=1e2 --dir new", "width is 100.0"),
+    ("sweep tiny.py --objective high_quality --dir new", 'expected "max METRIC"'),
+    ("sweep tiny.py --workers 0 --dir new", "workers is 0"),
+    ("sweep tiny.py --at-once -1 --dir new", "width -1"),
+    ("sweep tiny.py --data mnist5k --feed stream --dir new", "--feed device"),
+    ("sweep tiny.py --data ring9 --dir new", "unknown data 'ring9'"),
+    ("sweep tiny.py --grid hp.wgan_gp=1 --fake-batch 8 --dir new", "penalty 'wgan_gp' pairs"),
+    ("sweep tiny.py --dir thesis", "thesis.tex.*and no sweep"),
+    ("sweep tiny.py --dir thesis/thesis.tex", "is a file"),
+    ("sweep tiny.py --dir sweep --batch 8", "batch: 8 -> 16|batch: 16 -> 8"),
+    ("sweep tiny.py --dir torn", "sweep.json cannot be used"),
+    ("sweep future", "its format is 9"),
+    ("sweep sweep --objective", "objective"),
+    ('sweep sweep --objective "max high_qualty"', "no member has a metric 'high_qualty'. Did you mean"),
+    ("sweep --grid loss=ns", "the experiment comes first: jaxgan sweep EXPERIMENT"),
+    ("sweep nothing.py --dir new", "there is no experiment nothing.py"),
+    ("swep tiny.py", "Did you mean 'sweep'"),
+]
+
+
+@pytest.mark.parametrize("line, message", WRONG, ids=[line for line, _ in WRONG])
+def test_what_a_user_can_get_wrong(bad, line, message, monkeypatch, capsys):
+    monkeypatch.chdir(bad)
+    before = (bad / "sweep/sweep.json").read_text()
+    with pytest.raises(SystemExit) as end:
+        cli.main(shlex.split(line))
+    out = "".join(capsys.readouterr())
+    assert end.value.code == 2 and "Traceback" not in out
+    assert re.search(message, out, re.S), out
+    assert (bad / "sweep/sweep.json").read_text() == before
+    assert not (bad / "new" / "runs").exists()
+    if (bad / "new").exists():
+        shutil.rmtree(bad / "new")
+
+
+def test_python_says_which_member_does_not_exist(home):
+    id = next(iter(store.members(home / "map")))
+    with pytest.raises(JaxganError, match=f"no member '{id[:-1]}'. Did you mean '{id}'"):
+        group.train(home / "map", [id[:-1]], **QUIET)
