@@ -146,8 +146,7 @@ def test_two_ray_nodes_make_the_bits_of_one_process(alone, monkeypatch, tmp_path
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    node = {"num_cpus": 1, "include_dashboard": False, "node_ip_address": "127.0.0.1"}
-    cluster = Cluster(initialize_head=True, head_node_args=node)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     try:
         cluster.add_node(num_cpus=1)
         store.add(tmp_path, "ring.py", BASE, grid(g_lr=[1e-4, 1e-3]))

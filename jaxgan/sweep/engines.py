@@ -47,7 +47,8 @@ def run(dir, options: Engine, mode="auto", width=0, workers=1, say=log.show, sto
     if not wanted:
         return
     failed = {}
-    with stop or Stop() as stop, ENGINES[options.engine](dir, options) as crew, _progress(dir, wanted, say) as update:
+    # the engine first: Ray takes over signals while it starts
+    with ENGINES[options.engine](dir, options) as crew, stop or Stop() as stop, _progress(dir, wanted, say) as update:
         tasks = cut(wanted, options.tasks or crew.slots)
         say(f"{len(wanted)} members in {len(tasks)} tasks by {options.engine}; their logs: {dir / 'logs'}")
         orders = {task.name: order(dir, task, mode, width) for task in tasks}
