@@ -54,10 +54,11 @@ def test_commands_run_in_order(home):
         if "fashion" in command and not FASHION.is_dir():
             continue
         words = command.replace("/path/to/my/images", str(home / "images")).split()
-        if words[1] in ("train", "sweep"):
+        if words[1] == "train":
             words += ["--steps", "4", "--sample-every", "2"]
-        if words[1] == "sweep":
-            words += ["--grid", "hp.g_lr=1e-4,2e-4", "--seeds", "1"]
+        if words[1] == "sweep" and words[2].endswith(".py"):
+            words[3:] = [*words[words.index("--dir") :][:2]] if "--dir" in words else []
+            words += ["--grid", "hp.g_lr=1e-4,2e-4", "--seeds", "1", "--steps", "4", "--sample-every", "2"]
         out = run(home, *words)
         ran += 1
         if words[1] == "verify":

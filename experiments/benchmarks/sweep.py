@@ -5,18 +5,22 @@
 Each run makes 500 steps of an MLP (2-128-128-2 against 2-128-128-1, batch 256, Adam). The sweep and the processes leave
 whole run folders: logs, digest, checkpoint, picture. PyTorch (eager, no files) trains one run after the other in one
 process, and its start is counted. 8 of the separate processes are timed and scaled up, or --all of them. The
-compilation cache is warm for both. About 6 minutes on 2 CPU cores. PyTorch is left out where it is not installed.
+compilation cache is warm for both. Processor time tells more than seconds where a machine is busy. About 6 minutes on
+2 CPU cores. PyTorch is left out where it is not installed.
 """
 
 import argparse
 import importlib.util
 import os
 import platform
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+import numpy as np
 
 EXPERIMENT = """
 from jaxgan import Config, Hp
@@ -50,11 +54,16 @@ for seed in range(members):
 """
 
 
-def seconds(*command: str) -> float:
-    """Wall time of a command, which must succeed."""
-    start = time.monotonic()
+def seconds(*command: str) -> np.ndarray:
+    """Wall and processor time of a command, which must succeed."""
+
+    def now():
+        spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return np.array([time.monotonic(), spent.ru_utime + spent.ru_stime])
+
+    start = now()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return time.monotonic() - start
+    return now() - start
 
 
 def processor() -> str:
@@ -66,8 +75,8 @@ def processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def measure(a, home: Path) -> list[tuple[str, float, str]]:
-    """(what, seconds for all members, how it was measured)."""
+def measure(a, home: Path) -> list[tuple[str, np.ndarray, str]]:
+    """(what, wall and processor seconds of all members, how they were measured)."""
     (home / "ring.py").write_text(EXPERIMENT.format(steps=a.steps))
     jaxgan = [sys.executable, "-m", "jaxgan"]
     sweep = [*jaxgan, "sweep", str(home / "ring.py"), "--seeds"]
@@ -101,9 +110,10 @@ def main() -> None:
         rows = measure(a, Path(home))
     machine = f"{os.cpu_count()} cores of {processor()}, load {os.getloadavg()[0]:.1f}"
     print(f"\n{a.members} runs of {a.steps} steps on {machine}")
-    print("\n| | seconds | a run | times one sweep | measured |\n|---|---|---|---|---|")
-    for what, wall, how in rows:
-        print(f"| {what} | {wall:.0f} | {wall / a.members:.2f} | {wall / rows[0][1]:.1f} | {how} |")
+    print("\n| | seconds | a run | times one sweep | processor time, likewise | measured |\n|---|---|---|---|---|---|")
+    for what, spent, how in rows:
+        wall, busy = spent / rows[0][1]
+        print(f"| {what} | {spent[0]:.0f} | {spent[0] / a.members:.2f} | {wall:.1f} | {busy:.1f} | {how} |")
 
 
 if __name__ == "__main__":
