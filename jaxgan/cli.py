@@ -4,6 +4,7 @@ import importlib.util
 import os
 import signal
 import sys
+from functools import reduce
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,6 +12,7 @@ import tyro
 
 from jaxgan.config import Config, check
 from jaxgan.errors import JaxganError, LostProcess, nearest
+from jaxgan.sweep.options import Engine, Look, gathered
 
 
 def train(
@@ -46,6 +48,8 @@ INTERRUPTED = 130  # what a shell expects after Ctrl-C
 
 def sweep(
     config: Annotated[Config, tyro.conf.arg(name="")],
+    look: Annotated[Look, tyro.conf.arg(name="")],
+    where: Annotated[Engine, tyro.conf.arg(name="")],
     dir: Path,
     grid: tuple[str, ...] = (),
     seeds: int = 0,
@@ -68,8 +72,15 @@ def sweep(
         objective: What to rank settings by, such as "max high_quality" or "min fid"; empty takes the natural one.
         experiment: The experiment's file.
     """
-    from jaxgan.sweep import space, store
+    from jaxgan.sweep import engines, search, space, store
 
+    original = _call(experiment, "config")
+    if look.search != "none":
+        if grid or workers != 1 or where.engine != "local":
+            raise JaxganError("--search goes with --space, and with this command once more for each further worker")
+        found = search.parse_space(look.space) if look.space else _call(experiment, "search") or {}
+        more = objective, seeds, mode, at_once, original
+        return _sweeping(lambda stop: search.run(dir, experiment, config, found, look, *more, stop))
     chosen = space.parse_grid(grid) if grid else _call(experiment, "sweep")
     if seeds:
         chosen = space.product(space.without(chosen or [{}], "seed"), space.seeds(seeds))
@@ -78,14 +89,13 @@ def sweep(
             f"{experiment} has no function sweep(), so say what to vary: --grid hp.g_lr=1e-4,1e-3 loss=ns,hinge, or "
             "--seeds 5"
         )
-    original = _call(experiment, "config")
-    _train_sweep(
-        dir, mode, at_once, workers, objective, lambda: store.add(dir, str(experiment), config, chosen), original
-    )
+    begin = lambda: store.add(dir, str(experiment), config, chosen)  # noqa: E731
+    _sweeping(lambda stop: engines.sweep(dir, where, mode, at_once, workers, objective, begin, original, stop))
 
 
 def sweep_on(
     dir: Annotated[Path, tyro.conf.Positional],
+    where: Annotated[Engine, tyro.conf.arg(name="")],
     mode: Literal["auto", "map", "vmap"] = "auto",
     at_once: int = 0,
     workers: int = 1,
@@ -100,23 +110,27 @@ def sweep_on(
         workers: Processes; GPUs are shared out among them. On TPUs leave 1.
         objective: What to rank settings by, such as "max high_quality" or "min fid".
     """
-    _train_sweep(dir, mode, at_once, workers, objective)
+    from jaxgan.sweep import engines
+
+    _sweeping(lambda stop: engines.sweep(dir, where, mode, at_once, workers, objective, stop=stop))
 
 
-def _train_sweep(dir, mode, width, workers, objective, begin=lambda: None, original=None) -> None:
-    """Train what is left of a sweep, and print its table."""
+def _sweeping(work) -> None:
+    """Print what work(stop) returns."""
     from jaxgan.signals import Stop
 
     with Stop() as stop:
         _start_jax(join=False)
-        from jaxgan.sweep import local, table
-
-        table.objectives(objective, [])  # complains before anything is made
-        begin()
-        local.run(dir, mode, width, workers, stop=stop)
-        print(table.summary(dir, objective, original))
+        print(work(stop))
     if stop.signal == signal.SIGINT:
         sys.exit(INTERRUPTED)
+
+
+def sweep_report(dir: Annotated[Path, tyro.conf.Positional], objective: str = "") -> None:
+    """Write report.html, one page that needs no network, and report.md, a table for papers, into a sweep folder."""
+    from jaxgan.sweep.report import report
+
+    print("\n".join(map(str, report(dir, objective))))
 
 
 def sample(
@@ -254,6 +268,7 @@ USAGE = """usage: jaxgan COMMAND ...
 
   jaxgan train EXPERIMENT [--dir runs/NAME] [--FIELD VALUE ...]   train, or resume
   jaxgan sweep EXPERIMENT [--grid hp.g_lr=1e-4,1e-3 ...] [--seeds 5]  many runs as few compiled programs
+  jaxgan sweep report DIR                                         report.html and report.md of a sweep
   jaxgan sample RUN [-n 64] [--out grid.png]                      draw from a trained run
   jaxgan verify RUN                                               replay a run from its seed, compare bit for bit
   jaxgan diagnose RUN                                             eigenvalues, rotation, overfitting, collapse: a figure
@@ -275,7 +290,9 @@ def main(args: list[str] | None = None) -> None:
             raise JaxganError(
                 f"there is no command {args[0]!r}.{nearest(args[0], COMMANDS)} Known: {', '.join(COMMANDS)}"
             )
-        if args[0] == "sweep" and args[1:] and Path(args[1], "sweep.json").is_file():
+        if args[:2] == ["sweep", "report"]:
+            tyro.cli(sweep_report, args=args[2:], prog="jaxgan sweep report")
+        elif args[0] == "sweep" and args[1:] and Path(args[1], "sweep.json").is_file():
             tyro.cli(sweep_on, args=args[1:], prog="jaxgan sweep DIR")
         elif args[0] in ("train", "sweep", "plan"):
             _with_experiment(args[0], args[1:])
@@ -310,29 +327,19 @@ def _with_experiment(command: str, args: list[str]) -> None:
         raise JaxganError(f"which experiment? Known: {', '.join(_experiments()) or 'a Python file with config()'}")
     config, doc = experiment(Path(name)) if asked else (Config(), COMMANDS[command].__doc__)
     home = Path({"train": "runs", "sweep": "sweeps", "plan": ""}[command])
-    default = {"config": config, "dir": home / (Path(name).stem if asked else "NAME")}
+    default = {
+        "config": config,
+        "dir": home / (Path(name).stem if asked else "NAME"),
+        "look": Look(),
+        "where": Engine(),
+    }
     extra = {"experiment": Path(name)} if command == "sweep" else {}
     tyro.cli(
         _with_defaults(COMMANDS[command], default, extra),
-        args=_gathered(args[1:], "--grid") if asked else ["--help"],
+        args=reduce(gathered, ("--grid", "--space", "--slurm"), args[1:]) if asked else ["--help"],
         prog=f"jaxgan {command} {name if asked else 'EXPERIMENT'}",
         description=doc,
     )
-
-
-def _gathered(args: list[str], flag: str) -> list[str]:
-    """args with all values of a flag that was given several times behind one."""
-    rest, values, mine = [], [], False
-    for word in args:
-        name, equals, value = word.partition("=")
-        mine = name == flag or (mine and not word.startswith("-"))
-        if not mine:
-            rest.append(word)
-        elif name != flag:
-            values.append(word)
-        elif equals:
-            values.append(value)
-    return [*rest, flag, *values] if flag in " ".join(args) else args
 
 
 def _with_defaults(command, default: dict, extra: dict):

@@ -20,7 +20,7 @@ from jaxgan.sweep import space
 
 FORMAT = 1
 KINDS = {"experiment": str, "config": dict, "members": list, "groups": list}
-OWN = {".lock", "sweep.json", "sweep.tmp", "runs", "claims"}
+OWN = {".lock", "sweep.json", "sweep.tmp", "runs", "claims", "logs"}
 
 
 def read(dir) -> dict:
@@ -90,7 +90,8 @@ def inspect(dir: Path) -> None:
         raise JaxganError(f"{dir} is a file, not a folder; choose another --dir")
     if (dir / "config.json").is_file():
         raise JaxganError(f"{dir} is the folder of one run; choose another --dir for the sweep")
-    strangers = sorted(p.name for p in dir.iterdir() if p.name not in OWN) if dir.is_dir() else []
+    names = [p.name for p in dir.iterdir()] if dir.is_dir() else []
+    strangers = sorted(name for name in names if name not in OWN and not name.startswith("study.log"))
     if strangers and not (dir / "sweep.json").exists():
         raise JaxganError(
             f"{dir} holds other files ({', '.join(strangers[:3])}) and no sweep; choose an empty or new folder as --dir"

@@ -108,7 +108,12 @@ def best(dir, objective: str = "", original: Config | None = None) -> str:
     aims = objectives(objective, [row for setting in found for row in setting.rows])
     if not aims or not ranked(found, aims)[0].numbers(aims[0][1]).size:
         return ""
-    contents, values = store.read(dir), ranked(found, aims)[0].values
+    return command(dir, ranked(found, aims)[0].values, original)
+
+
+def command(dir, values: dict[str, Any], original: Config | None = None) -> str:
+    """The command that trains a setting of the sweep in dir."""
+    contents = store.read(dir)
     c = space.member(config.from_dict(contents["config"]), values)
     old = space.flat(original or Config())
     changed = {name: value for name, value in space.flat(c).items() if value != old[name] and name != "seed"}
