@@ -16,10 +16,10 @@ from jaxgan.types import Game, State
 
 
 def runner(game: Game, params):
-    """run(vars, net, *inputs, train=True) -> output, vars with that net's replaced."""
+    """run(vars, net, *inputs, train=True, **options) -> output, vars with that net's replaced."""
 
-    def run(vars, net, *inputs, train=True):
-        out, new = game.nets[net].apply(params[net], vars[net], *inputs, train=train)
+    def run(vars, net, *inputs, train=True, **options):
+        out, new = game.nets[net].apply(params[net], vars[net], *inputs, train=train, **options)
         return out, {**vars, net: new}
 
     return run

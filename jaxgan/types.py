@@ -21,7 +21,7 @@ class Net(NamedTuple):
     """A network as two pure functions.
 
     init:  (key, *inputs) -> params, vars
-    apply: (params, vars, *inputs, train) -> output, vars
+    apply: (params, vars, *inputs, train, **options) -> output, vars; D's option features asks for its features too
     """
 
     init: Callable
@@ -32,7 +32,8 @@ class Player(NamedTuple):
     """One side of a game.
 
     nets:  the networks it owns; only their parameters and vars change when it moves
-    loss:  (run, vars, batch, key, hp) -> scalar, (vars, metrics), with run(vars, net, *inputs) -> output, vars
+    loss:  (run, vars, batch, key, hp) -> scalar, (vars, metrics), with run(vars, net, *inputs, train=True, **options)
+           -> output, vars
     tx:    hp -> optax.GradientTransformation, built inside the trace so that its numbers can be swept
     steps: updates per train step (k in Goodfellow et al. 2014, arXiv 1406.2661), each with a fresh batch
     """
