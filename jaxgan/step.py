@@ -30,12 +30,20 @@ def mean_over(tree, axis):
     return jax.lax.pmean(tree, axis) if isinstance(axis, str) else tree
 
 
-def field(game: Game, name: str, state: State, batch, key):
-    """The gradient of player `name`'s loss in its own parameters -> grads {net: tree}, vars {net: tree}, metrics."""
+def everywhere(x, axis):
+    """x [b, ...] of all devices of a pmap axis, [devices * b, ...]; itself where one program sees the whole batch."""
+    return jax.lax.all_gather(x, axis, tiled=True) if isinstance(axis, str) else x
+
+
+def field(game: Game, name: str, state: State, batch, key, foresee=lambda state: state):
+    """The gradient of player `name`'s loss in its own parameters -> grads {net: tree}, vars {net: tree}, metrics.
+
+    foresee: state -> a state that answers it, at whose parameters the loss is taken and differentiated through.
+    """
     player = game.players[name]
 
     def loss(own):
-        run = runner(game, {**state.params, **own})
+        run = runner(game, foresee(dataclasses.replace(state, params={**state.params, **own})).params)
         return player.loss(run, state.vars, batch, key, state.hp)
 
     own = {net: state.params[net] for net in player.nets}

@@ -52,6 +52,7 @@ class Game(NamedTuple):
     latent: (key, n) -> z [n, latent], row i depending on key and i alone
     shown:  the networks that sampling needs; these get an exponential moving average
     axis:   where examples live, see the module's docstring
+    unroll: moves of the other players that the last one foresees where they move in turn (solvers.alternating)
     """
 
     nets: dict[str, Net]
@@ -62,6 +63,7 @@ class Game(NamedTuple):
     shown: tuple[str, ...] = ("g",)
     classes: int = 0
     axis: Axis = None
+    unroll: int = 0
 
     @property
     def updates(self) -> int:
