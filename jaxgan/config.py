@@ -13,6 +13,27 @@ from typing import Any, Literal
 
 from jaxgan.errors import JaxganError, nearest
 
+Loss = Literal[
+    "minimax",
+    "ns",
+    "klgan",
+    "lsgan",
+    "wasserstein",
+    "hinge",
+    "rpgan",
+    "ragan",
+    "rahinge",
+    "ralsgan",
+    "f_kl",
+    "f_reverse_kl",
+    "f_pearson",
+    "f_hellinger",
+    "f_js",
+    "mmd",
+    "own",
+]
+Augment = Literal["flip", "brightness", "saturation", "contrast", "translation", "cutout", "jitter"]
+
 
 @dataclasses.dataclass(frozen=True)
 class Hp:
@@ -28,12 +49,60 @@ class Hp:
     """Adam's beta2, of both players."""
     clip: float = 0.0
     """Largest absolute weight of the discriminator (WGAN uses 0.01); 0 is off."""
+    max_norm: float = 0.0
+    """Largest L2 norm of the weights into one unit of the discriminator; 0 is off."""
+    orthogonal: float = 0.0
+    """Weight of ||W^T W * (1 - I)||^2 of both players' kernels (BigGAN uses 1e-4); 0 is off."""
+    real_target: float = 1.0
+    """What D aims at for real examples: 0.9 is one-sided label smoothing (minimax, ns, klgan); b of lsgan."""
+    fake_target: float = 0.0
+    """What lsgan's D aims at for generated examples, its a."""
+    g_target: float = 1.0
+    """What lsgan's G aims at, its c."""
     r1: float = 0.0
     """Gamma of R1, the squared gradient norm of D on real examples; 0 is off."""
     r2: float = 0.0
     """Gamma of R2, the squared gradient norm of D on generated examples; 0 is off."""
     wgan_gp: float = 0.0
-    """Lambda of the gradient penalty towards norm 1 between real and generated (WGAN-GP uses 10); 0 is off."""
+    """Lambda of the gradient penalty towards norm gp_target between real and generated (WGAN-GP uses 10); 0 is off."""
+    wgan_lp: float = 0.0
+    """Lambda of its one-sided form, for gradients above gp_target; 0 is off."""
+    gp0: float = 0.0
+    """Lambda of the gradient penalty towards norm 0 between real and generated; 0 is off."""
+    dragan: float = 0.0
+    """Lambda of the gradient penalty towards norm gp_target near real examples (DRAGAN uses 10); 0 is off."""
+    gp_target: float = 1.0
+    """Norm that wgan_gp, wgan_lp and dragan aim at."""
+    cr: float = 0.0
+    """Lambda of D's consistency under cr_augment on real examples (CR uses 10); 0 is off."""
+    cr_fake: float = 0.0
+    """The same on generated examples; with cr it is bCR; 0 is off."""
+    zcr: float = 0.0
+    """Lambda of D's consistency under noise in z (zCR uses 20); 0 is off."""
+    zcr_g: float = 0.0
+    """Weight of G's reward for changing under noise in z (zCR uses 0.5); 0 is off."""
+    zcr_radius: float = 0.05
+    """Standard deviation of the noise of zcr and zcr_g."""
+    lecam: float = 0.0
+    """Lambda of LeCam regularisation (the paper uses 0.3); 0 is off."""
+    lecam_decay: float = 0.99
+    """How much of LeCam's averages stays after an update."""
+    path_length: float = 0.0
+    """Weight of the path length regularisation of G (StyleGAN2 uses 2); 0 is off."""
+    feature_matching: float = 0.0
+    """Weight of the distance between means of D's features in G's loss; 0 is off."""
+    own: float = 0.0
+    """Weight of the penalty that a program puts at jaxgan.penalties.PENALTIES["own"]; 0 is off."""
+    top_k: float = 1.0
+    """Share of generated examples, those that D ranks highest, that G learns from."""
+    noise: float = 0.0
+    """Standard deviation of Gaussian noise on all that D sees; 0 is off."""
+    noise_updates: float = 0.0
+    """Updates of D until that noise has fallen to 0; 0 lets it stay."""
+    logan_alpha: float = 0.9
+    """Step size of the latent optimisation that latent_steps asks for."""
+    logan_beta: float = 5.0
+    """Damping of the latent optimisation."""
     consensus: float = 0.1
     """Weight of the gradient of 1/2 ||v||^2 in the consensus solver."""
     lookahead: float = 0.5
@@ -52,14 +121,28 @@ class Config:
 
     kind: Literal["plain", "conditional", "auto"] = "plain"
     """Kind of GAN; auto is conditional where the data has labels, else plain."""
-    loss: Literal["minimax", "ns", "lsgan", "wasserstein", "hinge", "rpgan"] = "ns"
-    """Adversarial loss."""
+    loss: Loss = "ns"
+    """Adversarial loss, as described in jaxgan/losses.py; own is what a program puts there."""
     net: Literal["mlp", "dcgan", "conv1d"] = "dcgan"
     """Architecture of generator and discriminator."""
     width: int = 64
     """Hidden units (mlp), or channels at the highest resolution (dcgan, conv1d)."""
     depth: int = 2
     """Hidden layers (mlp)."""
+    pack: int = 1
+    """Examples that D sees side by side and judges together (PacGAN)."""
+    gradient_norm: bool = False
+    """Divide D's logit by the norm of its gradient plus its size (gradient normalisation)."""
+    augment: tuple[Augment, ...] = ()
+    """Differentiable augmentations of all that D sees (DiffAugment)."""
+    cr_augment: tuple[Augment, ...] = ("flip", "translation")
+    """Augmentations under which hp.cr and hp.cr_fake want D not to change."""
+    unroll: int = 0
+    """Updates of D that G foresees and differentiates through (unrolled GAN); 0 is none."""
+    lazy: int = 1
+    """Apply r1 and r2 at every lazy-th update of D only, that many times as strong."""
+    latent_steps: int = 0
+    """Steps of latent optimisation before each update (LOGAN); 0 is none."""
     latent: int = 64
     """Size of the latent vector z."""
     data: str = "mnist5k"
@@ -152,8 +235,9 @@ def _build(cls: type, values: dict[str, Any]):
     return cls(**{n: _check_type(cls, n, kinds[n], v) for n, v in nested.items()})
 
 
-POSITIVE = ["width", "depth", "latent", "batch", "accumulate", "steps", "d_steps", "g_steps"]
+POSITIVE = ["width", "depth", "latent", "pack", "lazy", "batch", "accumulate", "steps", "d_steps", "g_steps"]
 POSITIVE += ["log_every", "checkpoint_every", "keep"]
+SIGNED = {"real_target", "fake_target", "g_target"}
 
 
 def check(config: Config) -> Config:
@@ -163,15 +247,19 @@ def check(config: Config) -> Config:
     for name in POSITIVE:
         if getattr(config, name) < 1:
             raise JaxganError(f"{name} is {getattr(config, name)}; expected at least 1")
-    for name in ("size", "holdout", "fake_batch", "chunk", "sample_every", "diagnose_every"):
+    for name in ("size", "holdout", "fake_batch", "chunk", "sample_every", "diagnose_every", "latent_steps", "unroll"):
         if getattr(config, name) < 0:
             raise JaxganError(f"{name} is {getattr(config, name)}; expected 0 or more")
     if not 0 <= config.seed < 2**32:
         raise JaxganError(f"seed is {config.seed}; expected 0 to 4294967295")
     for name, value in dataclasses.asdict(config.hp).items():
-        if not 0 <= value < float("inf"):  # also catches NaN
+        if name in SIGNED and math.isfinite(value):
+            continue
+        if not 0 <= value < math.inf:  # also catches NaN
             raise JaxganError(f"hp.{name} is {value}; expected a finite number, 0 or more")
-    for name in ("b1", "b2"):
+    if not 0 < config.hp.top_k <= 1:
+        raise JaxganError(f"hp.top_k is {config.hp.top_k}; expected a share above 0, at most 1")
+    for name in ("b1", "b2", "lecam_decay"):
         if getattr(config.hp, name) >= 1:
             raise JaxganError(f"hp.{name} is {getattr(config.hp, name)}; expected less than 1")
     return config

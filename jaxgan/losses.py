@@ -4,53 +4,191 @@ A loss is a pair of functions (real [m], fake [n]) -> (terms of the real example
 for the discriminator and one for the generator; both are minimised. Real and fake are D's logits.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax.nn import relu, softplus
 
+from jaxgan.types import JaxganError
+
 zeros = jnp.zeros_like
+LN2 = math.log(2)
 
 
 class Loss(NamedTuple):
-    """d and g as in the module's docstring; paired: row i of real is compared with row i of fake."""
+    """d and g as in the module's docstring.
+
+    paired: real examples are compared with as many generated ones
+    d_hp, g_hp: hyperparameters that d and g take by name
+    gathers: both also take gather, which maps the logits [m] of one device to those of all
+    """
 
     d: Callable
     g: Callable
     paired: bool = False
+    d_hp: tuple[str, ...] = ()
+    g_hp: tuple[str, ...] = ()
+    gathers: bool = False
 
 
-def _logistic_d(real, fake):
-    return softplus(-real), softplus(fake)
+def _logistic_d(real, fake, real_target=1.0):
+    """Cross-entropy; one-sided label smoothing names the target of real examples, such as 0.9: Salimans et al. 2016.
+
+    arXiv 1606.03498. TF-GAN's label_smoothing=0.25 is a target of 0.875: it smooths towards 1/2.
+    """
+    return softplus(-real) + (1 - real_target) * real, softplus(fake)
 
 
-minimax = Loss(_logistic_d, lambda real, fake: (zeros(real), -softplus(fake)))
-"""The value V(D, G) itself, Goodfellow et al. 2014, arXiv 1406.2661, equation 1."""
+minimax = Loss(_logistic_d, lambda real, fake: (zeros(real), -softplus(fake)), d_hp=("real_target",))
+"""The value V(D, G) itself, Goodfellow et al. 2014, arXiv 1406.2661, equation 1. It is f-GAN's member "GAN"."""
 
-ns = Loss(_logistic_d, lambda real, fake: (zeros(real), softplus(-fake)))
+ns = Loss(_logistic_d, lambda real, fake: (zeros(real), softplus(-fake)), d_hp=("real_target",))
 """Non-saturating, Goodfellow et al. 2014, arXiv 1406.2661, section 3."""
 
+klgan = Loss(_logistic_d, lambda real, fake: (zeros(real), -fake), d_hp=("real_target",))
+"""G minimises E log (1 - D) / D, at D's optimum the reverse KL(p_g || p_d): Sønderby et al. 2016, arXiv 1610.04490."""
+
+
+def _squares_d(real, fake, real_target=1.0, fake_target=0.0):
+    return 0.5 * (real - real_target) ** 2, 0.5 * (fake - fake_target) ** 2
+
+
 lsgan = Loss(
-    lambda real, fake: (0.5 * (real - 1) ** 2, 0.5 * fake**2),
-    lambda real, fake: (zeros(real), 0.5 * (fake - 1) ** 2),
+    _squares_d,
+    lambda real, fake, g_target=1.0: (zeros(real), 0.5 * (fake - g_target) ** 2),
+    d_hp=("real_target", "fake_target"),
+    g_hp=("g_target",),
 )
-"""Least squares on raw logits with targets 1 and 0, Mao et al. 2017, arXiv 1611.04076."""
+"""Least squares on raw logits with targets b = 1, a = 0 and c = 1, Mao et al. 2017, arXiv 1611.04076.
+
+The paper's other choice, a = -1, b = 1 and c = 0, minimises Pearson's chi-square of p_d + p_g and 2 p_g.
+"""
 
 wasserstein = Loss(lambda real, fake: (-real, fake), lambda real, fake: (zeros(real), -fake))
 """Kantorovich dual, for a Lipschitz D (clip or wgan_gp), Arjovsky et al. 2017, arXiv 1701.07875."""
 
-hinge = Loss(lambda real, fake: (relu(1 - real), relu(1 + fake)), lambda real, fake: (zeros(real), -fake))
+
+def _hinge_d(real, fake):
+    return relu(1 - real), relu(1 + fake)
+
+
+hinge = Loss(_hinge_d, lambda real, fake: (zeros(real), -fake))
 """Hinge, Lim and Ye 2017, arXiv 1705.02894; Miyato et al. 2018, arXiv 1802.05957."""
 
 rpgan = Loss(
     lambda real, fake: (softplus(fake - real), zeros(fake)),
-    lambda real, fake: (softplus(real - fake), zeros(fake)),
+    lambda real, fake: (zeros(real), softplus(real - fake)),
     paired=True,
 )
 """Relativistic pairing, Jolicoeur-Martineau 2018, arXiv 1807.00734; Huang et al. 2024, arXiv 2501.05441."""
 
-LOSSES = {"minimax": minimax, "ns": ns, "lsgan": lsgan, "wasserstein": wasserstein, "hinge": hinge, "rpgan": rpgan}
+
+def relativistic_average(d: Callable) -> Loss:
+    """The loss d of a discriminator on logits less the other side's mean; G plays it with the sides exchanged.
+
+    Jolicoeur-Martineau 2018, arXiv 1807.00734. The means are over the batch of all devices.
+    """
+
+    def relative(real, fake, gather=lambda x: x):
+        return d(real - gather(fake).mean(), fake - gather(real).mean())
+
+    def g(real, fake, **options):
+        of_fake, of_real = relative(fake, real, **options)
+        return of_real, of_fake
+
+    return Loss(relative, g, gathers=True)
+
+
+ragan = relativistic_average(_logistic_d)
+rahinge = relativistic_average(_hinge_d)
+ralsgan = relativistic_average(lambda real, fake: ((real - 1) ** 2, (fake + 1) ** 2))
+
+
+def _exp(x):
+    """e^x, continued by its tangent above 20 so that it stays finite; density ratios up to e^19 do not notice."""
+    low = jnp.minimum(x, 20)
+    return jnp.exp(low) * (1 + x - low)
+
+
+def f_gan(activation: Callable, conjugate: Callable) -> Loss:
+    """The variational bound E_p T - E_q f*(T) of an f-divergence, which D raises and G lowers, with T = activation(v).
+
+    v: logits; conjugate: v -> f*(T(v)). Nowozin et al. 2016, arXiv 1606.00709, equation 4 and tables 2 and 6; G moves
+    by the bound itself, as in theorem 2, and not by the heuristic of section 3.2.
+    """
+    return Loss(
+        lambda real, fake: (-activation(real), conjugate(fake)),
+        lambda real, fake: (zeros(real), -conjugate(fake)),
+    )
+
+
+f_kl = f_gan(lambda v: v, lambda v: _exp(v - 1))
+f_reverse_kl = f_gan(lambda v: -_exp(-v), lambda v: v - 1)
+f_pearson = f_gan(lambda v: v, lambda v: v**2 / 4 + v)
+f_hellinger = f_gan(lambda v: 1 - _exp(-v), lambda v: _exp(v) - 1)
+"""Of the integral of (sqrt p - sqrt q)^2, without a factor 1/2."""
+f_js = f_gan(lambda v: LN2 - softplus(-v), lambda v: softplus(v) - LN2)
+"""Twice the Jensen-Shannon divergence: the paper's has no factor 1/2. Its gradients are those of minimax."""
+
+BANDWIDTHS = (1.0, 2.0, 4.0, 8.0, 16.0)  # of MMD-GAN's mixture, in units of the logit
+
+
+def _kernel(a, b):
+    """Mean of the Gaussian kernels, [m] and [n] -> [m, n]; 1 on the diagonal."""
+    squared = (a[:, None] - b[None]) ** 2
+    return sum(jnp.exp(-squared / (2 * s**2)) for s in BANDWIDTHS) / len(BANDWIDTHS)
+
+
+def _discrepancy(real, fake, gather=lambda x: x):
+    """Terms whose means add up to the unbiased squared maximum mean discrepancy of the logits."""
+    all_real, all_fake = gather(real), gather(fake)
+
+    def terms(own, same, other):
+        others = (_kernel(own, same).sum(1) - 1) / max(len(same) - 1, 1)
+        return others - _kernel(own, other).mean(1)
+
+    return terms(real, all_real, all_fake), terms(fake, all_fake, all_real)
+
+
+def _negative(terms):
+    return tuple(-t for t in terms)
+
+
+mmd = Loss(lambda *args, **o: _negative(_discrepancy(*args, **o)), _discrepancy, paired=True, gathers=True)
+"""MMD-GAN with D's logit as the feature under a mixture of Gaussian kernels, Li et al. 2017, arXiv 1705.08584.
+
+Gretton et al. 2012's unbiased estimate, over the batch of all devices. D may swap its sign: it tells apart, not ranks.
+"""
+
+
+def _unset(real, fake):
+    raise JaxganError(
+        "loss 'own' is yours to define: set jaxgan.losses.LOSSES['own'] = Loss(d, g) before training (see README)"
+    )
+
+
+LOSSES = {
+    "minimax": minimax,
+    "ns": ns,
+    "klgan": klgan,
+    "lsgan": lsgan,
+    "wasserstein": wasserstein,
+    "hinge": hinge,
+    "rpgan": rpgan,
+    "ragan": ragan,
+    "rahinge": rahinge,
+    "ralsgan": ralsgan,
+    "f_kl": f_kl,
+    "f_reverse_kl": f_reverse_kl,
+    "f_pearson": f_pearson,
+    "f_hellinger": f_hellinger,
+    "f_js": f_js,
+    "mmd": mmd,
+    "own": Loss(_unset, _unset),
+}
+"""By the names in Config.loss; `own` is a place for a loss of the user's, see "Write your own" in the README."""
 
 
 def value(terms, m: int, n: int):

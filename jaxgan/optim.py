@@ -1,14 +1,36 @@
-"""Optimizers by name, as (learning rate, hp) -> optax.GradientTransformation; all numbers may be traced."""
+"""Optimizers by name, as (learning rate, hp) -> optax.GradientTransformation; all numbers may be traced.
+
+Regularisers of weights alone are transformations too: they stand before or after the optimizer in a chain.
+"""
 
 import jax
 import jax.numpy as jnp
 import optax
 
+# eps_root changes no number above 1e-23, and lets unrolled steps be differentiated where a gradient is 0
 OPTIMIZERS = {
-    "adam": lambda lr, hp: optax.adam(lr, hp["b1"], hp["b2"]),
+    "adam": lambda lr, hp: optax.adam(lr, hp["b1"], hp["b2"], eps_root=1e-30),
     "sgd": lambda lr, hp: optax.sgd(lr),
     "rmsprop": lambda lr, hp: optax.rmsprop(lr, decay=0.99),
 }
+
+
+def lazy(lr, hp: dict, every: int):
+    """Learning rate and hp of an optimizer whose player is regularised every `every` updates, at `every` times weight.
+
+    lr * c and betas ** c with c = every / (every + 1), Karras et al. 2019, arXiv 1912.04958, appendix B.
+    """
+    c = every / (every + 1)
+    return lr * c, hp | {name: hp[name] ** c for name in ("b1", "b2")}
+
+
+def _projected(project) -> optax.GradientTransformation:
+    """project: parameter -> parameter, applied to every parameter after the update. Stands last in a chain."""
+
+    def update(updates, state, params):
+        return jax.tree.map(lambda u, p: project(p, u), updates, params), state
+
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
 
 
 def clip_weights(bound) -> optax.GradientTransformation:
@@ -16,11 +38,56 @@ def clip_weights(bound) -> optax.GradientTransformation:
 
     Stands last in a chain. A bound of 0 is off.
     """
+    return _projected(lambda p, u: jnp.where(bound > 0, jnp.clip(p + u, -bound, bound) - p, u))
+
+
+def max_norm(bound) -> optax.GradientTransformation:
+    """Keep the L2 norm of the weights into each unit at most bound, Srivastava et al. 2014, JMLR 15, section 5.1.
+
+    For parameters with two axes or more, the last of which is the units. Stands last in a chain. A bound of 0 is off.
+    """
+
+    def project(p, u):
+        if p.ndim < 2:
+            return u
+        new = p + u
+        size = jnp.sqrt((new**2).sum(tuple(range(p.ndim - 1)), keepdims=True))
+        return jnp.where((bound > 0) & (size > bound), new * (bound / jnp.maximum(size, 1e-30)) - p, u)
+
+    return _projected(project)
+
+
+def overlap(params):
+    """||W^T W * (1 - I)||^2 summed over all kernels W [inputs, units], Brock et al. 2018, arXiv 1809.11096, equation 3.
+
+    0 where the weights of different units are orthogonal; their lengths are free. params: a tree whose kernels are
+    named "kernel", with units as their last axis.
+    """
+
+    def one(path, p):
+        if p.ndim < 2 or getattr(path[-1], "key", "") != "kernel":
+            return jnp.float32(0)
+        w = p.reshape(-1, p.shape[-1])
+        products = w.T @ w
+        return ((products * (1 - jnp.eye(len(products)))) ** 2).sum()
+
+    return sum(jax.tree.leaves(jax.tree_util.tree_map_with_path(one, params)), jnp.float32(0))
+
+
+def orthogonal(weight) -> optax.GradientTransformation:
+    """Adds the gradient of weight * overlap: as if the loss had that term. Stands first in a chain."""
 
     def update(updates, state, params):
-        def clipped(u, p):
-            return jnp.where(bound > 0, jnp.clip(p + u, -bound, bound) - p, u)
-
-        return jax.tree.map(clipped, updates, params), state
+        return jax.tree.map(lambda u, g: u + weight * g, updates, jax.grad(overlap)(params)), state
 
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+
+
+def balanced(main, adversarial, ratio, eps=1e-6):
+    """main + c * adversarial for two gradients (trees), with c such that |main| / |c * adversarial| is ratio.
+
+    TF-GAN's combine_adversarial_loss with gradient_ratio, after Rippel and Bourdev 2017, arXiv 1705.05823. A zero
+    adversarial gradient stays zero.
+    """
+    c = optax.tree.norm(main) / (ratio * (optax.tree.norm(adversarial) + eps))
+    return jax.tree.map(lambda a, b: a + c * b, main, adversarial)

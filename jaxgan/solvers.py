@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxgan import rng
 from jaxgan.step import field, mean_over, move
 from jaxgan.types import Game, State
 
@@ -24,14 +25,34 @@ class Solver(NamedTuple):
     together: bool = False  # moves each player exactly once a step
 
 
+def answers(game: Game, name: str, batch, key):
+    """state -> state after game.unroll further moves of each player but `name`, on this batch.
+
+    The last player's gradient runs through them: unrolled GANs, Metz et al. 2016, arXiv 1611.02163.
+    """
+
+    def foresee(state):
+        for u in range(game.unroll):
+            for other in (player for player in game.players if player != name):
+                grads, vars, _ = field(game, other, state, batch, jax.random.fold_in(rng.stream(key, "unroll"), u))
+                state = move(game, other, state, grads, vars)
+        return state
+
+    return foresee
+
+
 def alternating(game: Game, state: State, batches, key):
-    """Each player in turn makes its steps, and sees the moves made before; Goodfellow et al. 2014, algorithm 1."""
-    metrics, first = {}, 0
+    """Each player in turn makes its steps, and sees the moves made before; Goodfellow et al. 2014, algorithm 1.
+
+    The last one also foresees game.unroll answers of the others.
+    """
+    metrics, first, last = {}, 0, list(game.players)[-1]
     for name, player in game.players.items():
 
         def update(state, u, name=name):
-            batch = jax.tree.map(lambda b: b[u], batches)
-            grads, vars, metrics = field(game, name, state, batch, jax.random.fold_in(key, u))
+            batch, own = jax.tree.map(lambda b: b[u], batches), jax.random.fold_in(key, u)
+            foresee = [answers(game, name, batch, own)] if name == last and game.unroll else []
+            grads, vars, metrics = field(game, name, state, batch, own, *foresee)
             return move(game, name, state, grads, vars), metrics
 
         if player.steps == 1:  # outside a loop XLA fuses better

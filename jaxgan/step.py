@@ -6,6 +6,7 @@ update). Losses see all networks; only the mover's own parameters and vars chang
 
 import dataclasses
 import math
+from contextvars import ContextVar
 from functools import partial
 
 import jax
@@ -13,14 +14,16 @@ import jax.numpy as jnp
 import optax
 
 from jaxgan import rng
-from jaxgan.types import Game, State
+from jaxgan.types import Game, JaxganError, State
+
+MICRO: ContextVar[int] = ContextVar("micro-batches", default=1)  # more while a loss is traced for one of several
 
 
 def runner(game: Game, params):
-    """run(vars, net, *inputs, train=True) -> output, vars with that net's replaced."""
+    """run(vars, net, *inputs, train=True, **options) -> output, vars with that net's replaced."""
 
-    def run(vars, net, *inputs, train=True):
-        out, new = game.nets[net].apply(params[net], vars[net], *inputs, train=train)
+    def run(vars, net, *inputs, train=True, **options):
+        out, new = game.nets[net].apply(params[net], vars[net], *inputs, train=train, **options)
         return out, {**vars, net: new}
 
     return run
@@ -28,21 +31,42 @@ def runner(game: Game, params):
 
 def mean_over(tree, axis):
     """tree averaged over a pmap axis; itself where one program sees the whole batch."""
+    check_whole()
     return jax.lax.pmean(tree, axis) if isinstance(axis, str) else tree
+
+
+def everywhere(x, axis):
+    """x [b, ...] of all devices of a pmap axis, [devices * b, ...]; itself where one program sees the whole batch."""
+    check_whole()
+    return jax.lax.all_gather(x, axis, tiled=True) if isinstance(axis, str) else x
+
+
+def check_whole() -> None:
+    """JaxganError while a micro-batch is all that a loss can see of its batch."""
+    if MICRO.get() > 1:
+        raise JaxganError(
+            f"accumulate is {MICRO.get()}, but a term of the loss looks at the whole batch at once (averages over it, "
+            "or compares its examples), and would see one micro-batch only; leave accumulate at 1, or take the term out"
+        )
 
 
 def accumulated(game: Game, gradient, batch, key):
     """gradient(batch, key), or its mean over game.accumulate micro-batches, of which one at a time is in memory.
 
-    It is the gradient of the whole batch where the loss is a mean over examples that do not see each other. Whole
-    numbers among the vars, such as counters, are taken from the last micro-batch.
+    It is the gradient of the whole batch where the loss is a mean over examples that do not see each other; a loss
+    that calls `mean_over` or `everywhere` is refused. Whole numbers among the vars, such as counters, are taken from
+    the last micro-batch.
     """
     count = game.accumulate
     if count == 1:
         return gradient(batch, key)
 
     def one(i):
-        return gradient(rng.split(batch, i, count, game.axis), rng.Part(key, i, count))
+        token = MICRO.set(count)
+        try:
+            return gradient(rng.split(batch, i, count, game.axis), rng.Part(key, i, count))
+        finally:
+            MICRO.reset(token)
 
     def add(total, i):
         floating = lambda x: jnp.issubdtype(x.dtype, jnp.floating)  # noqa: E731
@@ -52,12 +76,15 @@ def accumulated(game: Game, gradient, batch, key):
     return jax.lax.scan(add, zeros, jnp.arange(count))[0]
 
 
-def field(game: Game, name: str, state: State, batch, key):
-    """The gradient of player `name`'s loss in its own parameters -> grads {net: tree}, vars {net: tree}, metrics."""
+def field(game: Game, name: str, state: State, batch, key, foresee=lambda state: state):
+    """The gradient of player `name`'s loss in its own parameters -> grads {net: tree}, vars {net: tree}, metrics.
+
+    foresee: state -> a state that answers it, at whose parameters the loss is taken and differentiated through.
+    """
     player = game.players[name]
 
     def loss(own, batch, key):
-        run = runner(game, {**state.params, **own})
+        run = runner(game, foresee(dataclasses.replace(state, params={**state.params, **own})).params)
         return player.loss(run, state.vars, batch, key, state.hp)
 
     own = {net: state.params[net] for net in player.nets}

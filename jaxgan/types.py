@@ -21,7 +21,7 @@ class Net(NamedTuple):
     """A network as two pure functions.
 
     init:  (key, *inputs) -> params, vars
-    apply: (params, vars, *inputs, train) -> output, vars
+    apply: (params, vars, *inputs, train, **options) -> output, vars; D's option features asks for its features too
     """
 
     init: Callable
@@ -32,8 +32,9 @@ class Player(NamedTuple):
     """One side of a game.
 
     nets:  the networks it owns; only their parameters and vars change when it moves
-    loss:  (run, vars, batch, key, hp) -> scalar, (vars, metrics), with run(vars, net, *inputs) -> output, vars;
-           key goes into rng.stream, rng.normal and rng.examples only, so that it may be a micro-batch's rng.Part
+    loss:  (run, vars, batch, key, hp) -> scalar, (vars, metrics), with run(vars, net, *inputs, train=True, **options)
+           -> output, vars; key goes into rng.stream, rng.normal and rng.examples only, so that it may be a
+           micro-batch's rng.Part
     tx:    hp -> optax.GradientTransformation, built inside the trace so that its numbers can be swept
     steps: updates per train step (k in Goodfellow et al. 2014, arXiv 1406.2661), each with a fresh batch
     """
@@ -53,6 +54,7 @@ class Game(NamedTuple):
     shown:  the networks that sampling needs; these get an exponential moving average
     axis:   where examples live, see the module's docstring
     accumulate: micro-batches of an update, one after the other; see step.field
+    unroll: moves of the other players that the last one foresees where they move in turn (solvers.alternating)
     """
 
     nets: dict[str, Net]
@@ -64,6 +66,7 @@ class Game(NamedTuple):
     classes: int = 0
     axis: Axis = None
     accumulate: int = 1
+    unroll: int = 0
 
     @property
     def updates(self) -> int:

@@ -29,8 +29,10 @@ AT_LEAST_1 = [
     "log_every",
     "checkpoint_every",
     "keep",
+    "pack",
+    "lazy",
 ]
-AT_LEAST_0 = ["size", "holdout", "fake_batch", "chunk", "sample_every", "diagnose_every"]
+AT_LEAST_0 = ["size", "holdout", "fake_batch", "chunk", "sample_every", "diagnose_every", "latent_steps", "unroll"]
 # what a run may be resumed with: none of these reaches the compiled mathematics
 NEUTRAL = {
     *(
@@ -54,7 +56,7 @@ def other(name):
     default = getattr(Config(), name)
     if name in CHOICES:
         return next(c for c in CHOICES[name] if c != default)
-    special = {"writers": ("wandb",), "hp": Hp(g_lr=0.125)}
+    special = {"writers": ("wandb",), "hp": Hp(g_lr=0.125), "augment": ("flip",), "cr_augment": ("cutout",)}
     if name in special:
         return special[name]
     return {bool: lambda: not default, int: lambda: default + 3, str: lambda: default + "x"}[type(default)]()
@@ -72,7 +74,7 @@ def refused(values, *parts):
 
 
 def test_every_field_survives_json(tmp_path):
-    hp = Hp(**{name: 0.0625 * (i + 1) for i, name in enumerate(HP)})
+    hp = Hp(**{name: (i + 1) / 64 for i, name in enumerate(HP)})
     c = Config(**{**OTHER, "hp": hp})
     assert all(getattr(c, name) != getattr(Config(), name) for name in FIELDS)
     path = tmp_path / "config.json"
@@ -105,6 +107,10 @@ def test_what_is_left_out_keeps_its_default():
         ({"hp": {"r1": 10**400}}, ("hp.r1 is", "finite")),
         ({"hp": {"b1": 1.0}}, ("hp.b1 is 1.0", "less than 1")),
         ({"hp": {"b2": 1}}, ("hp.b2 is 1.0", "less than 1")),
+        ({"hp": {"lecam_decay": 1}}, ("hp.lecam_decay is 1.0", "less than 1")),
+        ({"hp": {"top_k": 0}}, ("hp.top_k is 0.0", "above 0")),
+        ({"hp": {"top_k": 2}}, ("hp.top_k is 2.0", "at most 1")),
+        ({"augment": ["flip", "cutot"]}, ("augment is 'cutot'", "Did you mean 'cutout'?")),
         ({"seed": -1}, ("seed is -1", "4294967295")),
         ({"seed": 2**32}, ("seed is 4294967296", "4294967295")),
         ({"data": 3}, ("data is 3", "str")),
@@ -138,10 +144,14 @@ def test_integers(name):
 
 @pytest.mark.parametrize("name", HP)
 def test_numbers(name):
-    for wrong in (-1.0, -1e-30, math.nan, math.inf, -math.inf):
+    signed = name in ("real_target", "fake_target", "g_target")
+    for wrong in (math.nan, math.inf, -math.inf, *([] if signed else [-1.0, -1e-30])):
         refused({"hp": {name: wrong}}, f"hp.{name} is {wrong}")
-    c = config.from_dict({"hp": {name: 0}})
-    assert getattr(c.hp, name) == 0 and type(getattr(c.hp, name)) is float, "a whole number is taken as a float"
+    whole = 1 if name == "top_k" else 0
+    c = config.from_dict({"hp": {name: whole}})
+    assert getattr(c.hp, name) == whole and type(getattr(c.hp, name)) is float, "a whole number is taken as a float"
+    if signed:
+        assert getattr(config.from_dict({"hp": {name: -1}}).hp, name) == -1.0
 
 
 def test_check_judges_configs_that_were_made_directly():

@@ -11,11 +11,16 @@ import pytest
 from jaxgan import games, penalties, rng, step
 from jaxgan.config import Config, Hp, from_dict
 from jaxgan.errors import JaxganError
+from jaxgan.games.terms import D_TERMS, G_TERMS
 from jaxgan.losses import LOSSES
 from jaxgan.run import generate, initial, latents
 from jaxgan.solvers import SOLVERS
 
 CLASSES, BATCH = 3, 8
+TERMS = (D_TERMS | G_TERMS).keys() - {"own"}  # a place that the user fills, like the loss of this name
+OTHER_D = {"gp0": 1.0, "wgan_lp": 1.0, "dragan": 1.0, "lecam": 0.3, "cr": 1.0, "cr_fake": 1.0, "zcr": 1.0}
+OTHER_G = {"zcr_g": 0.1, "path_length": 1.0, "feature_matching": 1.0}
+JITTER = {"cr_augment": ("jitter",)}
 SHAPES = {"mlp": (2,), "dcgan": (8, 8, 1)}
 # each loss, each penalty and each solver with each kind and each architecture at least once
 TABLE = [
@@ -40,10 +45,21 @@ TABLE = [
     ("plain", "dcgan", "rpgan", {"r1": 1.0, "r2": 1.0}, "simultaneous", {}),
     ("conditional", "dcgan", "hinge", {"r1": 1.0}, "alternating", {}),
     ("conditional", "dcgan", "lsgan", {"r2": 1.0}, "simultaneous", {"fake_batch": 16}),
+    ("plain", "mlp", "f_kl", {"lecam": 0.3, "path_length": 1.0}, "alternating", {"d_steps": 2}),
+    ("conditional", "mlp", "f_js", {**OTHER_D, **OTHER_G, "gp_target": 0.1}, "simultaneous", JITTER),
+    ("plain", "dcgan", "klgan", {"cr": 1.0, "feature_matching": 1.0}, "alternating", {"augment": ("cutout",)}),
+    ("plain", "mlp", "ragan", {"dragan": 1.0, "noise": 0.1, "noise_updates": 4.0}, "alternating", {"d_steps": 2}),
+    ("plain", "mlp", "f_reverse_kl", {"r1": 1.0, "r2": 1.0}, "lookahead", {"lazy": 2}),
+    ("plain", "mlp", "f_pearson", {"top_k": 0.5, "orthogonal": 0.01, "max_norm": 1.0}, "alternating", {"pack": 2}),
+    ("conditional", "mlp", "f_hellinger", {"gp0": 1.0}, "alternating", {"gradient_norm": True}),
+    ("plain", "mlp", "rahinge", {"top_k": 0.5}, "alternating", {"latent_steps": 2}),
+    ("conditional", "mlp", "ralsgan", {"clip": 0.3}, "extragradient", {"fake_batch": 4}),
+    ("plain", "mlp", "mmd", {"r1": 0.1}, "alternating", {}),
+    ("plain", "mlp", "ns", {}, "alternating", {"unroll": 2}),
 ]
-NAMES = ["-".join([*row[:3], *row[3], row[4], *map(str, row[5].values())]) for row in TABLE]
+NAMES = ["-".join([*row[:3], *list(row[3])[:3], row[4], *map(str, row[5])]) for row in TABLE]
 # D's loss does not change when all its logits move by one number, so the bias of its last layer has no gradient
-SHIFT_FREE = {"wasserstein", "rpgan"}
+SHIFT_FREE = {"wasserstein", "rpgan", "ragan", "rahinge", "ralsgan", "mmd"}
 SLACK = {"hinge"}  # the same, as long as all logits are inside the margins
 
 
@@ -82,9 +98,9 @@ class Counted:
 def test_the_table_covers_everything():
     kinds = {(row[0], row[1]) for row in TABLE}
     assert kinds == {(k, n) for k in games.KINDS for n in SHAPES}
-    assert {row[2] for row in TABLE} == set(LOSSES)
+    assert {row[2] for row in TABLE} == set(LOSSES) - {"own"}
+    assert {p for row in TABLE if row[0] == "conditional" for p in row[3]} >= TERMS, "with labels, which go astray"
     for kind in games.KINDS:
-        assert {p for row in TABLE if row[0] == kind for p in row[3]} >= set(penalties.PENALTIES)
         assert {row[4] for row in TABLE if row[0] == kind} >= {"alternating", "simultaneous"}
     assert {row[4] for row in TABLE} == set(SOLVERS)
 
@@ -112,15 +128,15 @@ def test_contract(row):
         state, metrics = counted.call(state, batches(game, SHAPES[c.net], i))
         bad = [n for n, m in metrics.items() if not np.isfinite(m)]
         assert not bad, f"step {i + 1}: {bad}"
-        assert metrics.keys() >= {"d_loss", "g_loss", "d_grad", "g_grad", "d_real", "d_fake", *row[3]} - {
-            "clip",
-            "lookahead_every",
-        }
+        assert metrics.keys() >= {"d_loss", "g_loss", "d_grad", "g_grad", "d_real", "d_fake", *(TERMS & row[3].keys())}
     assert counted.traces == 1, "the step was compiled again"
     assert int(state.step) == 5
     finite = [np.isfinite(x).all() for x in jax.tree.leaves((state.params, state.vars, state.opt, state.ema))]
     assert all(finite)
     assert_all_learn(c, start, state)
+    if c.hp.max_norm:
+        kernels = [p for p in jax.tree.leaves(state.params["d"]) if p.ndim > 1]
+        assert max(float(jnp.linalg.norm(p, axis=0).max()) for p in kernels) <= c.hp.max_norm * (1 + 1e-5)
     if c.hp.clip:
         assert max(float(abs(p).max()) for p in jax.tree.leaves(state.params["d"])) <= c.hp.clip * (1 + 1e-5)
 
@@ -188,12 +204,13 @@ def test_generated_examples_take_the_labels_of_the_real_ones(real_n, fake_n):
     assert (np.asarray(of_g)[:half] < real_n // 2).all() and (np.asarray(of_g)[half:] >= real_n // 2).all()
 
 
-@pytest.mark.parametrize("loss", sorted(LOSSES))
-@pytest.mark.parametrize("penalty", ["", *sorted(penalties.PENALTIES)])
+@pytest.mark.parametrize("loss", ["ns", "wasserstein", "ragan", "rpgan", "mmd"])
+@pytest.mark.parametrize("penalty", ["", *sorted(penalties.PENALTIES.keys() - {"own"})])
 def test_unequal_numbers_are_refused_where_rows_are_paired(loss, penalty):
     hp = Hp(**({penalty: 1.0} if penalty else {}))
     c = Config(net="mlp", width=4, loss=loss, batch=8, fake_batch=4, hp=hp)
-    paired = [f"loss '{loss}'"] * (loss == "rpgan") + [f"penalty '{penalty}'"] * (penalty == "wgan_gp")
+    paired = [f"loss '{loss}'"] * (loss in ("rpgan", "mmd"))
+    paired += [f"penalty '{penalty}'"] * (penalty in ("wgan_gp", "wgan_lp", "gp0"))
     if not paired:
         games.make(c, (2,))
         return
@@ -223,59 +240,103 @@ def test_conditional_needs_labels():
         games.make(Config(kind="conditional", net="mlp"), (2,), 0)
 
 
-@pytest.mark.parametrize("name", sorted(penalties.PENALTIES))
-def test_a_penalty_of_weight_0_is_not_in_the_program(name, monkeypatch):
-    def bomb(*args):
-        raise AssertionError("computed")
+def test_a_term_of_weight_0_is_not_in_the_program(monkeypatch):
+    for table in (D_TERMS, G_TERMS):
+        for name, term in table.items():
 
-    monkeypatch.setitem(penalties.PENALTIES, name, bomb)
-    c, game, state = make()
-    jax.eval_shape(Counted(c, game).call, state, batches(game, (2,)))
-    c, game, state = make(hp={name: 1e-9})
-    with pytest.raises(AssertionError, match="computed"):
-        jax.eval_shape(Counted(c, game).call, state, batches(game, (2,)))
+            def bomb(*args, name=name):
+                raise AssertionError(f"computed {name}")
+
+            monkeypatch.setitem(table, name, term._replace(loss=bomb))
+    trace(others=JITTER)
+    for name in TERMS | {"own"}:
+        with pytest.raises(AssertionError, match=f"computed {name}"):
+            trace(hp={name: 1e-9}, others=JITTER)
 
 
-@pytest.mark.parametrize("name", sorted(penalties.PENALTIES))
-def test_the_weight_multiplies_the_penalty(name):
-    _, game, state = make(hp={name: 1.0})
+def trace(**settings):
+    """Build the first state and a step, and run neither."""
+    c, game = configured(**settings)
+    state = jax.eval_shape(lambda: initial(game, c, SHAPES[c.net]))
+    jax.eval_shape(Counted(c, game).call, state, batches(game, SHAPES[c.net]))
+
+
+def test_a_penalty_and_a_loss_of_ones_own(monkeypatch):
+    """Until they are there the game can be built, so that a run can be sampled, but not trained."""
+    for settings, remedy in (({"loss": "own"}, "LOSSES"), ({"hp": {"own": 1.0}}, "PENALTIES")):
+        configured(**settings)
+        with pytest.raises(JaxganError, match=rf"{remedy}\['own'\] ="):
+            trace(**settings)
+    monkeypatch.setitem(LOSSES, "own", LOSSES["ns"])
+    monkeypatch.setitem(penalties.PENALTIES, "own", penalties.r1)
+    found = []
+    for settings in ({"loss": "own", "hp": {"own": 0.5}}, {"hp": {"r1": 0.5}}):
+        c, game, state = make(**settings)
+        found.append(Counted(c, game).call(state, batches(game, (2,)))[0].params)
+    jax.tree.map(np.testing.assert_array_equal, *found)
+
+
+@pytest.mark.parametrize(("side", "names"), [("d", sorted(D_TERMS.keys() - {"own"})), ("g", sorted(G_TERMS))])
+def test_the_weight_multiplies_the_term(side, names):
+    """Loss and gradients are those without the term, plus weight times the term's own."""
+    _, game, state = make(hp={**dict.fromkeys(names, 1.0), "gp_target": 0.1}, others=JITTER)
     b = {k: v[0] for k, v in batches(game, (2,)).items()}
 
     @jax.jit
-    def field(weight):
-        s = dataclasses.replace(state, hp={**state.hp, name: weight})
-        grads, _, metrics = step.field(game, "d", s, b, state.key)
-        return metrics, grads
+    def field(hp):
+        grads, _, metrics = step.field(game, side, dataclasses.replace(state, hp={**state.hp, **hp}), b, state.key)
+        return metrics, jnp.concatenate([jnp.ravel(g) for g in jax.tree.leaves(grads)])
 
-    (at0, g0), (at1, g1), (at3, g3) = map(field, (0.0, 1.0, 3.0))
-    assert at1[name] > 1e-4
-    np.testing.assert_allclose(at1["d_loss"], at0["d_loss"] + at1[name], rtol=1e-5)
-    np.testing.assert_allclose(at3["d_loss"], at0["d_loss"] + 3 * at1[name], rtol=1e-5)
-    three = jax.tree.map(lambda a, b: a + 3 * (b - a), g0, g1)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), three, g3)
+    off = dict.fromkeys(names, 0.0)
+    at0, g0 = field(off)
+    for name in names:
+        at1, g1 = field({**off, name: 1.0})
+        at3, g3 = field({**off, name: 3.0})
+        assert abs(at1[name]) > 1e-6 and abs(g1 - g0).max() > 1e-6, name
+        np.testing.assert_allclose(at1[f"{side}_loss"], at0[f"{side}_loss"] + at1[name], rtol=1e-5)
+        np.testing.assert_allclose(at3[f"{side}_loss"], at0[f"{side}_loss"] + 3 * at1[name], rtol=1e-5)
+        np.testing.assert_allclose(g0 + 3 * (g1 - g0), g3, atol=1e-5 * max(1, abs(g3).max()))
 
 
-TRACED = {"g_lr": 0.5, "d_lr": 0.5, "b1": 0.9, "b2": 0.5, "clip": 0.01, "r1": 9.0, "r2": 9.0, "wgan_gp": 9.0}
-TRACED |= {"ema_half_life": 1e6, "ema_ramp": 0.5}
+# base hyperparameters, other settings, and for each number another value
+TRACED = [
+    (
+        {"r1": 1.0, "r2": 1.0, "wgan_gp": 1.0, "clip": 10.0, "ema_ramp": 1.0},
+        {},
+        {"g_lr": 0.5, "d_lr": 0.5, "b1": 0.9, "b2": 0.5, "clip": 0.01, "r1": 9.0, "r2": 9.0, "wgan_gp": 9.0}
+        | {"ema_half_life": 1e6, "ema_ramp": 0.5, "real_target": 0.5},
+    ),
+    (
+        {**OTHER_D, **OTHER_G, "gp_target": 0.1, "top_k": 0.5, "noise": 0.1, "noise_updates": 4.0, "max_norm": 2.0}
+        | {"orthogonal": 0.1},
+        {**JITTER, "loss": "lsgan", "latent_steps": 1},
+        dict.fromkeys((*OTHER_D, *OTHER_G, "noise", "gp_target", "orthogonal", "zcr_radius", "logan_alpha"), 2.0)
+        | {"fake_target": -1.0, "g_target": 0.0, "top_k": 0.25, "noise_updates": 9.0, "max_norm": 0.3}
+        | {"lecam_decay": 0.1, "logan_beta": 0.1},
+    ),
+]
 
 
 def test_every_number_is_traced_and_matters():
     """One program serves all values of hp, and none of them is ignored."""
-    solvers = {"consensus", "lookahead", "lookahead_every"}  # test_solvers.py finds their values in the rates
-    assert set(TRACED) | solvers == {f.name for f in dataclasses.fields(Hp)}
-    c, game, state = make(hp={"r1": 1.0, "r2": 1.0, "wgan_gp": 1.0, "clip": 10.0, "ema_ramp": 1.0})
-    counted = Counted(c, game)
+    elsewhere = {"consensus", "lookahead", "lookahead_every"}  # test_solvers.py finds their values in the rates
+    elsewhere |= {"own"}  # test_a_penalty_and_a_loss_of_ones_own
+    known = {name for *_, others in TRACED for name in others}
+    assert known | elsewhere == {f.name for f in dataclasses.fields(Hp)}
+    for hp, others, changes in TRACED:
+        c, game, state = make(hp=hp, others=others)
+        counted = Counted(c, game)
 
-    def trained(hp):
-        s = dataclasses.replace(state, hp={**state.hp, **{n: jnp.float32(v) for n, v in hp.items()}})
-        for i in range(3):
-            s, _ = counted.call(s, batches(game, (2,), i))
-        return np.concatenate([np.ravel(x) for x in jax.tree.leaves((s.params, s.ema))])
+        def trained(hp, state=state, game=game, counted=counted):
+            s = dataclasses.replace(state, hp={**state.hp, **{n: jnp.float32(v) for n, v in hp.items()}})
+            for i in range(3):
+                s, _ = counted.call(s, batches(game, (2,), i))
+            return np.concatenate([np.ravel(x) for x in jax.tree.leaves((s.params, s.ema))])
 
-    base = trained({})
-    for name, value in TRACED.items():
-        assert abs(trained({name: value}) - base).max() > 1e-6, f"{name} is ignored"
-    assert counted.traces == 1
+        base = trained({})
+        for name, value in changes.items():
+            assert abs(trained({name: value}) - base).max() > 1e-6, f"{name} is ignored"
+        assert counted.traces == 1
 
 
 @pytest.mark.parametrize(("classes", "kind"), [(0, "plain"), (CLASSES, "conditional")])

@@ -3,14 +3,19 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxgan.losses import LOSSES, value
+from jaxgan import rng
+from jaxgan.errors import JaxganError
+from jaxgan.losses import BANDWIDTHS, LOSSES, value
+from jaxgan.nets import mlp
+from jaxgan.theory import divergence
 
 LN2 = np.log(2)
-NAMES = sorted(LOSSES)
+NAMES = sorted(set(LOSSES) - {"own"})  # a place that the user fills
 
 
 def sigmoid(x):
@@ -43,9 +48,59 @@ FORMULAS = {
     "hinge": (lambda r, f: (relu(1 - r), relu(1 + f)), lambda r, f: (0 * r, -f)),
     "rpgan": (
         lambda r, f: (-log(sigmoid(r - f)), 0 * f),
-        lambda r, f: (-log(sigmoid(f - r)), 0 * f),
+        lambda r, f: (0 * r, -log(sigmoid(f - r))),
     ),
+    "klgan": (
+        lambda r, f: (-log(sigmoid(r)), -log(1 - sigmoid(f))),
+        lambda r, f: (0 * r, -log(sigmoid(f) / (1 - sigmoid(f)))),
+    ),
+    "ragan": (
+        lambda r, f: (-log(sigmoid(r - f.mean())), -log(1 - sigmoid(f - r.mean()))),
+        lambda r, f: (-log(1 - sigmoid(r - f.mean())), -log(sigmoid(f - r.mean()))),
+    ),
+    "rahinge": (
+        lambda r, f: (relu(1 - (r - f.mean())), relu(1 + (f - r.mean()))),
+        lambda r, f: (relu(1 + (r - f.mean())), relu(1 - (f - r.mean()))),
+    ),
+    "ralsgan": (
+        lambda r, f: ((r - f.mean() - 1) ** 2, (f - r.mean() + 1) ** 2),
+        lambda r, f: ((r - f.mean() + 1) ** 2, (f - r.mean() - 1) ** 2),
+    ),
+    "mmd": (lambda r, f: tuple(-t for t in discrepancy(r, f)), lambda r, f: discrepancy(r, f)),
 }
+
+
+def discrepancy(r, f):
+    """Example by example: mean kernel with the others of its side, less that with the other side."""
+
+    def k(a, b):
+        return np.mean([np.exp(-((a - b) ** 2) / (2 * s * s)) for s in (1, 2, 4, 8, 16)])
+
+    def one(own, i, other):
+        same = [k(own[i], own[j]) for j in range(len(own)) if j != i]
+        return np.mean(same) - np.mean([k(own[i], x) for x in other])
+
+    return (
+        np.array([one(r, i, f) for i in range(len(r))]),
+        np.array([one(f, i, r) for i in range(len(f))]),
+    )
+
+
+# name: activation T(v) and conjugate f*(t), as in table 6 and table 2 of Nowozin et al. 2016, arXiv 1606.00709
+F_GANS = {
+    "f_kl": (lambda v: v, lambda t: np.exp(t - 1)),
+    "f_reverse_kl": (lambda v: -np.exp(-v), lambda t: -1 - log(-t)),
+    "f_pearson": (lambda v: v, lambda t: t**2 / 4 + t),
+    "f_hellinger": (lambda v: 1 - np.exp(-v), lambda t: t / (1 - t)),
+    "f_js": (lambda v: LN2 - log(1 + np.exp(-v)), lambda t: -log(2 - np.exp(t))),
+}
+
+
+def f_gan(t, star):
+    return lambda r, f: (-t(r), star(t(f))), lambda r, f: (0 * r, -star(t(f)))
+
+
+FORMULAS |= {name: f_gan(*pair) for name, pair in F_GANS.items()}
 # (D, G) at r = f = 0
 AT_ZERO = {
     "minimax": (2 * LN2, -LN2),
@@ -54,6 +109,13 @@ AT_ZERO = {
     "wasserstein": (0.0, 0.0),
     "hinge": (2.0, 0.0),
     "rpgan": (LN2, LN2),
+    "klgan": (2 * LN2, 0.0),
+    "ragan": (2 * LN2, 2 * LN2),
+    "rahinge": (2.0, 2.0),
+    "ralsgan": (2.0, 2.0),
+    "f_kl": (np.exp(-1), -np.exp(-1)),
+    "f_reverse_kl": (0.0, 1.0),
+    **dict.fromkeys(("f_pearson", "f_hellinger", "f_js", "mmd"), (0.0, 0.0)),
 }
 # (D, G) at r = 2, f = -1
 AT_A_POINT = {
@@ -63,6 +125,16 @@ AT_A_POINT = {
     "wasserstein": (-3.0, 1.0),
     "hinge": (0.0, 1.0),
     "rpgan": (0.0485874, 3.0485874),
+    "klgan": (0.4401897, 1.0),
+    "ragan": (0.0971747, 6.0971747),
+    "rahinge": (0.0, 8.0),
+    "ralsgan": (8.0, 32.0),
+    "f_kl": (-1.8646647, -0.1353353),
+    "f_reverse_kl": (-1.8646647, 2.0),
+    "f_pearson": (-2.75, 0.75),
+    "f_hellinger": (-1.4967853, 0.6321206),
+    "f_js": (-0.9461047, 0.3798855),
+    "mmd": (-0.7978885, 0.7978885),
 }
 
 
@@ -77,7 +149,8 @@ def logits(n=40, seed=0):
 
 
 def test_every_loss_is_covered():
-    assert set(FORMULAS) == set(AT_ZERO) == set(AT_A_POINT) == set(LOSSES)
+    assert set(FORMULAS) == set(AT_ZERO) == set(AT_A_POINT) == set(NAMES)
+    assert BANDWIDTHS == (1, 2, 4, 8, 16)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -115,6 +188,10 @@ def test_pulls_logits_the_right_way(name):
     r, f = (jnp.zeros(4) for _ in range(2))
     d = jax.grad(lambda r, f: value(LOSSES[name].d(r, f), 4, 4), (0, 1))(r, f)
     g = jax.grad(lambda f: value(LOSSES[name].g(r, f), 4, 4))(f)
+    if name == "mmd":  # it tells the sides apart, whichever is the higher: G draws its own towards the real ones
+        pull = jax.grad(lambda f: value(LOSSES[name].g(r, f), 4, 4))
+        assert (pull(f - 1) < 0).all() and (pull(f + 1) > 0).all()
+        return
     assert (d[0] < 0).all(), "D wants real logits up"
     assert (d[1] > 0).all() or name == "lsgan", "and generated ones down"
     assert (g < 0).all(), "G wants generated logits up"
@@ -159,14 +236,126 @@ def test_saturates_where_it_should(name, far):
         assert (abs(g[1]) >= 1) == (wrong if name == "minimax" else not wrong)
 
 
-def test_only_rpgan_ignores_a_shift_of_all_logits(float64):
-    """For D, that is; wasserstein ignores it too, as real and generated examples are equally many."""
+def test_which_losses_ignore_a_shift_of_all_logits(float64):
+    """The relativistic ones, for both players; wasserstein's D, as real and generated examples are equally many."""
     r, f = (jnp.asarray(x) for x in logits())
-    for name, loss in LOSSES.items():
+    free = {name: [True, True] for name in ("rpgan", "ragan", "rahinge", "ralsgan", "mmd")}
+    for name in NAMES:
+        loss = LOSSES[name]
         moved = [float(value(side(r + 3, f + 3), 40, 40) - value(side(r, f), 40, 40)) for side in (loss.d, loss.g)]
         still = [abs(m) < 1e-12 for m in moved]
-        assert still == {"rpgan": [True, True], "wasserstein": [True, False]}.get(name, [False, False]), name
-        assert loss.paired == (name == "rpgan")
+        assert still == free.get(name, [True, False] if name == "wasserstein" else [False, False]), name
+        assert loss.paired == (name in ("rpgan", "mmd"))
+
+
+def test_a_named_target_smooths_one_side(float64):
+    """Cross-entropy with the target for real examples, and no other term: 0.875 is TF-GAN's label_smoothing=0.25."""
+    r, f = logits()
+    expected = -(0.875 * log(sigmoid(r)) + 0.125 * log(1 - sigmoid(r)))
+    for name in ("minimax", "ns", "klgan"):
+        plain = LOSSES[name].d(r, f)
+        real, fake = LOSSES[name].d(r, f, real_target=0.875)
+        np.testing.assert_allclose(real, expected, rtol=1e-9)
+        np.testing.assert_array_equal(fake, plain[1])
+        slope = jax.grad(lambda r, d=LOSSES[name].d: d(r, r, real_target=0.875)[0])(jnp.log(7.0))
+        assert abs(slope) < 1e-12, "D is best at its target, sigmoid(log 7) = 7/8"
+
+
+def test_least_squares_targets(float64):
+    """a, b and c of Mao et al. 2017; with a = -1, b = 1, c = 0 the value at D's optimum is a Pearson chi-square."""
+    r, f = logits()
+    real, fake = LOSSES["lsgan"].d(r, f, real_target=3.0, fake_target=-2.0)
+    np.testing.assert_allclose(real, 0.5 * (r - 3) ** 2)
+    np.testing.assert_allclose(fake, 0.5 * (f + 2) ** 2)
+    np.testing.assert_allclose(LOSSES["lsgan"].g(r, f, g_target=7.0)[1], 0.5 * (f - 7) ** 2)
+    best = (P_DENSITY - Q_DENSITY) / (P_DENSITY + Q_DENSITY)
+    # equation 8: 2 C(G) is the chi-square of 2 q against p + q, each of mass 2
+    found = (W * (P_DENSITY + Q_DENSITY) * LOSSES["lsgan"].g(best, best, g_target=0.0)[1]).sum()
+    chi2 = divergence.chi2(log(2 * Q_DENSITY), log(P_DENSITY + Q_DENSITY), W)
+    np.testing.assert_allclose(2 * found, chi2, rtol=1e-9)
+
+
+X, W = divergence.gauss_legendre(-12, 13)
+P_DENSITY = np.exp(-(X**2) / 2) / np.sqrt(2 * np.pi)
+Q_DENSITY = np.exp(-((X - 1) ** 2) / 2) / np.sqrt(2 * np.pi)
+RATIO = P_DENSITY / Q_DENSITY
+# T(v) = f'(p / q) solved for the logit v, and the divergence in the convention of theory/divergence.py
+OPTIMA = {
+    "f_kl": (1 + log(RATIO), divergence.kl, 1, 0),
+    "f_reverse_kl": (log(RATIO), divergence.reverse_kl, 1, 0),
+    "f_pearson": (2 * (RATIO - 1), divergence.chi2, 1, 0),
+    "f_hellinger": (log(RATIO) / 2, divergence.hellinger, 2, 0),
+    "f_js": (log(RATIO), divergence.jsd, 2, 0),
+    "minimax": (log(RATIO), divergence.jsd, 2, -2 * LN2),  # the member that the paper calls GAN
+}
+
+
+def bound(name, v):
+    """E_p T - E_q f*(T) for logits v at the nodes: minus D's loss."""
+    real, fake = LOSSES[name].d(v, v)
+    return -(W * (P_DENSITY * real + Q_DENSITY * fake)).sum()
+
+
+def f_divergence(name):
+    _, function, factor, offset = OPTIMA[name]
+    return float(factor * function(log(P_DENSITY), log(Q_DENSITY), W) + offset)
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMA))
+def test_the_optimal_critic_attains_the_f_divergence(name, float64):
+    """And no other exceeds it: Nowozin et al. 2016, equation 4. G's loss is the part of the bound that it moves."""
+    best, expected = OPTIMA[name][0], f_divergence(name)
+    np.testing.assert_allclose(bound(name, best), expected, rtol=1e-6)
+    for wrong in (best + 0.1, best - 0.1, 1.1 * best, best + 0.1 * np.sin(X)):
+        assert bound(name, wrong) < expected
+    d, g = LOSSES[name].d(best, best)[1], LOSSES[name].g(best, best)[1]
+    np.testing.assert_array_equal(g, -d)
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMA))
+def test_a_trained_critic_approaches_the_f_divergence(name):
+    """From below, within 5 %, between N(0, 1) and N(1, 1) with a network of this package."""
+    net = mlp.discriminator((1,), 32, 2)
+    x = jnp.asarray(X[::4, None], jnp.float32)
+    params, _ = net.init(rng.root(0), x, None)
+    tx = optax.adam(optax.cosine_decay_schedule(1e-2, 400))
+
+    def loss(params):
+        real, fake = LOSSES[name].d(*[net.apply(params, {}, x, None, train=True)[0]] * 2)
+        return (4 * W[::4] * (P_DENSITY[::4] * real + Q_DENSITY[::4] * fake)).sum()
+
+    def update(carry, _):
+        params, state = carry
+        updates, state = tx.update(jax.grad(loss)(params), state)
+        return (optax.apply_updates(params, updates), state), None
+
+    trained = jax.jit(lambda params: jax.lax.scan(update, (params, tx.init(params)), None, 400)[0][0])(params)
+    v = net.apply(trained, {}, jnp.asarray(X[:, None], jnp.float32), None, train=True)[0]
+    found, expected = float(bound(name, v)), f_divergence(name)
+    size = expected - OPTIMA[name][3]  # of the divergence itself
+    assert expected - 0.05 * size <= found <= expected + 1e-4
+
+
+def test_gathered_logits_make_the_loss_of_the_whole_batch(float64):
+    """Halves that know all logits give the terms of the whole, which halves alone do not."""
+    r, f = (jnp.asarray(x) for x in logits())
+    for name in NAMES:
+        loss = LOSSES[name]
+        assert loss.gathers == (name in ("ragan", "rahinge", "ralsgan", "mmd"))
+        for side in (loss.d, loss.g) if loss.gathers else ():
+            whole = side(r, f)
+            for half in (slice(0, 20), slice(20, 40)):
+                mine = r[half], f[half]
+                gather = lambda x, mine=mine: r if x is mine[0] else f  # noqa: E731
+                for ours, all in zip(side(*mine, gather=gather), whole):
+                    np.testing.assert_allclose(ours, all[half], rtol=1e-9, atol=1e-12)
+                assert abs(side(*mine)[1] - whole[1][half]).max() > 1e-3
+
+
+def test_the_place_for_an_own_loss_says_what_to_do():
+    for side in (LOSSES["own"].d, LOSSES["own"].g):
+        with pytest.raises(JaxganError, match=r"LOSSES\['own'\] = Loss\(d, g\)"):
+            side(jnp.zeros(2), jnp.zeros(2))
 
 
 @settings(max_examples=50)
@@ -201,7 +390,7 @@ def newton(name):
     return np.asarray(t)
 
 
-@pytest.mark.parametrize("name", ["minimax", "ns", "lsgan"])
+@pytest.mark.parametrize("name", ["minimax", "ns", "klgan", "lsgan"])
 def test_optimal_discriminator(name, float64):
     """D* = alpha p / (alpha p + (1 - alpha) q) with alpha = m / (m + n), Goodfellow et al. 2014, proposition 1."""
     m, n = sum(P), sum(Q)

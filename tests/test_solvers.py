@@ -47,6 +47,17 @@ def test_rates_are_the_published_ones():
         assert RATES[name] == pytest.approx(rate, abs=5e-7)
 
 
+@pytest.mark.parametrize("k", [0, 1, 3])
+def test_unrolling_differentiates_through_the_others_answers(k):
+    """y sees x answer k times, x - k h y, and moves along the whole slope of (x - k h y) y: Metz et al. 2016."""
+    g = game(BILINEAR, {"x": 1.0, "y": 0.5}, unroll=k)
+    new, _ = step.train_step(g, start(g), batches(g), SOLVERS["alternating"].step)
+    x = 1.0 - H * 0.5
+    y = 0.5 + H * (x - 2 * k * H * 0.5)
+    np.testing.assert_allclose([new.params["x"]["w"], new.params["y"]["w"]], [x, y], rtol=1e-6)
+    assert int(new.vars["x"]["ran"]) == 1, "foreseen moves are not made"
+
+
 @pytest.mark.parametrize("solver", sorted(SOLVERS))
 def test_rate_on_the_bilinear_game(solver):
     """Eigenvalues of the map that `period` steps make of parameters and memory."""

@@ -1,4 +1,4 @@
-"""Why GANs oscillate: phase portraits of the Dirac-GAN for all losses, penalties and solvers.
+"""Why GANs oscillate: phase portraits of the Dirac-GAN for losses, penalties and solvers.
 
     python experiments/theory/phase_portraits.py
 
@@ -21,11 +21,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from jaxgan import Config, Hp, plots, rng
-from jaxgan.losses import LOSSES
 from jaxgan.solvers import SOLVERS
 from jaxgan.theory import dirac, jacobian
 
 RATE = 0.1
+LOSSES = ("minimax", "ns", "lsgan", "wasserstein", "hinge", "rpgan")
 PENALTIES = {  # away from critical damping, where the two eigenvalues meet and growth is not a pure power
     "none": {},
     "R1": {"r1": 0.3},

@@ -64,17 +64,20 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """x [b, length, channels], y int [b] or None -> logits [b]; widths from length / 2 to base."""
+    """x [b, length, channels], y int [b] or None -> logits [b], or logits and features [b, n] on request.
+
+    Widths run from length / 2 to base.
+    """
 
     widths: tuple[int, ...]
     classes: int
 
     @nn.compact
-    def __call__(self, x: jax.Array, y: jax.Array | None, train: bool) -> jax.Array:
+    def __call__(self, x: jax.Array, y: jax.Array | None, train: bool, features: bool = False):
         for width in self.widths:
             x = nn.leaky_relu(Conv(width, 2, True, HE)(x), 0.2)
         x = x.reshape(len(x), -1)
-        return Head(self.classes, LECUN, nn.initializers.normal(x.shape[-1] ** -0.5))(x, y)
+        return Head(self.classes, LECUN, nn.initializers.normal(x.shape[-1] ** -0.5))(x, y, features)
 
 
 def levels(shape: tuple[int, ...], width: int) -> tuple[int, tuple[int, ...]]:

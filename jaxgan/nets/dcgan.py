@@ -45,18 +45,21 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """x [b, size, size, channels], y int [b] or None -> logits [b]; widths from size / 2 to base."""
+    """x [b, size, size, channels], y int [b] or None -> logits [b], or logits and features [b, n] on request.
+
+    Widths run from size / 2 to base.
+    """
 
     widths: tuple[int, ...]
     classes: int
     axis: Axis
 
     @nn.compact
-    def __call__(self, x: jax.Array, y: jax.Array | None, train: bool) -> jax.Array:
+    def __call__(self, x: jax.Array, y: jax.Array | None, train: bool, features: bool = False):
         x = nn.leaky_relu(Down(self.widths[0], True, NORMAL)(x), 0.2)
         for width in self.widths[1:]:
             x = nn.leaky_relu(batch_norm(train, self.axis, gain)(Down(width, False, NORMAL)(x)), 0.2)
-        return Head(self.classes, NORMAL, NORMAL)(x.reshape(len(x), -1), y)
+        return Head(self.classes, NORMAL, NORMAL)(x.reshape(len(x), -1), y, features)
 
 
 def widths(shape: tuple[int, ...], width: int) -> tuple[int, ...]:

@@ -23,11 +23,11 @@ def linen(module: nn.Module) -> Net:
         variables = dict(module.init(key, *inputs, train=False))
         return variables.pop("params", {}), variables
 
-    def apply(params: Tree, vars: Tree, *inputs, train: bool) -> tuple[jax.Array, Tree]:
+    def apply(params: Tree, vars: Tree, *inputs, train: bool, **options) -> tuple[jax.Array, Tree]:
         variables = {"params": params, **vars}
         if not (train and vars):
-            return module.apply(variables, *inputs, train=train), vars
-        output, updated = module.apply(variables, *inputs, train=train, mutable=list(vars))
+            return module.apply(variables, *inputs, train=train, **options), vars
+        output, updated = module.apply(variables, *inputs, train=train, mutable=list(vars), **options)
         return output, {**vars, **updated}
 
     return Net(init, apply)
@@ -188,7 +188,7 @@ def conditioned(z: jax.Array, y: jax.Array | None, classes: int) -> jax.Array:
 class Head(nn.Module):
     """One logit per example, plus <e_y, phi(x)> where there are classes (Miyato and Koyama 2018, arXiv 1802.05637).
 
-    phi [b, n], y int [b] or None -> float32 (or wider) [b]
+    phi [b, n], y int [b] or None -> float32 (or wider) [b], and phi beside it where features are asked for
     """
 
     classes: int
@@ -196,8 +196,9 @@ class Head(nn.Module):
     embed_init: nn.initializers.Initializer
 
     @nn.compact
-    def __call__(self, phi: jax.Array, y: jax.Array | None) -> jax.Array:
+    def __call__(self, phi: jax.Array, y: jax.Array | None, features: bool = False):
         logit = nn.Dense(1, kernel_init=self.kernel_init)(phi)[:, 0]
         if self.classes:
             logit += (Embed(self.classes, phi.shape[-1], self.embed_init)(y) * phi).sum(-1)
-        return logit.astype(jnp.promote_types(logit.dtype, jnp.float32))
+        wide = lambda x: x.astype(jnp.promote_types(x.dtype, jnp.float32))  # noqa: E731
+        return (wide(logit), wide(phi)) if features else wide(logit)

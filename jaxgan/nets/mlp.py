@@ -31,18 +31,18 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """x [b, *shape], y int [b] or None -> logits [b]."""
+    """x [b, *shape], y int [b] or None -> logits [b], or logits and features [b, n]."""
 
     width: int
     depth: int
     classes: int
 
     @nn.compact
-    def __call__(self, x: jax.Array, y: jax.Array | None, train: bool) -> jax.Array:
+    def __call__(self, x: jax.Array, y: jax.Array | None, train: bool, features: bool = False):
         x = x.reshape(len(x), -1)
         for _ in range(self.depth):
             x = nn.leaky_relu(nn.Dense(self.width, kernel_init=HE)(x), 0.2)
-        return Head(self.classes, LECUN, nn.initializers.normal(x.shape[-1] ** -0.5))(x, y)
+        return Head(self.classes, LECUN, nn.initializers.normal(x.shape[-1] ** -0.5))(x, y, features)
 
 
 def generator(shape: tuple[int, ...], width: int, depth: int, classes: int = 0, axis: Axis = None) -> Net:

@@ -15,15 +15,15 @@ from jaxgan.solvers import SOLVERS
 from jaxgan.types import Game, Net, State
 
 REAL = {"x": jnp.zeros((2, 1, 1))}  # the batches of a step: one example for each player, at 0
+OFFSETS = {"lsgan": 0.5, "f_kl": 1.0}  # what D answers where it cannot tell real from generated, if that is not 0
 
 
 def dirac(config: Config, theta: float = 0.0, psi: float = 0.0) -> tuple[Game, State]:
     """The Dirac-GAN of config's loss, penalties, optimizer and solver, at (theta, psi).
 
-    D's output is shifted so that its equilibrium is at psi = 0 for every loss: by 1/2 for least squares, whose D gives
-    1/2 where it cannot tell real from generated.
+    D's output is shifted so that its equilibrium is at psi = 0 for every loss, see OFFSETS.
     """
-    offset = 0.5 if config.loss == "lsgan" else 0.0
+    offset = OFFSETS.get(config.loss, 0.0)
     config = dataclasses.replace(config, net="mlp", latent=1, batch=1)
 
     def point(params, vars, z, y, train):

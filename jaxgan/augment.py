@@ -1,0 +1,88 @@
+"""Augmentations by name, as (key, example) -> example, differentiable in the example: DiffAugment and flips.
+
+Zhao et al. 2020, arXiv 2006.10738; images [h, w, c] in [-1, 1]. Each example has its own key, and real and generated
+examples go through the same policy.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from jaxgan import rng
+from jaxgan.types import JaxganError
+
+JITTER = 0.05  # standard deviation
+
+
+def flip(key, x):
+    """Left and right exchanged with probability 1/2."""
+    return jnp.where(jax.random.bernoulli(key), x[:, ::-1], x)
+
+
+def brightness(key, x):
+    """One number from U(-1/2, 1/2) added."""
+    return x + jax.random.uniform(key, minval=-0.5, maxval=0.5)
+
+
+def saturation(key, x):
+    """Distance from each pixel's mean over channels times U(0, 2)."""
+    mean = x.mean(-1, keepdims=True)
+    return mean + (x - mean) * jax.random.uniform(key, maxval=2.0)
+
+
+def contrast(key, x):
+    """Distance from the image's mean times U(1/2, 3/2)."""
+    return x.mean() + (x - x.mean()) * jax.random.uniform(key, minval=0.5, maxval=1.5)
+
+
+def translation(key, x):
+    """Moved by up to 1/8 of the size in each direction, zeros coming in."""
+    reach = [round(n / 8) for n in x.shape[:2]]
+    start = [jax.random.randint(k, (), 0, 2 * r + 1) for k, r in zip(jax.random.split(key), reach)]
+    padded = jnp.pad(x, (*((r, r) for r in reach), (0, 0)))
+    return jax.lax.dynamic_slice(padded, (*start, 0), x.shape)
+
+
+def cutout(key, x):
+    """A square of half the size set to zero, its centre anywhere in the image."""
+
+    def outside(k, n):
+        size = round(n / 2)
+        first = jax.random.randint(k, (), 0, n + 1 - size % 2) - size // 2
+        i = jnp.arange(n)
+        return (i < first) | (i >= first + size)
+
+    rows, columns = (outside(k, n) for k, n in zip(jax.random.split(key), x.shape))
+    return x * (rows[:, None] | columns)[..., None]
+
+
+def jitter(key, x):
+    """Gaussian noise of standard deviation JITTER, for examples of any shape."""
+    return x + JITTER * jax.random.normal(key, x.shape)
+
+
+AUGMENTS = {
+    "flip": flip,
+    "brightness": brightness,
+    "saturation": saturation,
+    "contrast": contrast,
+    "translation": translation,
+    "cutout": cutout,
+    "jitter": jitter,
+}
+
+
+def apply(names: tuple[str, ...], x, keys):
+    """x [b, ...] after the augmentations of these names in turn; keys [b], one per example."""
+    for name in names:
+        x = jax.vmap(AUGMENTS[name])(jax.vmap(rng.stream, (0, None))(keys, name), x)
+    return x
+
+
+def check(field: str, names: tuple[str, ...], shape: tuple[int, ...]) -> None:
+    """JaxganError if one of the names in this field of the configuration needs images, and shape is not one's."""
+    wrong = [name for name in names if name != "jitter"]
+    if wrong and len(shape) != 3:
+        raise JaxganError(
+            f"{field} has {', '.join(wrong)}, which change images (h, w, c); these examples have shape {tuple(shape)}. "
+            f"Use --{field.replace('_', '-')} jitter, or none"
+        )

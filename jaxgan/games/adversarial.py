@@ -1,0 +1,269 @@
+"""A generator against a discriminator, with any number of further terms in either loss: what most kinds are made of.
+
+A kind gives `adversarial` its terms; a term is a function of `Play`, everything that one update sees (terms.py).
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxgan import augment, rng
+from jaxgan.config import Config
+from jaxgan.games.terms import CLOCK, D_TERMS, G_TERMS, LAZY, Play, Term, active, updates
+from jaxgan.losses import LOSSES, Loss, value
+from jaxgan.nets import build
+from jaxgan.optim import OPTIMIZERS, clip_weights, lazy, max_norm, orthogonal
+from jaxgan.penalties import PAIRED
+from jaxgan.solvers import SOLVERS
+from jaxgan.step import everywhere
+from jaxgan.types import Axis, Game, JaxganError, Net, Player
+
+
+def check(config: Config, shape, classes: int) -> None:
+    """JaxganError if parts of the configuration do not go together."""
+    check_pairs(config)
+    augment.check("augment", config.augment, shape)
+    if config.hp.cr or config.hp.cr_fake:
+        augment.check("cr_augment", config.cr_augment, shape)
+    if config.pack > 1 and classes:
+        raise JaxganError(f"pack is {config.pack}, and packs of examples have no one label; use --kind plain")
+    for name in ("batch", "fake_batch"):
+        if getattr(config, name) % config.pack:
+            raise JaxganError(f"{name} {getattr(config, name)} does not make packs of {config.pack}; use a multiple")
+    if config.unroll and config.solver not in ("alternating", "lookahead"):
+        raise JaxganError(
+            f"unroll is {config.unroll}, but with solver {config.solver!r} no player answers another; use alternating "
+            "or lookahead, or leave unroll at 0"
+        )
+    if config.lazy > 1 and SOLVERS[config.solver].together:
+        raise JaxganError(
+            f"lazy is {config.lazy}, but solver {config.solver!r} may look twice a step; leave lazy at 1, or use "
+            "alternating, simultaneous or lookahead"
+        )
+
+
+def check_pairs(config: Config) -> None:
+    """JaxganError if a term that compares real and fake row by row is asked for with unequal numbers of them."""
+    fakes = config.fake_batch or config.batch
+    paired = [f"loss {config.loss!r}"] * LOSSES[config.loss].paired
+    paired += [f"penalty {name!r}" for name in active(config, D_TERMS) if name in PAIRED]
+    if paired and fakes != config.batch:
+        raise JaxganError(
+            f"{' and '.join(paired)} compares each real example with a generated one, so it needs as many of each; got "
+            f"batch={config.batch} and fake_batch={fakes}. Leave fake_batch at 0, or take an unpaired loss"
+        )
+
+
+def _nets(terms: dict[str, Term], config: Config, shape, classes: int, axis: Axis) -> dict:
+    """{name: (Net, example inputs)} that terms bring."""
+    brought = [term.nets(config, shape, classes, axis) for term in terms.values()]
+    return {name: net for nets in brought for name, net in nets.items()}
+
+
+def packed(net: Net, p: int) -> Net:
+    """D on packs of p examples side by side in their last axis, [b, ..., c] -> logits [b / p].
+
+    PacGAN, Lin et al. 2018, arXiv 1712.04086.
+    """
+
+    def pack(x):
+        if len(x) % p:
+            raise JaxganError(f"{len(x)} examples on a device do not make packs of {p}; use another --batch or --pack")
+        x = jnp.moveaxis(x.reshape(-1, p, *x.shape[1:]), 1, -2)
+        return x.reshape(*x.shape[:-2], -1)
+
+    return Net(
+        lambda key, x, y: net.init(key, pack(x), y),
+        lambda params, vars, x, y, **options: net.apply(params, vars, pack(x), y, **options),
+    )
+
+
+def networks(config: Config, shape, classes: int, axis: Axis) -> dict[str, Net]:
+    """{"g": Net, "d": Net}, D for packs of config.pack examples."""
+    if config.pack == 1:
+        return build(config, shape, classes, axis)
+    wide = build(config, (*shape[:-1], shape[-1] * config.pack), classes, axis)
+    return {"g": build(config, shape, classes, axis)["g"], "d": packed(wide["d"], config.pack)}
+
+
+def judge(config: Config, features: bool) -> Callable:
+    """(run, vars, x, y) -> logits, features or None, vars: D as the losses see it."""
+
+    def plain(run, vars, x, y):
+        out, vars = run(vars, "d", x, y, **{"features": True} if features else {})
+        return (*out, vars) if features else (out, None, vars)
+
+    def normalized(run, vars, x, y):
+        """f / (||grad f|| + |f|), Wu et al. 2021, arXiv 2109.02235."""
+
+        def split(x):
+            logits, *rest = plain(run, vars, x, y)
+            return logits, rest
+
+        logits, pull, (h, new) = jax.vjp(split, x, has_aux=True)
+        (slope,) = pull(jnp.ones_like(logits))
+        size = jnp.sqrt((slope**2).reshape(len(logits), -1).sum(1) + 1e-12)
+        return logits / (size + abs(logits)), h, new
+
+    return normalized if config.gradient_norm else plain
+
+
+def viewer(config: Config, axis: Axis) -> Callable:
+    """(x, key, vars, hp) -> what D is shown of examples x: augmented, and under instance noise if it is on.
+
+    Instance noise N(0, std^2) on real and fake, Sønderby et al. 2016, arXiv 1610.04490: std falls from hp.noise to 0
+    in a straight line over hp.noise_updates updates of D, and stays where these are 0.
+    """
+
+    def view(x, key, vars, hp):
+        x = augment.apply(config.augment, x, rng.examples(rng.stream(key, "augment"), len(x), axis))
+        if config.hp.noise > 0:
+            end = hp["noise_updates"]
+            left = jnp.where(end > 0, jax.nn.relu(1 - updates(vars) / jnp.maximum(end, 1)), 1)
+            x += hp["noise"] * left * rng.normal(rng.stream(key, "noise"), len(x), x.shape[1:], axis)
+        return x
+
+    return view
+
+
+def improved(rank: Callable, z, hp: dict, steps: int):
+    """z [n, latent] after steps of z += alpha g / (||g||^2 + beta), g the gradient of D's logits of G(z).
+
+    The natural-gradient form of LOGAN, Wu et al. 2019, arXiv 1912.00953, equation 12; gradients flow through it.
+    """
+    for _ in range(steps):
+        g = jax.grad(rank)(z)
+        z += hp["logan_alpha"] * g / ((g**2).sum(1, keepdims=True) + hp["logan_beta"])
+    return z
+
+
+def observer(config: Config, classes: int, axis: Axis, latent: Callable, features: bool) -> Callable:
+    """(run, vars, batch, key, hp) -> Play of one update, vars after G's pass and D's two."""
+    real_n, fake_n = config.batch, config.fake_batch or config.batch
+    d, view = judge(config, features), viewer(config, axis)
+
+    def play(run, vars, batch, key, hp):
+        n, before = len(batch["x"]) * fake_n // real_n, vars
+        # fake i takes the label of real i m / n, which lies on the same device however many devices there are
+        y, y_fake = (batch["y"], batch["y"][jnp.arange(n) * real_n // fake_n]) if classes else (None, None)
+
+        def see(x, name):
+            return view(x, rng.stream(key, f"view {name}"), before, hp)
+
+        def score(x, y):
+            return d(run, before, x, y)[0]
+
+        def rank(z):
+            return score(see(run(before, "g", z, y_fake)[0], "fake"), y_fake).sum()
+
+        z = improved(rank, latent(rng.stream(key, "z"), n, axis), hp, config.latent_steps)
+        fake, vars = run(vars, "g", z, y_fake)
+        seen = see(batch["x"], "real"), see(fake, "fake")
+        d_real, h_real, vars = d(run, vars, seen[0], y)
+        d_fake, h_fake, vars = d(run, vars, seen[1], y_fake)
+        made = (batch["x"], y, fake, y_fake, z, d_real, d_fake, h_real, h_fake)
+        return Play(run, before, key, hp, axis, *made, see, score, *seen, batch.get("w"), config), vars
+
+    return play
+
+
+def best(logits, fraction, gather: Callable):
+    """Weights of mean 1: those of the given fraction with the highest logits weigh the same, the others 0.
+
+    Top-k training of G, Sinha et al. 2020, arXiv 2002.06224; logits [n] compete with those of all devices.
+    """
+    everyone = gather(logits)
+    k = jnp.clip(jnp.round(fraction * len(everyone)), 1, len(everyone)).astype(int)
+    least = jnp.sort(everyone)[-k]
+    return jax.lax.stop_gradient((logits >= least) / (everyone >= least).mean())
+
+
+def terms_of(side: str, loss: Loss, seen: Play):
+    """The loss's numbers for real and generated examples."""
+
+    def gather(x):
+        return everywhere(x, seen.axis)
+
+    options = {name: seen.hp[name] for name in getattr(loss, f"{side}_hp")}
+    options |= {"gather": gather} if loss.gathers else {}
+    real, fake = getattr(loss, side)(seen.d_real, seen.d_fake, **options)
+    if seen.weight is not None:
+        real *= seen.weight
+    if side == "g" and seen.config.hp.top_k < 1:
+        fake *= best(seen.d_fake, seen.hp["top_k"], gather)
+    return real, fake
+
+
+def optimizer(config: Config, side: str) -> Callable:
+    """hp -> the transformation of this player's gradients."""
+    make, own = OPTIMIZERS[config.optimizer], config.hp
+
+    def tx(hp):
+        rate, numbers = hp[f"{side}_lr"], hp
+        if side == "d" and config.lazy > 1 and any(getattr(own, name) > 0 for name in LAZY):
+            rate, numbers = lazy(rate, hp, config.lazy)
+        parts = [orthogonal(hp["orthogonal"])] * (own.orthogonal > 0) + [make(rate, numbers)]
+        if side == "d":
+            parts += [max_norm(hp["max_norm"])] * (own.max_norm > 0) + [clip_weights(hp["clip"])] * (own.clip > 0)
+        return optax.chain(*parts)
+
+    return tx
+
+
+def adversarial(
+    config: Config,
+    shape,
+    classes: int,
+    axis: Axis,
+    d_terms: dict[str, Term] | None = None,
+    g_terms: dict[str, Term] | None = None,
+) -> Game:
+    """The two-player game; classes = 0 is unconditional. d_terms and g_terms stand beside D_TERMS and G_TERMS."""
+    check(config, shape, classes)
+    loss, real_n, fake_n = LOSSES[config.loss], config.batch, config.fake_batch or config.batch
+    terms = {"d": active(config, D_TERMS) | (d_terms or {}), "g": active(config, G_TERMS) | (g_terms or {})}
+    brought = {side: _nets(terms[side], config, shape, classes, axis) for side in terms}
+    timed = config.lazy > 1 or config.hp.noise > 0
+    brought["d"] |= CLOCK if timed else {}
+
+    def latent(key, n, axis=None):
+        return rng.normal(key, n, (config.latent,), axis)
+
+    features = any(term.features for side in terms.values() for term in side.values())
+    play = observer(config, classes, axis, latent, features)
+
+    def total(side, seen, vars, metrics):
+        summed = value(terms_of(side, loss, seen), real_n, fake_n)
+        for name, term in terms[side].items():
+            numbers, vars = term.loss(seen, vars)
+            metrics[name] = numbers.mean()
+            summed += seen.hp[name] * metrics[name]
+        return summed, (vars, metrics)
+
+    def d_loss(run, vars, batch, key, hp):
+        seen, vars = play(run, vars, batch, key, hp)
+        if timed:
+            vars = {**vars, "clock": {"updates": updates(vars) + 1}}
+        return total("d", seen, vars, {"d_real": seen.d_real.mean(), "d_fake": seen.d_fake.mean()})
+
+    def g_loss(run, vars, batch, key, hp):
+        return total("g", *play(run, vars, batch, key, hp), {})
+
+    heads = brought["d"] | brought["g"]
+
+    def inputs(batch, key):
+        y = batch["y"] if classes else None
+        own = {"g": (latent(key, len(batch["x"])), y), "d": (jnp.repeat(batch["x"], config.pack, 0), y)}
+        return own | {name: example for name, (_, example) in heads.items()}
+
+    def sample(run, vars, z, y):
+        return run(vars, "g", z, y, train=False)[0]
+
+    players = {
+        "d": Player(("d", *brought["d"]), d_loss, optimizer(config, "d"), config.d_steps),
+        "g": Player(("g", *brought["g"]), g_loss, optimizer(config, "g"), config.g_steps),
+    }
+    nets = networks(config, shape, classes, axis) | {name: net for name, (net, _) in heads.items()}
+    return Game(nets, players, inputs, sample, latent, classes=classes, axis=axis, unroll=config.unroll)

@@ -1,0 +1,203 @@
+"""Summands of a player's loss: functions of `Play`, everything that one update sees.
+
+A term is switched on by a weight above 0 in Hp, under its name in D_TERMS or G_TERMS. Means, deviations and memories
+are those of the batch of all devices.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxgan import augment, rng
+from jaxgan.config import Config
+from jaxgan.penalties import PENALTIES, TARGETED, norm
+from jaxgan.step import mean_over
+from jaxgan.types import Axis, Net
+
+
+class Play(NamedTuple):
+    """What one update sees: run, vars (before the update), key and hp as in Player.loss, examples and D's answers.
+
+    real [m, ...] with labels y [m]; fake [n, ...] with labels y_fake [n], made from z [n, latent]; labels are None
+    without classes. Logits d_real [m] and d_fake [n]; D's features h_real [m, f] and h_fake [n, f],
+    None unless a term asks for them. axis is the game's.
+    see:   (examples [b, ...], name of a stream) -> what D is shown of them, augmented and noisy
+    score: (shown [b, ...], labels) -> the logits that enter the loss
+    seen_real, seen_fake: what D was shown; weight: one per real example [m] of mean 1, or None
+    """
+
+    run: Callable
+    vars: Any
+    key: Any
+    hp: dict
+    axis: Axis
+    real: Any
+    y: Any
+    fake: Any
+    y_fake: Any
+    z: Any
+    d_real: Any
+    d_fake: Any
+    h_real: Any
+    h_fake: Any
+    see: Callable
+    score: Callable
+    seen_real: Any
+    seen_fake: Any
+    weight: Any
+    config: Config
+
+
+class Term(NamedTuple):
+    """A summand of a player's loss, weighted by the hyperparameter of its name.
+
+    loss: (play, vars) -> numbers whose mean is taken, vars (as they came where it remembers nothing)
+    nets: (config, shape, classes, axis) -> {name: (Net, example inputs)}, heads and memory that it brings; its player
+          owns them
+    features: whether it reads D's features
+    """
+
+    loss: Callable
+    nets: Callable = lambda config, shape, classes, axis: {}
+    features: bool = False
+
+
+def memory(**start) -> Net:
+    """A network without parameters whose vars are numbers, float32 or int32 as given, that are read and replaced."""
+
+    def begin(key):
+        kinds = {name: jnp.int32 if isinstance(value, int) else jnp.float32 for name, value in start.items()}
+        return {}, {name: jnp.asarray(value, kinds[name]) for name, value in start.items()}
+
+    return Net(begin, lambda params, vars, train: (vars, vars))
+
+
+def updates(vars):
+    """D's updates before this one, where a schedule needs them (`CLOCK`)."""
+    return vars["clock"]["updates"]
+
+
+CLOCK = {"clock": (memory(updates=0), ())}
+
+
+def penalty(name: str) -> Term:
+    """The entry of PENALTIES called name as a term of D's loss; r1 and r2 every config.lazy updates, times as much."""
+
+    def numbers(play: Play):
+        # R2 scores generated examples, whose labels may differ in number from the real ones'
+        labels = play.y_fake if name == "r2" else play.y
+        keys = rng.examples(rng.stream(play.key, name), len(play.real), play.axis)
+        target = {"target": play.hp["gp_target"]} if name in TARGETED else {}
+        return PENALTIES[name](lambda x: play.score(x, labels), play.seen_real, play.seen_fake, keys, **target)
+
+    def loss(play: Play, vars):
+        every = play.config.lazy
+        if every == 1 or name not in LAZY:
+            return numbers(play), vars
+        due = updates(play.vars) % every == 0
+        return jax.lax.cond(due, lambda: every * numbers(play).mean(), lambda: jnp.float32(0)), vars
+
+    return Term(loss)
+
+
+LAZY = frozenset({"r1", "r2"})
+
+
+def dragan(play: Play, vars):
+    """(||grad D|| - target)^2 near real examples, x + 0.5 std(x) u with u ~ U(-1, 1): Kodali et al. 2017.
+
+    arXiv 1705.07215. std is one number, over all coordinates of all examples.
+    """
+    x = play.seen_real
+    std = jnp.sqrt(mean_over(((x - mean_over(x.mean(), play.axis)) ** 2).mean(), play.axis))
+    keys = rng.examples(rng.stream(play.key, "dragan"), len(x), play.axis)
+    u = jax.vmap(lambda k: jax.random.uniform(k, x.shape[1:], minval=-1.0))(keys)
+    return (norm(lambda x: play.score(x, play.y), x + 0.5 * std * u) - play.hp["gp_target"]) ** 2, vars
+
+
+def consistency(side: str) -> Term:
+    """(D(x) - D(T x))^2 on real or fake examples, T = config.cr_augment: CR, Zhang et al. 2019, arXiv 1910.12027.
+
+    Both together are balanced consistency, bCR, Zhao et al. 2020, arXiv 2002.04724.
+    """
+
+    def loss(play: Play, vars):
+        real, fake = (play.seen_real, play.y, play.d_real), (play.seen_fake, play.y_fake, play.d_fake)
+        x, y, logits = real if side == "real" else fake
+        keys = rng.examples(rng.stream(play.key, f"consistency {side}"), len(x), play.axis)
+        return (logits - play.score(augment.apply(play.config.cr_augment, x, keys), y)) ** 2, vars
+
+    return Term(loss)
+
+
+def _nearby(play: Play):
+    """Examples of latents at a distance of hp.zcr_radius times N(0, I) from those of play."""
+    noise = rng.normal(rng.stream(play.key, "zcr"), len(play.z), play.z.shape[1:], play.axis)
+    return play.run(play.vars, "g", play.z + play.hp["zcr_radius"] * noise, play.y_fake)[0]
+
+
+def zcr(play: Play, vars):
+    """(D(G(z)) - D(G(z + noise)))^2, D's part of latent consistency: Zhao et al. 2020, arXiv 2002.04724."""
+    return (play.d_fake - play.score(play.see(_nearby(play), "fake"), play.y_fake)) ** 2, vars
+
+
+def zcr_g(play: Play, vars):
+    """-||G(z) - G(z + noise)||^2, G's part of latent consistency: Zhao et al. 2020, arXiv 2002.04724."""
+    return -((play.fake - _nearby(play)) ** 2).reshape(len(play.fake), -1).sum(1), vars
+
+
+def lecam(play: Play, vars):
+    """E relu(r - a_f)^2 + E relu(a_r - f)^2, a_r and a_f averages of D's logits: Tseng et al. 2021, arXiv 2104.03310.
+
+    The averages forget by hp.lecam_decay a step, and weigh all steps so far where these are few.
+    """
+    old, decay = play.vars["lecam"], play.hp["lecam_decay"]
+    now = {"real": play.d_real.mean(), "fake": play.d_fake.mean(), "mass": 1.0}
+    now = jax.lax.stop_gradient(mean_over(now, play.axis))
+    new = {name: decay * old[name] + (1 - decay) * now[name] for name in now}
+    real, fake = new["real"] / new["mass"], new["fake"] / new["mass"]
+    numbers = (jax.nn.relu(play.d_real - fake) ** 2).mean() + (jax.nn.relu(real - play.d_fake) ** 2).mean()
+    return numbers, {**vars, "lecam": new}
+
+
+def path_length(play: Play, vars):
+    """(||J^T y|| - a)^2 with J = dG/dz, y ~ N(0, I) / sqrt(pixels): Karras et al. 2019, arXiv 1912.04958, equation 4.
+
+    a is the running average of the lengths, 1 % of it new at each update of G.
+    """
+    keys = rng.stream(play.key, "path length")
+    y = rng.normal(keys, len(play.fake), play.fake.shape[1:], play.axis) / jnp.sqrt(play.fake[0, ..., 0].size)
+    _, pull = jax.vjp(lambda z: play.run(play.vars, "g", z, play.y_fake)[0], play.z)
+    lengths = jnp.sqrt((pull(y)[0] ** 2).sum(1) + 1e-12)
+    mean = jax.lax.stop_gradient(mean_over(lengths.mean(), play.axis))
+    old = play.vars["path_length"]["mean"]
+    new = old + 0.01 * (mean - old)
+    return (lengths - new) ** 2, {**vars, "path_length": {"mean": new}}
+
+
+def feature_matching(play: Play, vars):
+    """||E h(real) - E h(fake)||^2 for D's features h: Salimans et al. 2016, arXiv 1606.03498, section 3.1."""
+    real, fake = mean_over((play.h_real.mean(0), play.h_fake.mean(0)), play.axis)
+    return ((real - fake) ** 2).sum(), vars
+
+
+D_TERMS = {
+    **{name: penalty(name) for name in PENALTIES},
+    "dragan": Term(dragan),
+    "cr": consistency("real"),
+    "cr_fake": consistency("fake"),
+    "zcr": Term(zcr),
+    "lecam": Term(lecam, lambda *_: {"lecam": (memory(real=0.0, fake=0.0, mass=0.0), ())}),
+}
+G_TERMS = {
+    "zcr_g": Term(zcr_g),
+    "path_length": Term(path_length, lambda *_: {"path_length": (memory(mean=0.0), ())}),
+    "feature_matching": Term(feature_matching, features=True),
+}
+
+
+def active(config: Config, terms: dict[str, Term]) -> dict[str, Term]:
+    """The terms that config switches on by a weight above 0."""
+    return {name: term for name, term in terms.items() if getattr(config.hp, name) > 0}
