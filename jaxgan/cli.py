@@ -51,18 +51,25 @@ def sample(
     labels: tuple[int, ...] = (),
     truncation: float = 0.0,
     interpolate: bool = False,
+    traverse: int = -1,
+    code: tuple[str, ...] = (),
+    reconstruct: bool = False,
     ema: bool = True,
 ) -> None:
     """Draw from a trained run into a picture (.png) or an array (.npz).
 
     Args:
         run: Run folder.
-        n: How many; with --interpolate, rounded up to whole rows of 8.
+        n: How many; rounded up to whole rows with --interpolate, --traverse and --reconstruct.
         seed: Sample i depends on the seed and i alone.
         out: .png for a grid, .npz for the array "x" in [-1, 1] (and labels "y").
         labels: Classes to draw in turn (conditional runs; default all).
         truncation: Largest |z| per coordinate; smaller is less varied; 0 is off.
         interpolate: Walk from one latent to another along each row.
+        traverse: Change only the code of this number along each row, over all of its values (infogan).
+        code: NUMBER=VALUE of codes to hold, such as --code 0=3 1=-0.5 (infogan).
+        reconstruct: Real examples, held-out ones if there are, and in the row below each what the encoder and G make
+            of it.
         ema: Averaged generator weights; --no-ema takes the last ones.
     """
     if out.suffix not in (".png", ".npz"):
@@ -76,20 +83,67 @@ def sample(
     from jaxgan.run import load
 
     trained = load(run)
-    classes, rows = trained.game.classes, -(-n // 8)
-    turns = np.array(labels or range(classes), np.int32)  # a label for each sample, or for each row of a walk
-    y = np.resize(turns, rows if interpolate else n) if len(turns) else None
-    if interpolate:
-        x = trained.interpolate(rows, 8, seed, y, truncation, ema)
-        y = None if y is None else y.repeat(8)
+    if sum((interpolate, traverse >= 0, reconstruct)) > 1:
+        raise JaxganError("choose one of --interpolate, --traverse and --reconstruct")
+    if reconstruct:
+        x, y, columns = _reconstructed(trained, -(-n // 8), seed, ema)
     else:
-        x = trained.sample(n, seed, y, truncation, ema)
+        x, y, columns = _drawn(trained, n, seed, labels, truncation, interpolate, traverse, _codes(code), ema)
     if out.suffix == ".npz":
         np.savez(out, x=x, **({} if y is None else {"y": y}))
     else:
-        columns = 8 if interpolate or labels else plots.columns(classes)
         plots.save(plots.examples(x, columns), out)
     print(f"{len(x)} samples of step {int(trained.state.step)} in {out}")
+
+
+def _drawn(trained, n, seed, labels, truncation, interpolate, traverse, codes, ema):
+    """Generated examples, their labels or None, and the columns of their picture."""
+    import numpy as np
+
+    from jaxgan import plots
+    from jaxgan.games.info import values
+
+    game = trained.game
+    columns = 8 if interpolate or labels else plots.columns(game.classes)
+    if traverse >= 0:
+        columns = len(values(game.codes, traverse))
+    walks, rows = interpolate or traverse >= 0, -(-n // columns)
+    turns = np.array(labels or range(game.classes), np.int32)  # a label for each sample, or for each row of a walk
+    y = np.resize(turns, rows if walks else n) if len(turns) else None
+    if interpolate:
+        x = trained.interpolate(rows, columns, seed, y, truncation, ema)
+    elif walks:
+        x = trained.traverse(traverse, rows, seed, y, ema)
+    else:
+        x = trained.sample(n, seed, y, truncation, ema, codes)
+    return x, y.repeat(columns) if walks and y is not None else y, columns
+
+
+def _codes(pairs: tuple[str, ...]) -> dict[int, float]:
+    """{0: 3.0} of ("0=3",)."""
+    try:
+        return {int(name): float(value) for name, value in (pair.split("=") for pair in pairs)}
+    except ValueError:
+        raise JaxganError(f"--code is {' '.join(pairs)}; expected NUMBER=VALUE, such as --code 0=3 1=-0.5") from None
+
+
+def _reconstructed(trained, rows: int, seed: int, ema: bool):
+    """Rows of 8 real examples, each above the row of their reconstructions; labels or None; 8."""
+    import jax
+    import numpy as np
+
+    from jaxgan import rng
+    from jaxgan.train import hold_out, open_source
+
+    source, held = hold_out(trained.config, open_source(trained.config))
+    source = held or source
+    count = min(8 * rows, source.size or 8 * rows)
+    index = np.random.default_rng(seed).permutation(source.size)[:count] if source.size else np.zeros(count, int)
+    batch = source.finish(source.rows(index), rng.examples(rng.root(seed), count))
+    x, y = jax.device_get(batch["x"]), jax.device_get(batch["y"]) if trained.game.classes else None
+    again = trained.reconstruct(x, y, ema)
+    rows = [part for at in range(0, count, 8) for part in (x[at : at + 8], again[at : at + 8])]
+    return np.concatenate(rows), y, 8
 
 
 def verify(run: Annotated[str, tyro.conf.Positional], steps: int = 0) -> None:

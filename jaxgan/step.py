@@ -30,6 +30,11 @@ def mean_over(tree, axis):
     return jax.lax.pmean(tree, axis) if isinstance(axis, str) else tree
 
 
+def everywhere(x, axis):
+    """x [b, ...] of all devices of a pmap axis, [devices * b, ...]; itself where one program sees the whole batch."""
+    return jax.lax.all_gather(x, axis, tiled=True) if isinstance(axis, str) else x
+
+
 def field(game: Game, name: str, state: State, batch, key):
     """The gradient of player `name`'s loss in its own parameters -> grads {net: tree}, vars {net: tree}, metrics."""
     player = game.players[name]

@@ -52,6 +52,9 @@ class Game(NamedTuple):
     latent: (key, n) -> z [n, latent], row i depending on key and i alone
     shown:  the networks that sampling needs; these get an exponential moving average
     axis:   where examples live, see the module's docstring
+    score:  (run, vars, x, y) -> D's logits [n] of examples, higher for real ones; None where no D judges examples
+    encode: (run, vars, x, y) -> latents [n, latent] of examples; None without an encoder
+    codes:  the latents' last entries are codes of these sizes, see Config.codes
     """
 
     nets: dict[str, Net]
@@ -62,6 +65,9 @@ class Game(NamedTuple):
     shown: tuple[str, ...] = ("g",)
     classes: int = 0
     axis: Axis = None
+    score: Callable | None = lambda run, vars, x, y: run(vars, "d", x, y)[0]
+    encode: Callable | None = None
+    codes: tuple[int, ...] = ()
 
     @property
     def updates(self) -> int:

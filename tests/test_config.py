@@ -29,7 +29,7 @@ AT_LEAST_1 = [
     "checkpoint_every",
     "keep",
 ]
-AT_LEAST_0 = ["size", "holdout", "fake_batch", "chunk", "sample_every", "diagnose_every"]
+AT_LEAST_0 = ["size", "holdout", "fake_batch", "pool", "chunk", "sample_every", "diagnose_every"]
 # what a run may be resumed with: none of these reaches the compiled mathematics
 NEUTRAL = {
     *(
@@ -53,7 +53,7 @@ def other(name):
     default = getattr(Config(), name)
     if name in CHOICES:
         return next(c for c in CHOICES[name] if c != default)
-    special = {"writers": ("wandb",), "hp": Hp(g_lr=0.125)}
+    special = {"writers": ("wandb",), "codes": (3,), "hp": Hp(g_lr=0.125)}
     if name in special:
         return special[name]
     return {bool: lambda: not default, int: lambda: default + 3, str: lambda: default + "x"}[type(default)]()

@@ -11,7 +11,8 @@ import optax
 
 from jaxgan import rng
 from jaxgan.config import Config
-from jaxgan.losses import LOSSES, value
+from jaxgan.games import pool
+from jaxgan.losses import LOSSES, Loss, value
 from jaxgan.nets import build
 from jaxgan.optim import OPTIMIZERS, clip_weights
 from jaxgan.penalties import PAIRED, PENALTIES
@@ -23,7 +24,7 @@ class Play(NamedTuple):
 
     real [m, ...] with labels y [m]; fake [n, ...] with labels y_fake [n], made from z [n, latent]; labels are None
     without classes. Logits d_real [m] and d_fake [n]; D's features h_real [m, f] and h_fake [n, f],
-    None unless a term asks for them. axis is the game's.
+    None unless a term asks for them. axis is the game's; more is what a kind's own observer adds.
     """
 
     run: Callable
@@ -40,10 +41,27 @@ class Play(NamedTuple):
     d_fake: Any
     h_real: Any
     h_fake: Any
+    more: Any = None
+
+
+class Parts(NamedTuple):
+    """What a kind may exchange in `adversarial`; `usual` gives what it has otherwise.
+
+    loss:    of the logits
+    nets:    {"g": Net, "d": Net}; further ones belong to G's player
+    latent:  as in Game
+    observe: (config, classes, axis, latent, features) -> (run, vars, batch, key, hp, pooled) -> Play, vars; pooled says
+             that D moves, and that a pool of generated examples may serve
+    """
+
+    loss: Loss
+    nets: dict
+    latent: Callable
+    observe: Callable
 
 
 class Term(NamedTuple):
-    """A summand of a player's loss, weighted by the hyperparameter of its name.
+    """A summand of a player's loss, weighted by the hyperparameter of its name, by 1 where there is none.
 
     loss: (play, vars) -> numbers whose mean is taken, vars (as they came where it remembers nothing)
     nets: (config, shape, classes, axis) -> {name: (Net, example inputs)}, heads and memory that it brings; its player
@@ -97,24 +115,35 @@ def _nets(terms: dict[str, Term], config: Config, shape, classes: int, axis: Axi
 
 
 def observer(config: Config, classes: int, axis: Axis, latent: Callable, features: bool) -> Callable:
-    """(run, vars, batch, key, hp) -> Play of one update, vars after G's pass and D's two."""
+    """(run, vars, batch, key, hp, pooled) -> Play of one update, vars after G's pass and D's two."""
     real_n, fake_n = config.batch, config.fake_batch or config.batch
 
     def score(run, vars, x, y):
         out, vars = run(vars, "d", x, y, **{"features": True} if features else {})
         return (*out, vars) if features else (out, None, vars)
 
-    def play(run, vars, batch, key, hp):
+    def play(run, vars, batch, key, hp, pooled):
         n, before = len(batch["x"]) * fake_n // real_n, vars
         # fake i takes the label of real i m / n, which lies on the same device however many devices there are
         y, y_fake = (batch["y"], batch["y"][jnp.arange(n) * real_n // fake_n]) if classes else (None, None)
         z = latent(rng.stream(key, "z"), n, axis)
         fake, vars = run(vars, "g", z, y_fake)
+        if pooled and config.pool:
+            (fake, y_fake), vars = run(vars, "pool", fake, y_fake, rng.stream(key, "pool"))
         d_real, h_real, vars = score(run, vars, batch["x"], y)
         d_fake, h_fake, vars = score(run, vars, fake, y_fake)
         return Play(run, before, key, hp, axis, batch["x"], y, fake, y_fake, z, d_real, d_fake, h_real, h_fake), vars
 
     return play
+
+
+def usual(config: Config, shape, classes: int, axis: Axis) -> Parts:
+    """The configured loss and networks, Gaussian latents, and an update that sees real and generated examples."""
+
+    def latent(key, n, axis=None):
+        return rng.normal(key, n, (config.latent,), axis)
+
+    return Parts(LOSSES[config.loss], build(config, shape, classes, axis), latent, observer)
 
 
 def adversarial(
@@ -124,34 +153,35 @@ def adversarial(
     axis: Axis,
     d_terms: dict[str, Term] | None = None,
     g_terms: dict[str, Term] | None = None,
+    parts: Parts | None = None,
 ) -> Game:
     """The two-player game; classes = 0 is unconditional. d_terms and g_terms stand beside D_TERMS and G_TERMS."""
     check_pairs(config)
-    loss, real_n, fake_n = LOSSES[config.loss], config.batch, config.fake_batch or config.batch
+    loss, nets, latent, observe = parts or usual(config, shape, classes, axis)
+    real_n, fake_n = config.batch, config.fake_batch or config.batch
     terms = {"d": active(config, D_TERMS) | (d_terms or {}), "g": active(config, G_TERMS) | (g_terms or {})}
     brought = {side: _nets(terms[side], config, shape, classes, axis) for side in terms}
+    if config.pool:
+        example = jnp.zeros((2, *shape)), jnp.zeros(2, jnp.int32) if classes else None
+        brought["d"]["pool"] = pool.net(config.pool, axis), example
     make_optimizer = OPTIMIZERS[config.optimizer]
-
-    def latent(key, n, axis=None):
-        return rng.normal(key, n, (config.latent,), axis)
-
     features = any(term.features for side in terms.values() for term in side.values())
-    play = observer(config, classes, axis, latent, features)
+    play = observe(config, classes, axis, latent, features)
 
     def total(side, seen, vars, metrics):
         summed = value(getattr(loss, side)(seen.d_real, seen.d_fake), real_n, fake_n)
         for name, term in terms[side].items():
             numbers, vars = term.loss(seen, vars)
             metrics[name] = numbers.mean()
-            summed += seen.hp[name] * metrics[name]
+            summed += seen.hp.get(name, 1.0) * metrics[name]
         return summed, (vars, metrics)
 
     def d_loss(run, vars, batch, key, hp):
-        seen, vars = play(run, vars, batch, key, hp)
+        seen, vars = play(run, vars, batch, key, hp, True)
         return total("d", seen, vars, {"d_real": seen.d_real.mean(), "d_fake": seen.d_fake.mean()})
 
     def g_loss(run, vars, batch, key, hp):
-        return total("g", *play(run, vars, batch, key, hp), {})
+        return total("g", *play(run, vars, batch, key, hp, False), {})
 
     def d_tx(hp):
         return optax.chain(make_optimizer(hp["d_lr"], hp), *[clip_weights(hp["clip"])] * (config.hp.clip > 0))
@@ -166,9 +196,10 @@ def adversarial(
     def sample(run, vars, z, y):
         return run(vars, "g", z, y, train=False)[0]
 
+    more = [name for name in nets if name not in ("g", "d")]
     players = {
         "d": Player(("d", *brought["d"]), d_loss, d_tx, config.d_steps),
-        "g": Player(("g", *brought["g"]), g_loss, lambda hp: make_optimizer(hp["g_lr"], hp), config.g_steps),
+        "g": Player(("g", *more, *brought["g"]), g_loss, lambda hp: make_optimizer(hp["g_lr"], hp), config.g_steps),
     }
-    nets = build(config, shape, classes, axis) | {name: net for name, (net, _) in heads.items()}
+    nets = nets | {name: net for name, (net, _) in heads.items()}
     return Game(nets, players, inputs, sample, latent, classes=classes, axis=axis)
