@@ -75,9 +75,21 @@ class Config:
     """One training run."""
 
     kind: Literal[
-        "plain", "conditional", "auto", "infogan", "ssgan", "lrgan", "bigan", "aae", "vae", "vaegan", "ebgan", "began"
+        "plain",
+        "conditional",
+        "auto",
+        "infogan",
+        "ssgan",
+        "lrgan",
+        "bigan",
+        "aae",
+        "vae",
+        "vaegan",
+        "ebgan",
+        "began",
+        "own",
     ] = "plain"
-    """Kind of GAN; auto is conditional where the data has labels, else plain."""
+    """Kind of GAN; auto is conditional where the data has labels, else plain; own is a program's, see the README."""
     conditional: bool = False
     """Give the networks of any kind the labels of the data too."""
     head: Literal["projection", "concat", "embedding", "ac", "adc", "multihinge", "2c", "d2dce"] = "projection"

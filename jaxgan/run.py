@@ -62,6 +62,10 @@ class Run:
             raise JaxganError(
                 f"kind {self.config.kind!r} has no encoder; lrgan, bigan, aae, vae and vaegan have one: --kind bigan"
             )
+        if jnp.shape(x)[1:] != tuple(self.env["shape"]):
+            raise JaxganError(
+                f"examples have shape {jnp.shape(x)}; expected [n, {', '.join(map(str, self.env['shape']))}]"
+            )
         if game.classes and labels is None:
             raise JaxganError(f"this run is conditional: give the labels of the {len(x)} examples")
         return self._map(game.encode, jnp.asarray(x), labels, ema)
@@ -78,7 +82,7 @@ class Run:
         labels: one per row.
         """
         z = latents(self.game, 2 * rows, seed, truncation)
-        z, codes = jnp.split(z, [self.config.latent], 1)
+        z, codes = jnp.split(z, [z.shape[1] - sum(self.game.codes)], 1)
         path = jax.vmap(lambda a, b: slerp(a, b, jnp.linspace(0, 1, columns)))(z[:rows], z[rows:])
         path = jnp.concatenate([path.reshape(rows * columns, -1), codes[:rows].repeat(columns, 0)], 1)
         return self.generate(path, self._of_rows(labels, rows, columns), ema)

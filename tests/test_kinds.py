@@ -7,15 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from matplotlib.figure import Figure
 from test_devices import python
 
-from jaxgan import checkpoint, games, rng, step
+from jaxgan import checkpoint, cli, games, plots, rng, step
 from jaxgan.config import Config, from_dict
 from jaxgan.errors import JaxganError
 from jaxgan.games import autoencoder, encoder, heads, info, pool, rotation
 from jaxgan.games.adversarial import Play
-from jaxgan.run import generate, initial, latents
+from jaxgan.run import Run, generate, initial, latents
 from jaxgan.solvers import SOLVERS
+from jaxgan.theory.diagnose import judge
 
 CLASSES, BATCH = 3, 8
 SQUARE = (8, 8, 1)
@@ -42,6 +44,9 @@ TABLE = {
     "began": {"kind": "began", "hp": {"k_rate": 0.1}},
     "pool": {"kind": "conditional", "pool": 20},
 }
+# in the gate every kind once; the others share their code with one of these, or with test_games.py
+GATE = ["d2dce", "infogan", "ssgan", "lrgan", "bigan", "aae", "vae", "vaegan", "ebgan", "began", "pool"]
+ROWS = [pytest.param(name, marks=[] if name in GATE else pytest.mark.slow) for name in TABLE]
 # the last bias shifts all logits alike: nothing to a loss of differences, or of two that cancel
 NO_SHIFT = {"aae": "d.Head_0.Dense_0.bias"}
 
@@ -57,7 +62,7 @@ def configured(name, **more):
 def batches(game, shape, i=0):
     r = np.random.default_rng(i)
     x = np.tanh(r.normal(size=(game.updates, BATCH, *shape))).astype(np.float32)
-    return {"x": x, "y": r.integers(0, CLASSES, (game.updates, BATCH)).astype(np.int32)}
+    return {"x": jnp.asarray(x), "y": jnp.asarray(r.integers(0, CLASSES, (game.updates, BATCH)), jnp.int32)}
 
 
 LARGEST = optax.GradientTransformation(
@@ -85,7 +90,7 @@ def test_the_table_covers_every_kind_and_head():
     assert {c.get("head", "projection") for c in settings} == {"projection", *heads.HEADS, *heads.MAPS}
 
 
-@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.parametrize("name", ROWS)
 def test_contract(name):
     """Three steps, traced once: finite; all learn; samples follow their latents; the state survives saving."""
     c, game, shape = configured(name)
@@ -270,7 +275,43 @@ def test_truncation_and_walks_leave_codes_alone():
     np.testing.assert_array_equal(z[:, :4], latents(plain, 50, 0))  # codes move no other draw
 
 
+def untrained(name):
+    c, game, shape = configured(name)
+    return Run(c, initial(game, c, shape), {"shape": list(shape), "classes": CLASSES})
+
+
+def test_a_run_holds_codes_and_walks_over_them():
+    run = untrained("infogan")  # codes 3, 1, 2
+    walk = run.traverse(0, rows=2, seed=5)
+    z = latents(run.game, 2, seed=5)
+    for row in range(2):
+        for value in range(3):
+            one = run.generate(info.with_code((3, 1, 2), z[row : row + 1], 0, [value]))
+            np.testing.assert_allclose(walk[3 * row + value], one[0], atol=1e-6)
+    assert len(run.traverse(1, rows=2)) == 20 and len(run.traverse(2, rows=2)) == 4
+    held = run.sample(4, seed=5, codes={0: 2, 1: [0, 0.5, -0.5, 1]})
+    z = latents(run.game, 4, seed=5)
+    expected = info.with_code((3, 1, 2), info.with_code((3, 1, 2), z, 0, [2] * 4), 1, [0, 0.5, -0.5, 1])
+    np.testing.assert_array_equal(held, run.generate(expected))
+    x, _, columns = cli._drawn(run, 5, 0, (), 0.0, False, 0, {}, True)
+    assert len(x) == 6 and columns == 3, "whole rows"
+
+
 # Encoders
+
+
+def test_a_run_encodes_and_reconstructs():
+    """By E and then G of the average, at evaluation; examples of another shape and missing labels are named."""
+    run, x = untrained("lrgan"), np.random.default_rng(0).normal(size=(300, 2)).astype(np.float32)
+    y = np.arange(300) % CLASSES
+    z = run.encode(x, y)
+    net, state = run.game.nets["e"], run.state
+    expected, _ = net.apply(state.ema["e"]["params"], state.ema["e"]["vars"], x, y, train=False)
+    np.testing.assert_allclose(z, expected, atol=1e-6)
+    np.testing.assert_allclose(run.reconstruct(x, y), run.generate(z, y), atol=1e-6)
+    for wrong, words in (((x[:, :1], y), r"expected \[n, 2\]"), ((x,), "give the labels")):
+        with pytest.raises(JaxganError, match=words):
+            run.encode(*wrong)
 
 
 def test_kl_per_example():
@@ -449,7 +490,7 @@ def test_rotations_are_quarters_of_a_circle():
         np.testing.assert_allclose(found[k], np.rot90(x[k], k), rtol=1e-6)
 
 
-# Weights, batches, devices
+# Weights, batches, diagnosis, devices
 
 
 WEIGHTS = {
@@ -480,6 +521,25 @@ def test_a_weight_multiplies_its_term(name, player):
         (none, metrics), (three, _) = total({weight: 0.0}), total({weight: 3.0})
         assert abs(metrics[weight]) > 1e-6
         np.testing.assert_allclose(three - none, 3 * metrics[weight], rtol=1e-3)
+
+
+def test_diagnosis_asks_the_game_for_scores():
+    """BiGAN's D scores (x, E(x)); where no D judges examples there are no scores, and the picture says so."""
+    batch = jax.tree.map(lambda b: b[0], batches(configured("vae-y")[1], (2,)))
+    for name in ("bigan-y", "vae-y", "aae"):
+        c, game, shape = configured(name)
+        state = initial(game, c, shape)
+        logits, diversity = judge(game, state, batch, state.key)
+        assert np.isfinite(diversity)
+        assert set(logits) == ({"training", "generated"} if name == "bigan-y" else set())
+        if logits:
+            run = step.runner(game, state.params)
+            code = game.encode(run, state.vars, batch["x"], batch["y"])
+            expected, _ = run(state.vars, "d", batch["x"], (batch["y"], code))
+            np.testing.assert_allclose(logits["training"], expected, atol=1e-6)
+    axes = Figure().subplots()
+    plots._scores(axes, {})
+    assert "no D" in axes.get_title()
 
 
 def test_each_sub_step_has_its_own_batch():

@@ -27,6 +27,8 @@ def make(config: Config, shape: tuple[int, ...], classes: int = 0, axis: Axis = 
     kind = config.kind
     if kind == "auto":
         kind = "conditional" if classes else "plain"
+    if kind not in KINDS:
+        raise JaxganError("kind is 'own', and nothing is there: put a function at jaxgan.games.KINDS['own'] first")
     if kind == "plain" and config.conditional:
         kind = "conditional"
     labelled = kind == "conditional" or config.conditional

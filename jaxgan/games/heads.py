@@ -143,9 +143,9 @@ def conditional(config: Config, shape, classes: int, axis: Axis) -> Game:
 
     Generated examples take the labels of the real ones in their batch (repeated or thinned out if the numbers differ).
     """
-    parts = usual(config, shape, classes, axis)
     if config.head == "projection":
         return adversarial(config, shape, classes, axis)
+    parts = usual(config, shape, classes, axis)
     if config.head in MAPS:
         make, channels = MAPS[config.head]
         wider = (*shape[:-1], shape[-1] + channels(classes))
