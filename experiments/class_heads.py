@@ -3,8 +3,8 @@
     python experiments/class_heads.py
 
 About a minute for each head on 2 quiet CPU cores. Each GAN learns from 3,000 digits for 1,000 steps, with the
-non-saturating loss and R1; a classifier learns from the other 2,000, and reads 95.1 % of the GANs' digits right. Measured,
-seed 0, the share of 1,000 generated digits that it reads as the label asked for:
+non-saturating loss and R1; a classifier learns from the other 2,000, and reads 95.1 % of the GANs' digits right.
+Measured, seed 0, the share of 1,000 generated digits that it reads as the label asked for:
 
     multihinge  100.0%
     adc         100.0%
