@@ -1,6 +1,5 @@
 """The command line. Every field of a configuration is a flag of train; imports come late."""
 
-import importlib.util
 import os
 import signal
 import sys
@@ -10,8 +9,9 @@ from typing import Annotated, Literal
 
 import tyro
 
-from jaxgan.config import Config, check
+from jaxgan.config import Config
 from jaxgan.errors import JaxganError, LostProcess, nearest
+from jaxgan.experiment import call, experiment, known
 from jaxgan.sweep.options import Engine, Look, gathered
 
 
@@ -74,14 +74,14 @@ def sweep(
     """
     from jaxgan.sweep import engines, search, space, store
 
-    original = _call(experiment, "config")
+    original = call(experiment, "config")
     if look.search != "none":
         if grid or workers != 1 or where.engine != "local":
             raise JaxganError("--search goes with --space, and with this command once more for each further worker")
-        found = search.parse_space(look.space) if look.space else _call(experiment, "search") or {}
+        found = search.parse_space(look.space) if look.space else call(experiment, "search") or {}
         more = objective, seeds, mode, at_once, original
         return _sweeping(lambda stop: search.run(dir, experiment, config, found, look, *more, stop))
-    chosen = space.parse_grid(grid) if grid else _call(experiment, "sweep")
+    chosen = space.parse_grid(grid) if grid else call(experiment, "sweep")
     if seeds:
         chosen = space.product(space.without(chosen or [{}], "seed"), space.seeds(seeds))
     if chosen is None:
@@ -141,18 +141,25 @@ def sample(
     labels: tuple[int, ...] = (),
     truncation: float = 0.0,
     interpolate: bool = False,
+    traverse: int = -1,
+    code: tuple[str, ...] = (),
+    reconstruct: bool = False,
     ema: bool = True,
 ) -> None:
     """Draw from a trained run into a picture (.png) or an array (.npz).
 
     Args:
         run: Run folder.
-        n: How many; with --interpolate, rounded up to whole rows of 8.
+        n: How many; rounded up to whole rows with --interpolate, --traverse and --reconstruct.
         seed: Sample i depends on the seed and i alone.
         out: .png for a grid, .npz for the array "x" in [-1, 1] (and labels "y").
         labels: Classes to draw in turn (conditional runs; default all).
         truncation: Largest |z| per coordinate; smaller is less varied; 0 is off.
         interpolate: Walk from one latent to another along each row.
+        traverse: Change only the code of this number along each row, over all of its values (infogan).
+        code: NUMBER=VALUE of codes to hold, such as --code 0=3 1=-0.5 (infogan).
+        reconstruct: Real examples, held-out ones if there are, and in the row below each what the encoder and G make
+            of it.
         ema: Averaged generator weights; --no-ema takes the last ones.
     """
     if out.suffix not in (".png", ".npz"):
@@ -162,22 +169,19 @@ def sample(
     _start_jax()
     import numpy as np
 
-    from jaxgan import plots
+    from jaxgan import draw, plots
     from jaxgan.run import load
 
     trained = load(run)
-    classes, rows = trained.game.classes, -(-n // 8)
-    turns = np.array(labels or range(classes), np.int32)  # a label for each sample, or for each row of a walk
-    y = np.resize(turns, rows if interpolate else n) if len(turns) else None
-    if interpolate:
-        x = trained.interpolate(rows, 8, seed, y, truncation, ema)
-        y = None if y is None else y.repeat(8)
+    if sum((interpolate, traverse >= 0, reconstruct)) > 1:
+        raise JaxganError("choose one of --interpolate, --traverse and --reconstruct")
+    if reconstruct:
+        x, y, columns = draw.reconstructed(trained, -(-n // 8), seed, ema)
     else:
-        x = trained.sample(n, seed, y, truncation, ema)
+        x, y, columns = draw.drawn(trained, n, seed, labels, truncation, interpolate, traverse, draw.codes(code), ema)
     if out.suffix == ".npz":
         np.savez(out, x=x, **({} if y is None else {"y": y}))
     else:
-        columns = 8 if interpolate or labels else plots.columns(classes)
         plots.save(plots.examples(x, columns), out)
     print(f"{len(x)} samples of step {int(trained.state.step)} in {out}")
 
@@ -324,7 +328,7 @@ def _with_experiment(command: str, args: list[str]) -> None:
         raise JaxganError(f"the experiment comes first: jaxgan {command} EXPERIMENT {' '.join(args)}")
     asked = not name.startswith("-") and bool(name)
     if not name:
-        raise JaxganError(f"which experiment? Known: {', '.join(_experiments()) or 'a Python file with config()'}")
+        raise JaxganError(f"which experiment? Known: {', '.join(known()) or 'a Python file with config()'}")
     config, doc = experiment(Path(name)) if asked else (Config(), COMMANDS[command].__doc__)
     home = Path({"train": "runs", "sweep": "sweeps", "plan": ""}[command])
     default = {
@@ -351,58 +355,14 @@ def _with_defaults(command, default: dict, extra: dict):
     new = [p.replace(default=default.get(n, p.default)) for n, p in old.parameters.items() if n not in extra]
 
     @wraps(command)
-    def call(**values):
+    def filled(**values):
         c = values["config"]
         if c.data.startswith("folder:"):  # the run folder must find it from anywhere
             values["config"] = c.__class__(**{**vars(c), "data": f"folder:{Path(c.data[7:]).expanduser().absolute()}"})
         command(**values, **extra)
 
-    call.__signature__ = old.replace(parameters=new)
-    return call
-
-
-def experiment(path: Path) -> tuple[Config, str]:
-    """(configuration, docstring) of an experiment file, which is run for it."""
-    config, doc = _call(path, "config"), _call(path, "__doc__")
-    if not isinstance(config, Config):
-        raise JaxganError(f"config() in {path} returns {type(config).__name__}; expected a jaxgan.Config")
-    return check(config), doc or ""
-
-
-def _call(path: Path, name: str):
-    """What the function `name` of an experiment file returns, which is run for it; what is no function, as it is."""
-    if not path.is_file():
-        known = _experiments()
-        raise JaxganError(
-            f"there is no experiment {path}.{nearest(str(path), known)} Known: {', '.join(known) or 'none here'}"
-        )
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise JaxganError(f"{path} is not a Python file; an experiment is one, with a function config()")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-        if not callable(getattr(module, "config", None)):
-            raise JaxganError(f"{path} has no function config(); an experiment has one that returns a jaxgan.Config")
-        found = getattr(module, name, None)
-        return found() if callable(found) else found
-    except JaxganError:
-        raise
-    except Exception as e:
-        raise JaxganError(f"the experiment {path} does not run{_line(path, e)}: {type(e).__name__}: {e}") from None
-
-
-def _line(path: Path, error: Exception) -> str:
-    """Where in path the error arose, if it did there."""
-    from traceback import extract_tb
-
-    lines = [frame.lineno for frame in extract_tb(error.__traceback__) if Path(frame.filename) == path.absolute()]
-    return f", line {lines[-1]}" if lines else ""
-
-
-def _experiments() -> list[str]:
-    files = sorted(Path("experiments").glob("*.py"))
-    return [str(f) for f in files if "def config(" in f.read_text(errors="replace")]
+    filled.__signature__ = old.replace(parameters=new)
+    return filled
 
 
 def _start_jax(coordinator: str = "", processes: int = 0, process: int = -1, join: bool = True) -> None:

@@ -13,6 +13,21 @@ from typing import Any, Literal
 
 from jaxgan.errors import JaxganError, nearest
 
+Kind = Literal[
+    "plain",
+    "conditional",
+    "auto",
+    "infogan",
+    "ssgan",
+    "lrgan",
+    "bigan",
+    "aae",
+    "vae",
+    "vaegan",
+    "ebgan",
+    "began",
+    "own",
+]
 Loss = Literal[
     "minimax",
     "ns",
@@ -103,6 +118,30 @@ class Hp:
     """Step size of the latent optimisation that latent_steps asks for."""
     logan_beta: float = 5.0
     """Damping of the latent optimisation."""
+    d_class: float = 1.0
+    """Weight of a class head in D's loss (2c and d2dce: their papers use 1 and 0.5)."""
+    g_class: float = 1.0
+    """Weight of a class head in G's loss."""
+    info: float = 1.0
+    """Weight of the codes' negative log-likelihood (infogan)."""
+    reconstruct: float = 1.0
+    """Weight of the reconstruction: of examples (aae), of D's features (vaegan), of latents (lrgan)."""
+    kl: float = 1.0
+    """Weight of the divergence of codes from the prior (vae, vaegan); beta of a beta-VAE."""
+    sigma: float = 0.3
+    """Standard deviation of an example around the decoder's output (vae)."""
+    margin: float = 0.1
+    """Reconstruction error that D wants generated examples to exceed (ebgan)."""
+    pull_away: float = 0.1
+    """Weight of the pull-away term that keeps generated examples apart (ebgan)."""
+    balance: float = 0.75
+    """Wanted error of generated over that of real examples, gamma, in [0, 1] (began)."""
+    k_rate: float = 1e-3
+    """Rate of the control k that keeps the balance, lambda (began)."""
+    d_rotation: float = 1.0
+    """Weight of D's guess how a real example was rotated (ssgan)."""
+    g_rotation: float = 0.2
+    """Weight of D's guess how a generated example was rotated, in G's loss (ssgan)."""
     consensus: float = 0.1
     """Weight of the gradient of 1/2 ||v||^2 in the consensus solver."""
     lookahead: float = 0.5
@@ -119,8 +158,16 @@ class Hp:
 class Config:
     """One training run."""
 
-    kind: Literal["plain", "conditional", "auto"] = "plain"
-    """Kind of GAN; auto is conditional where the data has labels, else plain."""
+    kind: Kind = "plain"
+    """Kind of GAN; auto is conditional where the data has labels, else plain; own is a program's, see the README."""
+    conditional: bool = False
+    """Give the networks of any kind the labels of the data too."""
+    head: Literal["projection", "concat", "embedding", "ac", "adc", "multihinge", "2c", "d2dce"] = "projection"
+    """How D uses labels (kind conditional): beside its input or features, or as a classifier's loss."""
+    codes: tuple[int, ...] = (10, 1, 1)
+    """Codes of infogan: n above 1 is a category out of n, 1 is a number in [-1, 1]."""
+    pool: int = 0
+    """Generated examples that are kept to show D old ones too, one in two (Shrivastava et al. 2017); 0 is off."""
     loss: Loss = "ns"
     """Adversarial loss, as described in jaxgan/losses.py; own is what a program puts there."""
     net: Literal["mlp", "dcgan", "conv1d"] = "dcgan"
@@ -207,6 +254,11 @@ NEUTRAL = frozenset(
 )
 
 
+def switched_on(hp: Hp) -> set[str]:
+    """Names of the numbers that are in the program: those above 0, and top_k below 1."""
+    return {n for n, v in vars(hp).items() if v > 0} - ({"top_k"} if hp.top_k >= 1 else set())
+
+
 def _check_type(owner: type, name: str, kind: Any, value: Any) -> Any:
     """value as the field's type; JSON lists become tuples and whole numbers floats where the field wants them."""
     where = f"{owner.__name__.lower()}.{name}" if owner is Hp else name
@@ -237,6 +289,7 @@ def _build(cls: type, values: dict[str, Any]):
 
 POSITIVE = ["width", "depth", "latent", "pack", "lazy", "batch", "accumulate", "steps", "d_steps", "g_steps"]
 POSITIVE += ["log_every", "checkpoint_every", "keep"]
+NATURAL = ["size", "holdout", "fake_batch", "pool", "chunk", "sample_every", "diagnose_every", "latent_steps", "unroll"]
 SIGNED = {"real_target", "fake_target", "g_target"}
 
 
@@ -247,9 +300,12 @@ def check(config: Config) -> Config:
     for name in POSITIVE:
         if getattr(config, name) < 1:
             raise JaxganError(f"{name} is {getattr(config, name)}; expected at least 1")
-    for name in ("size", "holdout", "fake_batch", "chunk", "sample_every", "diagnose_every", "latent_steps", "unroll"):
+    for name in NATURAL:
         if getattr(config, name) < 0:
             raise JaxganError(f"{name} is {getattr(config, name)}; expected 0 or more")
+    for code in config.codes:
+        if code < 1:
+            raise JaxganError(f"codes holds {code}; expected 1 for a number or n for a category out of n")
     if not 0 <= config.seed < 2**32:
         raise JaxganError(f"seed is {config.seed}; expected 0 to 4294967295")
     for name, value in dataclasses.asdict(config.hp).items():

@@ -189,12 +189,14 @@ def _path(axes, path: dict) -> None:
 
 
 def _scores(axes, scores: dict) -> None:
+    axes.set(xlabel="D's logit", ylabel="density")
+    axes.set_title("what D says of" if scores else "no D judges examples in this kind of game")
+    if not scores:
+        return
     edges = np.histogram_bin_edges(np.concatenate([*scores.values()]), 40)
     styles = {"training": "#0072b2", "held out": "#009e73", "generated": "#d55e00"}
     for name, logits in scores.items():
         axes.hist(logits, edges, density=True, histtype="step", lw=1.6, color=styles[name], label=name)
-    axes.set(xlabel="D's logit", ylabel="density")
-    axes.set_title("what D says of")
     axes.legend(fontsize=8)
 
 
@@ -211,7 +213,8 @@ def _spectral(axes, spectral: dict) -> None:
 def _history(axes, history: list[dict]) -> None:
     """Diagnoses during training where there were some, else the losses."""
     names = ["diagnosis/diversity", "diagnosis/auc_train", "diagnosis/auc_held", "diagnosis/exploitability"]
-    names = [n for n in names if any(n in row for row in history)] or ["d_loss", "g_loss"]
+    logged = {n for row in history for n in row}
+    names = [n for n in names if n in logged] or [n for n in ("d_loss", "g_loss") if n in logged]
     for name, color in zip(names, ["#0072b2", "#d55e00", "#009e73", "#cc79a7"]):
         rows = [row for row in history if name in row]
         axes.plot([r["step"] for r in rows], [r[name] for r in rows], c=color, label=name.removeprefix("diagnosis/"))

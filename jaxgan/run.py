@@ -13,6 +13,8 @@ import numpy as np
 from jaxgan import checkpoint, folder, games, parallel, rng, step
 from jaxgan.config import Config
 from jaxgan.errors import JaxganError
+from jaxgan.games.info import values as code_values
+from jaxgan.games.info import with_code
 from jaxgan.solvers import SOLVERS
 from jaxgan.types import Game, State
 
@@ -26,35 +28,87 @@ class Run:
     env: dict
     dir: Path | None = None
 
-    def sample(self, n: int, seed: int = 0, labels=None, truncation: float = 0.0, ema: bool = True) -> np.ndarray:
+    def sample(
+        self, n: int, seed: int = 0, labels=None, truncation: float = 0.0, ema: bool = True, codes: dict | None = None
+    ) -> np.ndarray:
         """n examples [n, *shape], images in [-1, 1]; sample i depends on seed and i alone.
 
         labels: ints [n] for a conditional run (default: all classes in turn). truncation: largest |z| per coordinate,
-        0 is off (Brock et al. 2018, arXiv 1809.11096). ema: the averaged generator in place of the last.
+        0 is off (Brock et al. 2018, arXiv 1809.11096). ema: the averaged generator in place of the last. codes: {number
+        of a code: its value, or one for each example}, for infogan; a code that is not given is random.
         """
-        return self.generate(latents(self.game, n, seed, truncation), labels, ema)
+        z = latents(self.game, n, seed, truncation)
+        for i, value in (codes or {}).items():
+            z = with_code(self.game.codes, z, i, np.broadcast_to(value, n))
+        return self.generate(z, labels, ema)
+
+    def traverse(self, code: int, rows: int, seed: int = 0, labels=None, ema: bool = True) -> np.ndarray:
+        """rows * k examples; along each row only a code changes, over its k categories, or in 10 steps from -1 to 1.
+
+        labels: one per row.
+        """
+        game = self.game
+        visited = code_values(game.codes, code)
+        z = latents(game, rows, seed).repeat(len(visited), 0)
+        z = with_code(game.codes, z, code, np.tile(visited, rows))
+        return self.generate(z, self._of_rows(labels, rows, len(visited)), ema)
+
+    def encode(self, x, labels=None, ema: bool = True) -> np.ndarray:
+        """The latents [n, latent] of examples x [n, *shape], images in [-1, 1], by the run's encoder.
+
+        labels: ints [n] for a conditional run, which then has to have them.
+        """
+        game = self.game
+        if game.encode is None:
+            raise JaxganError(
+                f"kind {self.config.kind!r} has no encoder; lrgan, bigan, aae, vae and vaegan have one: --kind bigan"
+            )
+        if jnp.shape(x)[1:] != tuple(self.env["shape"]):
+            raise JaxganError(
+                f"examples have shape {jnp.shape(x)}; expected [n, {', '.join(map(str, self.env['shape']))}]"
+            )
+        if game.classes and labels is None:
+            raise JaxganError(f"this run is conditional: give the labels of the {len(x)} examples")
+        return self._map(game.encode, jnp.asarray(x), labels, ema)
+
+    def reconstruct(self, x, labels=None, ema: bool = True) -> np.ndarray:
+        """Examples [n, *shape] of the latents that the encoder finds for x [n, *shape]."""
+        return self.generate(self.encode(x, labels, ema), labels, ema)
 
     def interpolate(
         self, rows: int, columns: int, seed: int = 0, labels=None, truncation: float = 0.0, ema: bool = True
     ) -> np.ndarray:
-        """rows * columns examples; each row walks the great circle between two latents. labels: one per row."""
+        """rows * columns examples; each row walks the great circle between two latents, codes stay.
+
+        labels: one per row.
+        """
         z = latents(self.game, 2 * rows, seed, truncation)
+        z, codes = jnp.split(z, [z.shape[1] - sum(self.game.codes)], 1)
         path = jax.vmap(lambda a, b: slerp(a, b, jnp.linspace(0, 1, columns)))(z[:rows], z[rows:])
+        path = jnp.concatenate([path.reshape(rows * columns, -1), codes[:rows].repeat(columns, 0)], 1)
+        return self.generate(path, self._of_rows(labels, rows, columns), ema)
+
+    def _of_rows(self, labels, rows: int, columns: int):
+        """Labels of a grid from one a row; by default all classes in turn, None without classes."""
         if labels is None and self.game.classes:
             labels = np.arange(rows) % self.game.classes
-        return self.generate(path.reshape(rows * columns, -1), None if labels is None else labels.repeat(columns), ema)
+        return None if labels is None else np.repeat(labels, columns)
 
     def generate(self, z, labels=None, ema: bool = True) -> np.ndarray:
         """The examples [n, *shape] of latents z [n, latent]."""
         classes = self.game.classes
         if labels is None and classes:
             labels = np.arange(len(z)) % classes
+        return self._map(self.game.sample, z, labels, ema)
+
+    def _map(self, f, inputs, labels, ema: bool) -> np.ndarray:
+        """f(run, vars, inputs, labels) of all rows, by parts, which bounds memory."""
         if labels is not None:
-            labels = check_labels(labels, len(z), classes)
+            labels = check_labels(labels, len(inputs), self.game.classes)
         nets = parallel.local(self.state.ema if ema else step.shown(self.game, self.state))
-        parts = [slice(i, i + 256) for i in range(0, len(z), 256)]  # bounds memory
-        make = jax.jit(partial(generate, self.game))
-        return np.concatenate([np.asarray(make(nets, z[p], None if labels is None else labels[p])) for p in parts])
+        make = jax.jit(partial(applied, self.game, f))
+        parts = [slice(i, i + 256) for i in range(0, len(inputs), 256)]
+        return np.concatenate([np.asarray(make(nets, inputs[p], None if labels is None else labels[p])) for p in parts])
 
     @property
     def game(self) -> Game:
@@ -62,14 +116,19 @@ class Run:
         return games.make(self.config, tuple(self.env["shape"]), self.env["classes"])
 
 
+def applied(game: Game, f, nets: dict, *inputs):
+    """f(run, vars, *inputs), such as game.sample, with the networks {net: {"params", "vars"}} as in State.ema."""
+    run = step.runner(game, {name: net["params"] for name, net in nets.items()})
+    return f(run, {name: net["vars"] for name, net in nets.items()}, *inputs)
+
+
 def generate(game: Game, nets: dict, z, y=None):
     """Examples [n, *shape] from {net: {"params", "vars"}} as in State.ema."""
-    run = step.runner(game, {name: net["params"] for name, net in nets.items()})
-    return game.sample(run, {name: net["vars"] for name, net in nets.items()}, z, y)
+    return applied(game, game.sample, nets, z, y)
 
 
 def latents(game: Game, n: int, seed: int, truncation: float = 0.0):
-    """z [n, latent] of this seed; truncation as in Run.sample."""
+    """z [n, latent] of this seed; truncation as in Run.sample, codes are not truncated."""
     if n < 1:
         raise JaxganError(f"asked for {n} samples; expected at least 1")
     key = rng.stream(rng.root(seed), "eval")
@@ -78,9 +137,9 @@ def latents(game: Game, n: int, seed: int, truncation: float = 0.0):
         raise JaxganError(f"truncation is {truncation}; expected a bound above 0, or 0 for none")
     if truncation == 0:
         return z
-    return jax.vmap(lambda k: jax.random.truncated_normal(k, -truncation, truncation, z.shape[1:]))(
-        rng.examples(key, n)
-    )
+    size = z.shape[1] - sum(game.codes)
+    normal = jax.vmap(lambda k: jax.random.truncated_normal(k, -truncation, truncation, (size,)))(rng.examples(key, n))
+    return z.at[:, :size].set(normal)
 
 
 def slerp(a, b, t):
@@ -95,7 +154,7 @@ def slerp(a, b, t):
 def check_labels(labels, n: int, classes: int) -> np.ndarray:
     """labels as int32 [n]; JaxganError where the run has no classes or a label is out of range."""
     if not classes:
-        raise JaxganError("this run was trained without labels, so ask for none; or train one with --kind conditional")
+        raise JaxganError("this run was trained without labels, so ask for none; or train one with --conditional")
     labels = np.asarray(labels)
     if labels.shape != (n,) or not np.issubdtype(labels.dtype, np.integer):
         raise JaxganError(f"labels have shape {labels.shape} and type {labels.dtype}; expected {n} whole numbers")

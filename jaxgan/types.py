@@ -55,6 +55,9 @@ class Game(NamedTuple):
     axis:   where examples live, see the module's docstring
     accumulate: micro-batches of an update, one after the other; see step.field
     unroll: moves of the other players that the last one foresees where they move in turn (solvers.alternating)
+    score:  (run, vars, x, y) -> D's logits [n] of examples, higher for real ones; None where no D judges examples
+    encode: (run, vars, x, y) -> latents [n, latent] of examples; None without an encoder
+    codes:  the latents' last entries are codes of these sizes, see Config.codes
     """
 
     nets: dict[str, Net]
@@ -67,6 +70,9 @@ class Game(NamedTuple):
     axis: Axis = None
     accumulate: int = 1
     unroll: int = 0
+    score: Callable | None = lambda run, vars, x, y: run(vars, "d", x, y)[0]
+    encode: Callable | None = None
+    codes: tuple[int, ...] = ()
 
     @property
     def updates(self) -> int:

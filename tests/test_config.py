@@ -32,7 +32,7 @@ AT_LEAST_1 = [
     "pack",
     "lazy",
 ]
-AT_LEAST_0 = ["size", "holdout", "fake_batch", "chunk", "sample_every", "diagnose_every", "latent_steps", "unroll"]
+AT_LEAST_0 = config.NATURAL
 # what a run may be resumed with: none of these reaches the compiled mathematics
 NEUTRAL = {
     *(
@@ -56,7 +56,8 @@ def other(name):
     default = getattr(Config(), name)
     if name in CHOICES:
         return next(c for c in CHOICES[name] if c != default)
-    special = {"writers": ("wandb",), "hp": Hp(g_lr=0.125), "augment": ("flip",), "cr_augment": ("cutout",)}
+    special = {"writers": ("wandb",), "codes": (3,), "hp": Hp(g_lr=0.125)}
+    special |= {"augment": ("flip",), "cr_augment": ("cutout",)}
     if name in special:
         return special[name]
     return {bool: lambda: not default, int: lambda: default + 3, str: lambda: default + "x"}[type(default)]()

@@ -155,8 +155,8 @@ def test_a_collapsed_generator_and_a_constant_discriminator_are_seen(ring):
     g, source, state, measure = ring
     constant = jax.tree.map(jnp.zeros_like, state.params)
     batch = source.finish({}, rng.examples(KEY, 300))
-    real, fake, diversity = judge(g, dataclasses.replace(state, params=constant), batch, KEY)
-    assert float(auc(real, fake)) == 0.5
+    logits, diversity = judge(g, dataclasses.replace(state, params=constant), batch, KEY)
+    assert float(auc(logits["training"], logits["generated"])) == 0.5
     assert float(diversity) < 0.2  # one point: Vendi 1 of the ring's 8
     report = measure(dataclasses.replace(state, params=constant))
     assert set(report.row) == set(COLUMNS)

@@ -19,9 +19,9 @@ ROWS = [
     ["games"],
     ["parallel", "checkpoint", "log", "plots", "folder", "signals", "program", "run"],
     ["theory"],
-    ["train", "verify", "diagnose", "plan"],
+    ["train", "verify", "diagnose", "plan", "draw"],
     ["sweep"],
-    ["launch", "cli", "__main__"],
+    ["experiment", "cli", "__main__"],
 ]
 APART = 1  # in this row not even neighbours import each other: flat tables of functions
 ROW = {name: i for i, row in enumerate(ROWS) for name in row}

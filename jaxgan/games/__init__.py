@@ -1,11 +1,25 @@
 """Kinds of GAN: functions (config, shape, classes, axis) -> Game, where losses meet networks."""
 
+import dataclasses
+
 from jaxgan.config import Config
-from jaxgan.games import plain
+from jaxgan.games import autoencoder, encoder, heads, info, plain, rotation
 from jaxgan.solvers import SOLVERS
 from jaxgan.types import Axis, Game, JaxganError
 
-KINDS = {"plain": plain.plain, "conditional": plain.conditional}
+KINDS = {
+    "plain": plain.plain,
+    "conditional": heads.conditional,
+    "infogan": info.infogan,
+    "ssgan": rotation.ssgan,
+    "lrgan": encoder.lrgan,
+    "bigan": encoder.bigan,
+    "aae": encoder.aae,
+    "vae": encoder.vae,
+    "vaegan": encoder.vaegan,
+    "ebgan": autoencoder.ebgan,
+    "began": autoencoder.began,
+}
 
 
 def make(config: Config, shape: tuple[int, ...], classes: int = 0, axis: Axis = None) -> Game:
@@ -13,14 +27,20 @@ def make(config: Config, shape: tuple[int, ...], classes: int = 0, axis: Axis = 
     kind = config.kind
     if kind == "auto":
         kind = "conditional" if classes else "plain"
-    if kind == "conditional" and not classes:
+    if kind not in KINDS:
+        raise JaxganError("kind is 'own', and nothing is there: put a function at jaxgan.games.KINDS['own'] first")
+    if kind == "plain" and config.conditional:
+        kind = "conditional"
+    labelled = kind == "conditional" or config.conditional
+    if labelled and not classes:
         raise JaxganError(
-            f"kind is 'conditional', but the data {config.data!r} has no labels; use --kind plain, or a folder with one"
-            " subfolder per class"
+            f"kind {config.kind!r} is to be conditional, but the data {config.data!r} has no labels; use --kind plain "
+            "or --no-conditional, or a folder with one subfolder per class"
         )
     if SOLVERS[config.solver].together and (config.d_steps, config.g_steps) != (1, 1):
         raise JaxganError(
             f"solver {config.solver!r} moves all players together, once a step, but d_steps is {config.d_steps} and "
             f"g_steps is {config.g_steps}; leave both at 1, or use alternating, simultaneous or lookahead"
         )
-    return KINDS[kind](config, shape, classes, axis)._replace(accumulate=config.accumulate)
+    game = KINDS[kind](dataclasses.replace(config, kind=kind), shape, classes if labelled else 0, axis)
+    return game._replace(accumulate=config.accumulate)

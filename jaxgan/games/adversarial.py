@@ -4,6 +4,7 @@ A kind gives `adversarial` its terms; a term is a function of `Play`, everything
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ import optax
 
 from jaxgan import augment, rng
 from jaxgan.config import Config
+from jaxgan.games import pool
 from jaxgan.games.terms import CLOCK, D_TERMS, G_TERMS, LAZY, Play, Term, active, updates
 from jaxgan.losses import LOSSES, Loss, value
 from jaxgan.nets import build
@@ -21,14 +23,30 @@ from jaxgan.step import everywhere
 from jaxgan.types import Axis, Game, JaxganError, Net, Player
 
 
+class Parts(NamedTuple):
+    """What a kind may exchange in `adversarial`; `usual` gives what it has otherwise.
+
+    loss:    of the logits
+    nets:    {"g": Net, "d": Net}; further ones belong to G's player
+    latent:  as in Game
+    observe: (config, classes, axis, latent, features) -> (run, vars, batch, key, hp, pooled) -> Play, vars; pooled says
+             that D moves, and that a pool of generated examples may serve
+    """
+
+    loss: Loss
+    nets: dict
+    latent: Callable
+    observe: Callable
+
+
 def check(config: Config, shape, classes: int) -> None:
     """JaxganError if parts of the configuration do not go together."""
     check_pairs(config)
     augment.check("augment", config.augment, shape)
     if config.hp.cr or config.hp.cr_fake:
         augment.check("cr_augment", config.cr_augment, shape)
-    if config.pack > 1 and classes:
-        raise JaxganError(f"pack is {config.pack}, and packs of examples have no one label; use --kind plain")
+    if config.pack > 1 and (classes or config.kind not in ("plain", "auto")):
+        raise JaxganError(f"pack is {config.pack}, and D then answers for packs, not for examples; use --kind plain")
     for name in ("batch", "fake_batch"):
         if getattr(config, name) % config.pack:
             raise JaxganError(f"{name} {getattr(config, name)} does not make packs of {config.pack}; use a multiple")
@@ -139,32 +157,50 @@ def improved(rank: Callable, z, hp: dict, steps: int):
     return z
 
 
-def observer(config: Config, classes: int, axis: Axis, latent: Callable, features: bool) -> Callable:
-    """(run, vars, batch, key, hp) -> Play of one update, vars after G's pass and D's two."""
-    real_n, fake_n = config.batch, config.fake_batch or config.batch
+def judged(config: Config, axis: Axis, features: bool) -> Callable:
+    """(run, vars, before, key, hp, real, fake, z, more, weight) -> Play in which D judges both sides, vars.
+
+    real and fake: (examples, labels); before: the vars before the update, where these have moved on already.
+    """
     d, view = judge(config, features), viewer(config, axis)
 
-    def play(run, vars, batch, key, hp):
-        n, before = len(batch["x"]) * fake_n // real_n, vars
-        # fake i takes the label of real i m / n, which lies on the same device however many devices there are
-        y, y_fake = (batch["y"], batch["y"][jnp.arange(n) * real_n // fake_n]) if classes else (None, None)
-
+    def play(run, vars, before, key, hp, real, fake, z, more=None, weight=None):
         def see(x, name):
             return view(x, rng.stream(key, f"view {name}"), before, hp)
 
         def score(x, y):
             return d(run, before, x, y)[0]
 
+        (x, y), (made, y_fake) = real, fake
+        seen = see(x, "real"), see(made, "fake")
+        d_real, h_real, vars = d(run, vars, seen[0], y)
+        d_fake, h_fake, vars = d(run, vars, seen[1], y_fake)
+        answers = d_real, d_fake, h_real, h_fake
+        sides = x, y, made, y_fake, z
+        return Play(run, before, key, hp, axis, *sides, *answers, see, score, *seen, weight, config, more), vars
+
+    return play
+
+
+def observer(config: Config, classes: int, axis: Axis, latent: Callable, features: bool) -> Callable:
+    """(run, vars, batch, key, hp, pooled) -> Play of one update, vars after G's pass and D's two."""
+    real_n, fake_n = config.batch, config.fake_batch or config.batch
+    d, view, answer = judge(config, False), viewer(config, axis), judged(config, axis, features)
+
+    def play(run, vars, batch, key, hp, pooled):
+        n, before = len(batch["x"]) * fake_n // real_n, vars
+        # fake i takes the label of real i m / n, which lies on the same device however many devices there are
+        y, y_fake = (batch["y"], batch["y"][jnp.arange(n) * real_n // fake_n]) if classes else (None, None)
+
         def rank(z):
-            return score(see(run(before, "g", z, y_fake)[0], "fake"), y_fake).sum()
+            x = view(run(before, "g", z, y_fake)[0], rng.stream(key, "view fake"), before, hp)
+            return d(run, before, x, y_fake)[0].sum()
 
         z = improved(rank, latent(rng.stream(key, "z"), n, axis), hp, config.latent_steps)
         fake, vars = run(vars, "g", z, y_fake)
-        seen = see(batch["x"], "real"), see(fake, "fake")
-        d_real, h_real, vars = d(run, vars, seen[0], y)
-        d_fake, h_fake, vars = d(run, vars, seen[1], y_fake)
-        made = (batch["x"], y, fake, y_fake, z, d_real, d_fake, h_real, h_fake)
-        return Play(run, before, key, hp, axis, *made, see, score, *seen, batch.get("w"), config), vars
+        if pooled and config.pool:
+            (fake, y_fake), vars = run(vars, "pool", fake, y_fake, rng.stream(key, "pool"))
+        return answer(run, vars, before, key, hp, (batch["x"], y), (fake, y_fake), z, weight=batch.get("w"))
 
     return play
 
@@ -212,6 +248,15 @@ def optimizer(config: Config, side: str) -> Callable:
     return tx
 
 
+def usual(config: Config, shape, classes: int, axis: Axis) -> Parts:
+    """The configured loss and networks, Gaussian latents, and an update that sees real and generated examples."""
+
+    def latent(key, n, axis=None):
+        return rng.normal(key, n, (config.latent,), axis)
+
+    return Parts(LOSSES[config.loss], networks(config, shape, classes, axis), latent, observer)
+
+
 def adversarial(
     config: Config,
     shape,
@@ -219,37 +264,38 @@ def adversarial(
     axis: Axis,
     d_terms: dict[str, Term] | None = None,
     g_terms: dict[str, Term] | None = None,
+    parts: Parts | None = None,
 ) -> Game:
     """The two-player game; classes = 0 is unconditional. d_terms and g_terms stand beside D_TERMS and G_TERMS."""
     check(config, shape, classes)
-    loss, real_n, fake_n = LOSSES[config.loss], config.batch, config.fake_batch or config.batch
+    loss, nets, latent, observe = parts or usual(config, shape, classes, axis)
+    real_n, fake_n = config.batch, config.fake_batch or config.batch
     terms = {"d": active(config, D_TERMS) | (d_terms or {}), "g": active(config, G_TERMS) | (g_terms or {})}
     brought = {side: _nets(terms[side], config, shape, classes, axis) for side in terms}
     timed = config.lazy > 1 or config.hp.noise > 0
     brought["d"] |= CLOCK if timed else {}
-
-    def latent(key, n, axis=None):
-        return rng.normal(key, n, (config.latent,), axis)
-
+    if config.pool:
+        example = jnp.zeros((2, *shape)), jnp.zeros(2, jnp.int32) if classes else None
+        brought["d"]["pool"] = pool.net(config.pool, axis), example
     features = any(term.features for side in terms.values() for term in side.values())
-    play = observer(config, classes, axis, latent, features)
+    play = observe(config, classes, axis, latent, features)
 
     def total(side, seen, vars, metrics):
         summed = value(terms_of(side, loss, seen), real_n, fake_n)
         for name, term in terms[side].items():
             numbers, vars = term.loss(seen, vars)
             metrics[name] = numbers.mean()
-            summed += seen.hp[name] * metrics[name]
+            summed += seen.hp.get(name, 1.0) * metrics[name]
         return summed, (vars, metrics)
 
     def d_loss(run, vars, batch, key, hp):
-        seen, vars = play(run, vars, batch, key, hp)
+        seen, vars = play(run, vars, batch, key, hp, True)
         if timed:
             vars = {**vars, "clock": {"updates": updates(vars) + 1}}
         return total("d", seen, vars, {"d_real": seen.d_real.mean(), "d_fake": seen.d_fake.mean()})
 
     def g_loss(run, vars, batch, key, hp):
-        return total("g", *play(run, vars, batch, key, hp), {})
+        return total("g", *play(run, vars, batch, key, hp, False), {})
 
     heads = brought["d"] | brought["g"]
 
@@ -261,9 +307,10 @@ def adversarial(
     def sample(run, vars, z, y):
         return run(vars, "g", z, y, train=False)[0]
 
+    more = [name for name in nets if name not in ("g", "d")]
     players = {
         "d": Player(("d", *brought["d"]), d_loss, optimizer(config, "d"), config.d_steps),
-        "g": Player(("g", *brought["g"]), g_loss, optimizer(config, "g"), config.g_steps),
+        "g": Player(("g", *more, *brought["g"]), g_loss, optimizer(config, "g"), config.g_steps),
     }
-    nets = networks(config, shape, classes, axis) | {name: net for name, (net, _) in heads.items()}
+    nets = nets | {name: net for name, (net, _) in heads.items()}
     return Game(nets, players, inputs, sample, latent, classes=classes, axis=axis, unroll=config.unroll)

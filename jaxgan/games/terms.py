@@ -25,7 +25,7 @@ class Play(NamedTuple):
     None unless a term asks for them. axis is the game's.
     see:   (examples [b, ...], name of a stream) -> what D is shown of them, augmented and noisy
     score: (shown [b, ...], labels) -> the logits that enter the loss
-    seen_real, seen_fake: what D was shown; weight: one per real example [m] of mean 1, or None
+    seen_real, seen_fake: what D was shown; weight: one per real example [m] of mean 1, or None; more: a kind's own
     """
 
     run: Callable
@@ -48,10 +48,11 @@ class Play(NamedTuple):
     seen_fake: Any
     weight: Any
     config: Config
+    more: Any = None
 
 
 class Term(NamedTuple):
-    """A summand of a player's loss, weighted by the hyperparameter of its name.
+    """A summand of a player's loss, weighted by the hyperparameter of its name, by 1 where there is none.
 
     loss: (play, vars) -> numbers whose mean is taken, vars (as they came where it remembers nothing)
     nets: (config, shape, classes, axis) -> {name: (Net, example inputs)}, heads and memory that it brings; its player

@@ -12,3 +12,8 @@ def build(config: Config, shape: tuple[int, ...], classes: int = 0, axis: Axis =
     net, classes = NETS[config.net], 0 if config.kind == "plain" else classes
     args = (tuple(shape), config.width, config.depth, classes, axis)
     return {"g": net.generator(*args), "d": net.discriminator(*args)}
+
+
+def encoder(config: Config, shape: tuple[int, ...], classes: int, axis: Axis, outputs: int) -> Net:
+    """The network of a config from examples of this shape, and labels where there are classes, to [b, outputs]."""
+    return NETS[config.net].encoder(tuple(shape), config.width, config.depth, classes, axis, outputs)

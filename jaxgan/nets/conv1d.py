@@ -71,13 +71,14 @@ class Discriminator(nn.Module):
 
     widths: tuple[int, ...]
     classes: int
+    outputs: int = 0
 
     @nn.compact
     def __call__(self, x: jax.Array, y: jax.Array | None, train: bool, features: bool = False):
         for width in self.widths:
             x = nn.leaky_relu(Conv(width, 2, True, HE)(x), 0.2)
         x = x.reshape(len(x), -1)
-        return Head(self.classes, LECUN, nn.initializers.normal(x.shape[-1] ** -0.5))(x, y, features)
+        return Head(self.classes, LECUN, nn.initializers.normal(x.shape[-1] ** -0.5), self.outputs)(x, y, features)
 
 
 def levels(shape: tuple[int, ...], width: int) -> tuple[int, tuple[int, ...]]:
@@ -102,3 +103,8 @@ def generator(shape: tuple[int, ...], width: int, depth: int = 0, classes: int =
 def discriminator(shape: tuple[int, ...], width: int, depth: int = 0, classes: int = 0, axis: Axis = None) -> Net:
     """Strided convolutions from sequences to one logit, with a projection of y where there are classes."""
     return linen(Discriminator(levels(shape, width)[1][::-1], classes))
+
+
+def encoder(shape: tuple[int, ...], width: int, depth: int, classes: int, axis: Axis, outputs: int) -> Net:
+    """The discriminator's layers from x to numbers [b, outputs], with an embedding of y where there are classes."""
+    return linen(Discriminator(levels(shape, width)[1][::-1], classes, outputs))

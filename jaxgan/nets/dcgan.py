@@ -53,13 +53,14 @@ class Discriminator(nn.Module):
     widths: tuple[int, ...]
     classes: int
     axis: Axis
+    outputs: int = 0
 
     @nn.compact
     def __call__(self, x: jax.Array, y: jax.Array | None, train: bool, features: bool = False):
         x = nn.leaky_relu(Down(self.widths[0], True, NORMAL)(x), 0.2)
         for width in self.widths[1:]:
             x = nn.leaky_relu(batch_norm(train, self.axis, gain)(Down(width, False, NORMAL)(x)), 0.2)
-        return Head(self.classes, NORMAL, NORMAL)(x.reshape(len(x), -1), y, features)
+        return Head(self.classes, NORMAL, NORMAL, self.outputs)(x.reshape(len(x), -1), y, features)
 
 
 def widths(shape: tuple[int, ...], width: int) -> tuple[int, ...]:
@@ -82,3 +83,8 @@ def generator(shape: tuple[int, ...], width: int, depth: int = 0, classes: int =
 def discriminator(shape: tuple[int, ...], width: int, depth: int = 0, classes: int = 0, axis: Axis = None) -> Net:
     """Strided convolutions from images to one logit, with a projection of y where there are classes."""
     return linen(Discriminator(widths(shape, width)[::-1], classes, axis))
+
+
+def encoder(shape: tuple[int, ...], width: int, depth: int, classes: int, axis: Axis, outputs: int) -> Net:
+    """The discriminator's layers from x to numbers [b, outputs], with an embedding of y where there are classes."""
+    return linen(Discriminator(widths(shape, width)[::-1], classes, axis, outputs))

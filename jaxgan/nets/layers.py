@@ -188,15 +188,20 @@ def conditioned(z: jax.Array, y: jax.Array | None, classes: int) -> jax.Array:
 class Head(nn.Module):
     """One logit per example, plus <e_y, phi(x)> where there are classes (Miyato and Koyama 2018, arXiv 1802.05637).
 
-    phi [b, n], y int [b] or None -> float32 (or wider) [b], and phi beside it where features are asked for
+    phi [b, n], y int [b] or None -> float32 (or wider) [b], and phi beside it where features are asked for. With
+    outputs above 0 it is an encoder's: [b, outputs], of phi and an embedding of y.
     """
 
     classes: int
     kernel_init: nn.initializers.Initializer
     embed_init: nn.initializers.Initializer
+    outputs: int = 0
 
     @nn.compact
     def __call__(self, phi: jax.Array, y: jax.Array | None, features: bool = False):
+        if self.outputs:
+            phi = conditioned(phi, y, self.classes)
+            return nn.Dense(self.outputs, kernel_init=self.kernel_init)(phi).astype(jnp.float32)
         logit = nn.Dense(1, kernel_init=self.kernel_init)(phi)[:, 0]
         if self.classes:
             logit += (Embed(self.classes, phi.shape[-1], self.embed_init)(y) * phi).sum(-1)

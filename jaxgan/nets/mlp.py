@@ -36,13 +36,14 @@ class Discriminator(nn.Module):
     width: int
     depth: int
     classes: int
+    outputs: int = 0
 
     @nn.compact
     def __call__(self, x: jax.Array, y: jax.Array | None, train: bool, features: bool = False):
         x = x.reshape(len(x), -1)
         for _ in range(self.depth):
             x = nn.leaky_relu(nn.Dense(self.width, kernel_init=HE)(x), 0.2)
-        return Head(self.classes, LECUN, nn.initializers.normal(x.shape[-1] ** -0.5))(x, y, features)
+        return Head(self.classes, LECUN, nn.initializers.normal(x.shape[-1] ** -0.5), self.outputs)(x, y, features)
 
 
 def generator(shape: tuple[int, ...], width: int, depth: int, classes: int = 0, axis: Axis = None) -> Net:
@@ -53,3 +54,8 @@ def generator(shape: tuple[int, ...], width: int, depth: int, classes: int = 0, 
 def discriminator(shape: tuple[int, ...], width: int, depth: int, classes: int = 0, axis: Axis = None) -> Net:
     """Leaky ReLU layers from x to one logit, with a projection of y where there are classes."""
     return linen(Discriminator(width, depth, classes))
+
+
+def encoder(shape: tuple[int, ...], width: int, depth: int, classes: int, axis: Axis, outputs: int) -> Net:
+    """The discriminator's layers from x to numbers [b, outputs], with an embedding of y where there are classes."""
+    return linen(Discriminator(width, depth, classes, outputs))

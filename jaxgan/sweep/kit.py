@@ -15,7 +15,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxgan import checkpoint, games, parallel, program
-from jaxgan.config import Config, Hp
+from jaxgan.config import Config, Hp, switched_on
 from jaxgan.errors import JaxganError
 from jaxgan.run import initializer, template
 from jaxgan.sweep.space import ALWAYS
@@ -42,8 +42,9 @@ class Kit(NamedTuple):
 
 def common(c: Config) -> Config:
     """c without what its group leaves open: the seed and the values of Hp, but for whether they are above 0."""
-    default = vars(Hp())
-    hp = {n: default[n] if n in ALWAYS else float(v > 0) for n, v in vars(c.hp).items()}
+    on = switched_on(c.hp)
+    hp = {n: v if n in ALWAYS else 1.0 if n in on else 0.0 for n, v in vars(Hp()).items()}
+    hp["top_k"] = 0.5 if "top_k" in on else 1.0
     neutral = {"steps": 1, "chunk": 0, "log_every": 1, "sample_every": 0, "checkpoint_every": 1, "keep": 1}
     looks = {"diagnose_every": int(c.diagnose_every > 0), "writers": ()}
     return dataclasses.replace(c, seed=0, hp=Hp(**hp), **neutral, **looks)

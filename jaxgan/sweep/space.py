@@ -217,7 +217,7 @@ def static(c: Config) -> dict[str, Any]:
     always in it).
     """
     values = {n: v for n, v in config.to_dict(c).items() if n not in NEUTRAL and n not in ("hp", "seed")}
-    return {**values, "on": sorted(n for n, v in vars(c.hp).items() if v > 0 and n not in ALWAYS)}
+    return {**values, "on": sorted(config.switched_on(c.hp) - ALWAYS)}
 
 
 def groups(configs: dict[str, Config]) -> list[tuple[dict, list[str]]]:

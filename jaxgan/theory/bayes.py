@@ -12,7 +12,7 @@ from jax.scipy.stats import gaussian_kde
 
 from jaxgan import rng, step
 from jaxgan.config import Config
-from jaxgan.nets import mlp
+from jaxgan.nets import encoder, mlp
 from jaxgan.optim import OPTIMIZERS
 from jaxgan.run import generate, initial
 from jaxgan.theory.play import advance
@@ -67,23 +67,28 @@ def generative(game: Game, state: State, x, samples: int = 5000, seed: int = 0):
 
 
 def classifier(config: Config, shape: tuple[int, ...], classes: int) -> Game:
-    """The discriminative model: a game of one player, whose ReLU network of `config` learns p(y | x) by cross entropy.
+    """The discriminative model: a game of one player, whose network of `config` learns p(y | x) by cross entropy.
 
-    Its learning rate is hp.d_lr.
+    The network is of ReLU layers if config.net is mlp, else the layers of that discriminator. Its learning rate is
+    hp.d_lr.
     """
+    flat = config.net == "mlp"
+
+    def seen(batch):
+        return batch["x"].reshape(len(batch["x"]), -1) if flat else batch["x"]
 
     def loss(run, vars, batch, key, hp):
-        logits, vars = run(vars, "c", batch["x"].reshape(len(batch["x"]), -1), None)
+        logits, vars = run(vars, "c", seen(batch), None)
         return optax.softmax_cross_entropy_with_integer_labels(logits, batch["y"]).mean(), (vars, {})
 
-    net = mlp.generator((classes,), config.width, config.depth)
+    net = mlp.generator((classes,), config.width, config.depth) if flat else encoder(config, shape, 0, None, classes)
     player = Player(("c",), loss, lambda hp: OPTIMIZERS[config.optimizer](hp["d_lr"], hp))
-    inputs = lambda batch, key: {"c": (batch["x"].reshape(len(batch["x"]), -1), None)}  # noqa: E731
+    inputs = lambda batch, key: {"c": (seen(batch), None)}  # noqa: E731
     return Game({"c": net}, {"c": player}, inputs, None, None, shown=("c",), classes=classes)
 
 
 def discriminative(game: Game, state: State, x):
-    """log p(y | x) [n, classes] at x [n, d] of a `classifier` with averaged parameters."""
+    """log p(y | x) [n, classes] at examples x of a `classifier` with averaged parameters."""
     nets = state.ema
     run = step.runner(game, {name: net["params"] for name, net in nets.items()})
     logits, _ = run({name: net["vars"] for name, net in nets.items()}, "c", jnp.asarray(x), None, train=False)

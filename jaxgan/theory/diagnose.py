@@ -85,14 +85,14 @@ def instruments(game: Game, c: Config, source: Source, held: Source | None = Non
         row |= extremes(values, residuals) | turned(state, draw(source, stream("steps"), 2, game.updates, c.batch))
         gains = gained(state, draw(source, stream("responses"), RESPONSES, c.batch), new, key)
         row |= {f"gain_{name}": gain for name, gain in gains.items()} | {"exploitability": sum(gains.values())}
-        real, generated, row["diversity"] = judged(state, train, key)
-        logits = {"training": real, "generated": generated}
-        row["auc_train"] = auc(real, generated)
-        if held:
-            logits["held out"] = judged(state, new, key)[0]
-            row["auc_held"] = auc(logits["held out"], generated)
+        logits, row["diversity"] = judged(state, train, key)
+        if held and logits:
+            logits["held out"] = judged(state, new, key)[0]["training"]
+        names = {"auc_train": "training", "auc_held": "held out"}
+        row |= {name: auc(logits[of], logits["generated"]) for name, of in names.items() if of in logits}
         spectral = spectral_norms(state.params)
-        row |= {f"spectral_{net}": max(v for k, v in spectral.items() if k.startswith(f"{net}.")) for net in ("d", "g")}
+        largest = {f"spectral_{net}": [v for k, v in spectral.items() if k.startswith(f"{net}.")] for net in ("d", "g")}
+        row |= {name: max(values) for name, values in largest.items() if values}
         row = {name: float(row[name]) for name in COLUMNS if name in row}
         return Report(row, values, residuals, spectral, {name: np.asarray(x) for name, x in logits.items()})
 
@@ -133,14 +133,18 @@ def cosines(game: Game, solver: Callable, state: State, batches):
 
 
 def judge(game: Game, state: State, batch, key):
-    """D's logits of a batch of real examples [n] and of as many generated ones [n], and the relative diversity."""
+    """D's logits {"training": of a batch of real examples [n], "generated": of as many}, and the relative diversity.
+
+    {} where no D judges examples (vae, aae).
+    """
     n, labels = len(batch["x"]), batch["y"] if game.classes else None
     run = runner(game, state.params)
     made = game.sample(run, state.vars, game.latent(rng.stream(key, "z"), n), labels)
     # batch statistics of real and of generated examples apart, as in training
-    real, fake = (run(state.vars, "d", x, labels)[0] for x in (batch["x"], made))
+    sides = {"training": batch["x"], "generated": made} if game.score else {}
     few = slice(min(n, DIVERSE))
-    return real, fake, relative_diversity(made[few], batch["x"][few])
+    diversity = relative_diversity(made[few], batch["x"][few])
+    return {name: game.score(run, state.vars, x, labels) for name, x in sides.items()}, diversity
 
 
 def spectral_norms(params) -> dict[str, float]:
