@@ -232,19 +232,25 @@ for mode, width in (("map", 0), ("vmap", 3)):
     print(mode, [one["width"] for one in t.store.read(home / mode)["groups"]])
 run = t.store.run_dir(home / "vmap", t.store.results(home / "vmap")[2]["id"])
 print("agree", t.replay.verify(run, **t.QUIET))
+t.group.train(home / "moved", **t.QUIET)
 """
 
 
 def test_members_are_spread_over_devices(home, tmp_path):
-    """2 devices, members of their own on each, a place left over: map has the bits of one device."""
+    """2 devices, members of their own on each, a place left over: map has the bits of one, begun there or not."""
+    ids = store.add(tmp_path / "moved", "ring.py", RING, FIRST)
+    group.train(tmp_path / "moved", ids, until=4, **QUIET)
     flags = "--xla_force_host_platform_device_count=2"
     env = {**os.environ, "XLA_FLAGS": flags, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
-    command = ["timeout", "-k", "5", "200", sys.executable, "-c", DEVICES, str(tmp_path)]
+    command = ["timeout", "-k", "5", "300", sys.executable, "-c", DEVICES, str(tmp_path)]
     done = subprocess.run(command, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.split("\n")[:3] == ["map [2]", "vmap [4]", "agree 3"]
     for one in store.results(tmp_path / "map"):
-        assert digests(store.run_dir(tmp_path / "map", one["id"])) == digests(store.run_dir(home / "map", one["id"]))
+        own, moved, expected = (
+            digests(store.run_dir(d, one["id"])) for d in (tmp_path / "map", tmp_path / "moved", home / "map")
+        )
+        assert own == moved == expected
         assert store.standing(tmp_path / "map", one["id"])["devices"] == 2
     assert [r["status"] for r in store.results(tmp_path / "vmap")] == ["done", "non-finite", "done"]
 

@@ -129,19 +129,20 @@ def train_chunk(
                 lanes[slot] = Lane(id, own, goal, place)
         at = {slot: int(f["step"]) for slot, f in fields.items()}
         filler = next(iter(fields.values()))  # stands in the places of members that are not trained now
-        states = kit.place([fields.get(slot, filler) for slot in range(chunk.width)])
+        width = kit.rounded(chunk.width)  # there may be more devices than when it began
+        states = kit.place([fields.get(slot, filler) for slot in range(width)])
         del fields, filler
-        advance = kit.advance(k, chunk.mode, chunk.width)
+        advance = kit.advance(k, chunk.mode, width)
         wishes = {slot: ask(dir, lane, None, at[slot], say) for slot, lane in lanes.items()}
         while wishes := {slot: wish for slot, wish in wishes.items() if wish}:
-            steps = np.zeros(chunk.width, np.int32)
+            steps = np.zeros(width, np.int32)
             for slot, (_, n) in wishes.items():
                 steps[slot] = n
             size = pace()
             states, metrics = advance(states, steps)
             for slot, (step, n) in wishes.items():
                 at[slot] = step + n
-                new = kit.pick((states, metrics), slot, chunk.width)
+                new = kit.pick((states, metrics), slot, width)
                 wishes[slot] = ask(dir, lanes[slot], new, at[slot], say)
             meter.advance(int(steps.sum()), sum(not wish for wish in wishes.values()))
 

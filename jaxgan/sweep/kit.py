@@ -152,13 +152,19 @@ def _compiled(c: Config, mode: str, width: int):
     return jax.jit(many, donate_argnums=1).lower(*arguments).compile()
 
 
+def rounded(width: int) -> int:
+    """The least width that the devices divide, and that has so many places."""
+    devices = jax.local_device_count()
+    return -(-width // devices) * devices
+
+
 def plan(configs: dict[str, Config], mode: str = "auto", width: int = 0) -> tuple[str, int]:
     """(mode, width) for the members of a group: map on a CPU, else vmap over as many as fit into memory."""
     if mode == "auto":
         mode = "map" if jax.default_backend() == "cpu" else "vmap"
     devices = jax.local_device_count()
     width = width or (devices if mode == "map" else len(configs))
-    width = -(-min(width, len(configs)) // devices) * devices
+    width = rounded(min(width, len(configs)))
     while mode == "vmap" and width > devices:
         used, limit = memory(next(iter(configs.values())), width), SHARE * free_memory()
         if used <= limit:

@@ -52,7 +52,7 @@ def run(dir, mode="auto", width=0, workers=1, say=log.show, stop: Stop | None = 
         finally:
             _end(crew)
     failed = [worker for worker in crew if worker.process.returncode]
-    if failed:
+    if failed and stop.signal is None:  # one that was told to stop before it could listen has lost nothing
         raise JaxganError(
             f"{len(failed)} of {workers} workers failed: {failed[0].error()}\nThe same command trains what is left"
         )
