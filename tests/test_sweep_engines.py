@@ -9,6 +9,8 @@ import json
 import os
 import signal
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 from processes import digests
@@ -146,6 +148,7 @@ def test_two_ray_nodes_make_the_bits_of_one_process(alone, monkeypatch, tmp_path
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    Path(tempfile.gettempdir(), "ray").mkdir(exist_ok=True)  # a Cluster does not make it
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     try:
         cluster.add_node(num_cpus=1)

@@ -42,6 +42,8 @@ class Trainer:
         self.calls.append((until, list(ids)))
         members = store.members(dir)
         for id in ids:
+            if store.finished(dir, id, until):
+                continue
             run, found = store.run_dir(dir, id), self.value(members[id][1], until)
             run.mkdir(parents=True, exist_ok=True)
             done = max((row["step"] for row in log.read(run / "metrics.jsonl")), default=0)
@@ -72,8 +74,8 @@ def trials(dir, objective="min regret"):
 
 
 def told(dir):
-    """What identifies a search: each trial's settings, end and value."""
-    return [(t.params, t.state.name, t.value) for t in trials(dir)]
+    """What identifies a search: each trial's settings, end, value and steps."""
+    return [(t.params, t.state.name, t.value, t.user_attrs["steps"]) for t in trials(dir)]
 
 
 def test_trials_are_members_and_the_best_is_found(trainer, tmp_path):
@@ -154,7 +156,7 @@ def test_pruning_goes_on_as_it_began(monkeypatch, tmp_path):
 
         def train(dir, ids, until, fake=fake, survived=survived, **more):
             if len(fake.calls) == survived:
-                fake(dir, ids[:1], until, **more)
+                fake(dir, ids[:1] if survived < 3 else ids, until, **more)
                 raise Power
             fake(dir, ids, until, **more)
 
@@ -287,7 +289,9 @@ def test_space_that_is_none(word, named):
         ({"space": {"seed": choice(1, 2)}}, "--seeds N"),
         ({"space": {"loss": choice("ns", "hinges")}}, "Did you mean 'hinge'"),
         ({"space": {"hp.b1": uniform(0, 1)}}, "hp.b1 is 1.0"),
-        ({"space": {"loss": choice("ns")}}, r"another space:\n  hp.g_lr"),
+        ({"space": {"loss": choice("ns")}}, r"another search:\n  hp.g_lr"),
+        ({"base": Config(**{**vars(BASE), "steps": 90})}, "steps: 80 -> 90"),
+        ({"seeds": 2}, "seeds: 1 -> 2"),
         ({"trials": 0}, "--trials is 0"),
         ({"seeds": 0}, "--seeds is 0"),
         ({"batch": -1}, "--ask is -1"),

@@ -101,13 +101,15 @@ def search(
     _check(distributions, trials, sampler, seeds, batch)
     dir, goal = Path(dir).expanduser(), _goal(objective)
     _check_values(base, distributions)
+    distributions = {space.field(name): d for name, d in distributions.items()}
     store.inspect(dir)
     with stop or Stop() as stop, _worker(dir) as worker:
         train = {"mode": mode, "width": width, "say": say, "stop": stop}
-        if (dir / "sweep.json").exists():  # takes over more steps, or says what differs, before a trial is asked for
+        fixed = {field: [d.kind, *d.args] for field, d in distributions.items()}
+        study = _study(dir, goal, fixed | {"steps": base.steps, "seeds": seeds})  # what makes trials comparable
+        if (dir / "sweep.json").exists():  # says what differs before a trial is asked for
             values, _ = next(iter(store.members(dir).values()))
             store.add(dir, experiment, base, [values])
-        study = _study(dir, goal, distributions)
         s = Search(dir, str(experiment), base, study, distributions, goal, worker, sampler, seed, seeds, prune, train)
         size, begin, done = batch or _batch(prune), time.monotonic(), 0
         while stop.signal is None and (mine := _take(s, trials, size)):
@@ -208,8 +210,8 @@ def _lives(s: Search, worker: str) -> bool:
         return not free
 
 
-def _study(dir: Path, goal: dict, distributions: dict):
-    """The study of this objective; JaxganError if it searched another space."""
+def _study(dir: Path, goal: dict, new: dict):
+    """The study of this objective; JaxganError if it searched another space, or for other numbers of steps or seeds."""
     optuna = _optuna()
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -221,14 +223,13 @@ def _study(dir: Path, goal: dict, distributions: dict):
             study = optuna.load_study(study_name=name, storage=storage)
         except KeyError:
             study = optuna.create_study(study_name=name, storage=storage, direction=f"{goal['direction']}imize")
-        new = {field: [d.kind, *d.args] for field, d in distributions.items()}
         old = study.user_attrs.get("space")
         if old is None:
             study.set_user_attr("space", new)
         elif old != new:
             changed = [n for n in {**old, **new} if old.get(n) != new.get(n)]
             lines = "\n  ".join(f"{n}: {old.get(n)} -> {new.get(n)}" for n in changed)
-            raise JaxganError(f"{dir} holds a search of another space:\n  {lines}\nGive the same, or another --dir")
+            raise JaxganError(f"{dir} holds another search:\n  {lines}\nGive the same, or another --dir")
     return study
 
 
@@ -268,7 +269,7 @@ def _take(s: Search, trials: int, size: int) -> list:
             trial = _ask(s)
             trial.set_user_attr("worker", s.worker)
             trial.set_user_attr("batch", first)
-        return [t for t in s.study.get_trials(deepcopy=False)[first:] if t.number >= first]
+        return s.study.get_trials(deepcopy=False)[first:]
 
 
 def _own(s: Search, batch: list, first: int) -> list:
