@@ -45,3 +45,29 @@ def test_shares_of_the_data_are_those_of_the_ball(collapse):
     found = collapse["shares"](np.asarray(draw(jax.random.split(jax.random.key(0), n))))
     expected = (1 - np.exp(-4.5)) / 8
     np.testing.assert_allclose(found, expected, atol=5 * np.sqrt(expected / n))
+
+
+@pytest.fixture(scope="module")
+def coverage():
+    return runpy.run_path(str(EXPERIMENTS / "modes.py"))
+
+
+def test_modes_of_the_data_itself_and_of_a_point(coverage):
+    """98.889 % of high quality and no divergence but that of counting, (k - 1) / 2n; a point has log k."""
+    density = coverage["TOYS"]["ring8"]().density
+    x = np.asarray(jax.vmap(density.sample)(jax.random.split(jax.random.key(0), 2500)))
+    found = coverage["scores"](x, density)
+    assert found["modes"] == 8
+    np.testing.assert_allclose(found["high_quality"], 98.889, atol=5 * 100 * np.sqrt(0.989 * 0.011 / 2500))
+    assert found["reverse_kl"] < 5 * 7 / 5000
+    point = coverage["scores"](np.repeat(density.modes[:1], 2500, 0), density)
+    assert point == {"modes": 1, "high_quality": 100.0, "reverse_kl": pytest.approx(np.log(8))}
+
+
+def test_every_setting_of_modes_is_a_configuration(coverage):
+    from jaxgan import config, games
+
+    for settings in coverage["SETTINGS"].values():
+        c = coverage["config"](**settings)
+        assert config.check(c) == c
+        assert games.make(c, (2,)).updates == 2
