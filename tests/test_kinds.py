@@ -571,9 +571,7 @@ from jaxgan import config, games, parallel, program, checkpoint
 from jaxgan.run import initial
 from jaxgan.train import open_source
 cases = {
-  "2c": dict(kind="conditional", head="2c"), "d2dce": dict(kind="conditional", head="d2dce"),
-  "pool": dict(kind="conditional", pool=12), "began": dict(kind="began", hp={"k_rate": 0.1}),
-  "ebgan": dict(kind="ebgan", hp={"margin": 9.0}), "vaegan": dict(kind="vaegan"),
+  "2c and pool": dict(kind="conditional", head="2c", pool=12), "began": dict(kind="began", hp={"k_rate": 0.1}),
 }
 found = {}
 for name, values in cases.items():
@@ -591,7 +589,7 @@ np.savez(sys.argv[1], **found)
 
 
 def test_two_devices_agree_with_one_where_the_batch_is_compared_with_itself(tmp_path):
-    """Contrasts, pull-away, pool and BEGAN's control are those of the global batch. SGD: no rounding is amplified."""
+    """Contrasts, pool and BEGAN's control are those of the global batch. SGD: no rounding is amplified."""
     for devices in (1, 2):
         python(DEVICES, devices, tmp_path / f"{devices}.npz")
     one, two = (dict(np.load(tmp_path / f"{n}.npz")) for n in (1, 2))
