@@ -9,6 +9,9 @@ one compiled program. Protocol of Lin et al. 2018 (PacGAN, arXiv 1712.04086): 2,
 high quality is within 3 standard deviations of a mode (a perfect sampler scores 98.9 %), a mode counts with one such
 sample, and the reverse KL is that of the shares of the nearest modes from uniform ones. Networks, rates and steps are
 the same for all settings and none is tuned: 4,000 steps are few, and the table says who gets there early.
+
+Expected on the ring, seeds 0 to 2, on a CPU: 8 of 8 modes in most rows, with 60 to 82 % of high quality; the table is
+in the README. A row of three seeds takes about 20 seconds of one core.
 """
 
 import argparse
