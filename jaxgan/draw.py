@@ -39,10 +39,13 @@ def reconstructed(trained, rows: int, seed: int, ema: bool):
     """Rows of 8 real examples, each above the row of their reconstructions; labels or None; 8."""
     source, held = hold_out(trained.config, open_source(trained.config))
     source = held or source
-    count = min(8 * rows, source.size or 8 * rows)
+    count = min(8 * rows, source.size // 8 * 8 or source.size or 8 * rows)
     index = np.random.default_rng(seed).permutation(source.size)[:count] if source.size else np.zeros(count, int)
     batch = source.finish(source.rows(index), rng.examples(rng.root(seed), count))
     x, y = jax.device_get(batch["x"]), jax.device_get(batch["y"]) if trained.game.classes else None
     again = trained.reconstruct(x, y, ema)
-    rows = [part for at in range(0, count, 8) for part in (x[at : at + 8], again[at : at + 8])]
-    return np.concatenate(rows), y, 8
+
+    def rowwise(a, b):
+        return np.concatenate([part for at in range(0, count, 8) for part in (a[at : at + 8], b[at : at + 8])])
+
+    return rowwise(x, again), None if y is None else rowwise(y, y), 8

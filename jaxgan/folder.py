@@ -70,7 +70,7 @@ def _clear_errors(dir: Path) -> Iterator[None]:
 
 def _enter(dir: Path, c: Config, env: dict) -> dict:
     """Write what this start adds -> env.json's contents."""
-    env["starts"].append(log.environment())
+    env["starts"].append(log.environment() | {name: getattr(c, name) for name in ("accumulate", "parallel")})
     (dir / "samples").mkdir(exist_ok=True)
     replace(dir / "env.json", json.dumps(env, indent=2))
     replace(dir / "config.json", json.dumps(config.to_dict(c), indent=2))

@@ -87,6 +87,8 @@ def chips(topology: str) -> tuple[list, Chip]:
     except Exception as e:  # of a type that differs between versions of JAX
         reason = str(e).splitlines()[0]
         raise JaxganError(f"the TPU compiler has no topology {topology!r} ({reason}). {known}") from None
+    if len(devices) < 2:
+        raise JaxganError(f"{topology} is one chip; planning needs two or more, such as {EXAMPLES[generation]}")
     return list(devices), CHIPS[generation]
 
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan import parallel
+from jaxgan import games, parallel
 from jaxgan.config import Config
 from jaxgan.data import feed
 from jaxgan.errors import JaxganError
@@ -37,13 +37,13 @@ class Program(NamedTuple):
     advance: Callable
     length: Callable
     feed: str
-    lower: Callable
+    lower: Callable | None = None
 
 
 def build(game: Game, source: Source, c: Config, devices: Devices) -> Program:
     """The program of config c over these devices."""
     share = check_sizes(c, source, devices)
-    check_accumulate(game, c, source)
+    check_accumulate(c, source)
     if not source.size:
         return _from_device(game, source, {}, share, c, devices, "drawn from an exact density on the device")
     size = f"{source.size:,} examples, {source.bytes / 2**20:,.0f} MB"
@@ -70,18 +70,22 @@ def check_sizes(c: Config, source: Source, devices: Devices) -> int:
     return parallel.share(c.batch, devices, accumulate=c.accumulate)
 
 
-def check_accumulate(game: Game, c: Config, source: Source) -> None:
-    """JaxganError if micro-batches would not add up to the batch: BatchNorm would see one of them at a time."""
+def check_accumulate(c: Config, source: Source) -> None:
+    """JaxganError if micro-batches would not add up to the batch: a part of the game looks at all of it at once."""
     if c.accumulate == 1:
         return
-    vars = jax.eval_shape(partial(initial, game, c, source.shape)).vars
-    nets = [name for name, kept in vars.items() if "batch_stats" in kept]
+    game = games.make(c, source.shape, source.classes)  # without devices, whose axis is bound in their programs only
+    state = jax.eval_shape(partial(initial, game, c, source.shape))
+    nets = [name for name, kept in state.vars.items() if "batch_stats" in str(jax.tree.structure(kept))]
     if nets:
         raise JaxganError(
             f"accumulate is {c.accumulate}, but {' and '.join(nets)} of --net {c.net} use batch normalisation, whose "
             "statistics would be those of a micro-batch and not of the batch; leave accumulate at 1 and use more "
             "devices or a smaller --batch, or take a network without it (--net mlp)"
         )
+    x = jax.ShapeDtypeStruct((game.updates, c.batch, *source.shape), np.float32)
+    y = jax.ShapeDtypeStruct((game.updates, c.batch), np.int32)
+    jax.eval_shape(partial(train_step, game, solver=SOLVERS[c.solver].step), state, {"x": x, "y": y})
 
 
 def loop(game: Game, solver, batches):

@@ -50,6 +50,11 @@ def positions(n: int, axis: Axis = None, part: tuple[jax.Array | int, int] = (0,
     return jax.lax.with_sharding_constraint(local, axis)
 
 
+def places(key: jax.Array | Part, n: int, axis: Axis = None) -> jax.Array:
+    """`positions` [n] in the whole batch of the n examples that a loss with this key sees."""
+    return positions(n, axis, (key.index, key.count) if isinstance(key, Part) else (0, 1))
+
+
 def split(batch, index: jax.Array | int, count: int, axis: Axis = None):
     """Micro-batch `index` of count: rows [n / count, ...] of each array [n, ...], at `positions` of that part."""
 

@@ -106,7 +106,7 @@ def extragradient(game, state, batches, key):
     Both gradients pass through the optimizer's memory, as in ExtraAdam, Gidel et al. 2018, arXiv 1802.10551.
     """
     found, _ = fields(game, state, batches, key)
-    ahead = move_all(game, state, found)
+    ahead = dataclasses.replace(move_all(game, state, found), vars=state.vars)  # what is remembered, moves once
     found, metrics = fields(game, ahead, batches, key)
     return move_all(game, dataclasses.replace(ahead, params=state.params), found), metrics
 

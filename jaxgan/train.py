@@ -50,7 +50,7 @@ def run(c: Config, dir, source: Source | None = None, quiet: bool = False, stop:
         devices = parallel.devices(c.parallel)
         game = games.make(c, source.shape, source.classes, devices.axis)
         program.check_sizes(c, source, devices)
-        program.check_accumulate(game, c, source)
+        program.check_accumulate(c, source)
         with (
             folder.entered(dir, c, source) as env,
             _closing(checkpoint.Checkpoints(dir / "checkpoints", c.keep)) as saved,

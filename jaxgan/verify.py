@@ -65,6 +65,12 @@ def replay(dir: Path, c: Config, env: dict, recorded: dict[int, str], compiled, 
 
 def _difference(at: int, recorded: str, found: str, env: dict) -> str:
     now, then = log.environment(), env["starts"][0]
+    layouts = {(start.get("accumulate"), start.get("parallel")) for start in env["starts"]}
+    if len(layouts) > 1:
+        return (
+            f"first difference at step {at}: recorded {recorded[:12]}, replayed {found[:12]}; the run went on with "
+            "another accumulate or parallel, which changes the rounding, and is replayed with the last"
+        )
     names = [n for n in ("versions", "devices", "processes", "flags", "machine") if now[n] != then[n]]
     reason = f"; what differs from the run's start: {', '.join(names)}" if names else " in the same environment"
     return f"first difference at step {at}: recorded {recorded[:12]}, replayed {found[:12]}{reason}"

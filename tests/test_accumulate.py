@@ -87,6 +87,7 @@ def largest_difference(a, b):
 TABLE = [(d, mode, n, case) for d, layouts in LAYOUTS.items() for mode, n, cases in layouts for case in cases]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", TABLE[len(CASES) :], ids=lambda t: "-".join(map(str, t)))
 def test_the_trajectory_is_that_of_one_device_and_one_batch(trained, layout):
     one, many = trained(1, "pmap", 1, layout[3]), trained(*layout)
@@ -95,6 +96,7 @@ def test_the_trajectory_is_that_of_one_device_and_one_batch(trained, layout):
     assert 0 < worst[0] <= TOLERANCE, worst  # above 0: it was another program
 
 
+@pytest.mark.slow
 def test_two_processes_with_micro_batches(trained, tmp_path):
     values = json.dumps(COMMON | CASES["ns"])
     (tmp_path / "ns.py").write_text(

@@ -261,7 +261,7 @@ def children(process):
     return [int(pid) for pid in open(f"/proc/{process.pid}/task/{process.pid}/children").read().split()]
 
 
-@pytest.mark.parametrize("told", [(0, 1), (1,)], ids=["both", "one"])
+@pytest.mark.parametrize("told", [pytest.param((0, 1), marks=pytest.mark.slow), (1,)], ids=["both", "one"])
 def test_a_signal_stops_all_processes_at_one_step(experiments, tmp_path, told):
     dir = tmp_path / "run"
     processes, outs = start_pair([("train", experiments / "ring.py", "--dir", dir, "--steps", 10**6)], tmp_path)

@@ -70,8 +70,9 @@ def kill_and_restart(server, experiment, dir, args, saves, seed: int) -> None:
         assert child.wait() == -9
 
 
-def test_20_kills(server, experiment, tmp_path):
-    kill_and_restart(server, experiment, tmp_path / "run", RING, [0, 1, 3, 2] * 5, seed=0)
+@pytest.mark.parametrize("rounds", [1, pytest.param(5, marks=pytest.mark.slow)])
+def test_kills(server, experiment, tmp_path, rounds):
+    kill_and_restart(server, experiment, tmp_path / "run", RING, [0, 1, 3, 2] * rounds, seed=0)
     finish_both(server, experiment, tmp_path / "run", tmp_path / "alone", *RING)
     assert rows(tmp_path / "run") == rows(tmp_path / "alone")
 

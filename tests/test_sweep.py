@@ -305,6 +305,7 @@ def test_killed_and_resumed(server, whole, tmp_path):
     equal(dir, whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number, code, flags", [(signal.SIGTERM, 0, ["--workers", "2"]), (signal.SIGINT, 130, [])])
 def test_told_to_stop(server, whole, tmp_path, number, code, flags):
     """All that was trained is saved; the folder alone suffices to go on."""
@@ -321,6 +322,7 @@ def test_told_to_stop(server, whole, tmp_path, number, code, flags):
         assert store.standing(dir, one["id"])["step"] == saved == one["step"]
 
 
+@pytest.mark.slow
 def test_two_workers_train_one_folder(server, whole, tmp_path):
     dir = tmp_path / "sweep"
     child = server.start("sweep", whole / "tiny.py", "--dir", dir, "--workers", "2")

@@ -134,6 +134,7 @@ def check_same(dir, alone):
         assert json.loads((store.run_dir(dir, id) / "member.json").read_text())["status"] == "done"
 
 
+@pytest.mark.slow
 def test_slurm_jobs_make_the_bits_of_one_process(alone, monkeypatch, tmp_path):
     monkeypatch.setattr(engines, "CLUSTER", "local")
     store.add(tmp_path, "ring.py", BASE, grid(g_lr=[1e-4, 1e-3]))

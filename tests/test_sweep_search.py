@@ -201,6 +201,7 @@ def wait(path, process):
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_workers_share_a_study_and_a_killed_one_loses_nothing(trainer, tmp_path):
     whole = tmp_path / "whole"
     seek(whole, 6)

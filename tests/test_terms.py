@@ -81,7 +81,7 @@ def test_latent_consistency_of_linear_networks():
     given = {"run": linear_generator(a), "z": z, "fake": z @ a, "d_fake": z @ a @ w, "score": lambda x, y: x @ w}
     seen = play(Config(hp=Hp(zcr_radius=0.25)), **given)
     np.testing.assert_allclose(numbers("zcr", seen)[0], (0.25 * noise @ a @ w) ** 2, rtol=1e-3, atol=1e-5)
-    change = ((0.25 * noise @ a) ** 2).sum(1)
+    change = ((0.25 * noise @ a) ** 2).mean(1)
     np.testing.assert_allclose(numbers("zcr_g", seen)[0], -change, rtol=1e-3, atol=1e-5)
 
 

@@ -37,6 +37,8 @@ def make(config: Config, shape: tuple[int, ...], classes: int = 0, axis: Axis = 
             f"kind {config.kind!r} is to be conditional, but the data {config.data!r} has no labels; use --kind plain "
             "or --no-conditional, or a folder with one subfolder per class"
         )
+    if config.head != Config.head and kind not in ("conditional", "own"):
+        raise JaxganError(f"head is {config.head!r}, but kind {kind!r} has no class head; use --kind conditional")
     if SOLVERS[config.solver].together and (config.d_steps, config.g_steps) != (1, 1):
         raise JaxganError(
             f"solver {config.solver!r} moves all players together, once a step, but d_steps is {config.d_steps} and "

@@ -48,8 +48,16 @@ def check(config: Config, shape, classes: int) -> None:
     if config.pack > 1 and (classes or config.kind not in ("plain", "auto")):
         raise JaxganError(f"pack is {config.pack}, and D then answers for packs, not for examples; use --kind plain")
     for name in ("batch", "fake_batch"):
-        if getattr(config, name) % config.pack:
-            raise JaxganError(f"{name} {getattr(config, name)} does not make packs of {config.pack}; use a multiple")
+        if getattr(config, name) % (config.pack * config.accumulate):
+            micro = f", {config.accumulate} micro-batches of them" if config.accumulate > 1 else ""
+            raise JaxganError(
+                f"{name} {getattr(config, name)} does not make packs of {config.pack}{micro}; use a multiple of "
+                f"{config.pack * config.accumulate}"
+            )
+    if config.pool and config.hp.zcr:
+        raise JaxganError("hp.zcr compares an example with its neighbour in z, but pool shows old ones; leave one at 0")
+    if config.unroll and config.accumulate > 1:
+        raise JaxganError(f"unroll is {config.unroll}, and foresees whole batches; leave accumulate at 1")
     if config.unroll and config.solver not in ("alternating", "lookahead"):
         raise JaxganError(
             f"unroll is {config.unroll}, but with solver {config.solver!r} no player answers another; use alternating "
@@ -60,6 +68,15 @@ def check(config: Config, shape, classes: int) -> None:
             f"lazy is {config.lazy}, but solver {config.solver!r} may look twice a step; leave lazy at 1, or use "
             "alternating, simultaneous or lookahead"
         )
+
+
+def refuse(config: Config, *names: str) -> None:
+    """JaxganError for fields of Config or Hp that this kind could only ignore, where they are not at their defaults."""
+    default = Config()
+    ignored = [n for n in names if n in vars(default) and getattr(config, n) != getattr(default, n)]
+    ignored += [f"hp.{n}" for n in names if n in vars(default.hp) and getattr(config.hp, n) != getattr(default.hp, n)]
+    if ignored:
+        raise JaxganError(f"kind {config.kind!r} has no use for {', '.join(ignored)}; leave it at its default")
 
 
 def check_pairs(config: Config) -> None:
@@ -226,7 +243,7 @@ def terms_of(side: str, loss: Loss, seen: Play):
     options |= {"gather": gather} if loss.gathers else {}
     real, fake = getattr(loss, side)(seen.d_real, seen.d_fake, **options)
     if seen.weight is not None:
-        real *= seen.weight
+        real *= seen.weight.reshape(len(real), -1).mean(1)  # of a pack, its mean
     if side == "g" and seen.config.hp.top_k < 1:
         fake *= best(seen.d_fake, seen.hp["top_k"], gather)
     return real, fake

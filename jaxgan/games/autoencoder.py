@@ -6,7 +6,7 @@ from jax.nn import relu
 
 from jaxgan import rng
 from jaxgan.config import Config
-from jaxgan.games.adversarial import Parts, adversarial, usual
+from jaxgan.games.adversarial import Parts, adversarial, refuse, usual
 from jaxgan.games.terms import Term
 from jaxgan.losses import Loss
 from jaxgan.nets import build, encoder, heads
@@ -18,6 +18,7 @@ ENERGY = Loss(lambda real, fake: (-real, 0 * fake), lambda real, fake: (0 * real
 
 
 def _parts(config: Config, shape, classes: int, axis: Axis, error) -> Parts:
+    refuse(config, "loss", "fake_batch", "gradient_norm")  # which would change what an energy is, or how much it weighs
     e, g = encoder(config, shape, classes, axis, config.latent), build(config, shape, classes, axis)["g"]
     parts = usual(config, shape, classes, axis)
     return parts._replace(loss=ENERGY, nets=parts.nets | {"d": heads.autoencoder(e, g, error)})

@@ -10,11 +10,11 @@ import jax.numpy as jnp
 
 from jaxgan import rng
 from jaxgan.config import Config
-from jaxgan.games.adversarial import adversarial, judged, usual
+from jaxgan.games.adversarial import adversarial, judged, refuse, usual
 from jaxgan.games.terms import D_TERMS, G_TERMS, Term
-from jaxgan.losses import Loss
 from jaxgan.nets import build, encoder, heads, mlp
 from jaxgan.optim import OPTIMIZERS
+from jaxgan.penalties import PAIRED
 from jaxgan.types import Axis, Game, JaxganError, Player
 
 
@@ -54,13 +54,7 @@ def _with_encoder(game: Game, latent: int) -> Game:
     return game._replace(inputs=inputs, encode=encode, shown=("g", "e"))
 
 
-def _check(config: Config, *names: str) -> None:
-    """JaxganError for settings that this kind could only ignore: fields of Config, or of Hp, that are not at rest."""
-    default = Config()
-    ignored = [n for n in names if n in vars(default) and getattr(config, n) != getattr(default, n)]
-    ignored += [f"hp.{n}" for n in names if n in vars(default.hp) and getattr(config.hp, n) > 0]
-    if ignored:
-        raise JaxganError(f"kind {config.kind!r} has no use for {', '.join(ignored)}; leave it at its default")
+OF_D = ("loss", "lazy", "unroll", "pack", "gradient_norm", "noise", "clip", "max_norm", "orthogonal", "top_k")
 
 
 def lrgan(config: Config, shape, classes: int, axis: Axis) -> Game:
@@ -82,13 +76,16 @@ def lrgan(config: Config, shape, classes: int, axis: Axis) -> Game:
 def bigan(config: Config, shape, classes: int, axis: Axis) -> Game:
     """D tells (x, E(x)) from (G(z), z): Donahue et al. 2016, arXiv 1605.09782; Dumoulin et al. 2016, arXiv 1606.00704.
 
-    G and E play D's loss with the two sides exchanged. E is deterministic, as in BiGAN.
+    G and E play D's loss with the two sides exchanged. E is deterministic, as in BiGAN. R1 and R2 act on x alone.
     """
-    _check(config, "pool", "latent_steps")
+    refuse(config, "pool", "latent_steps", "zcr", "zcr_g", "path_length", "gradient_norm", "dragan", *PAIRED)
+    if config.loss == "mmd":
+        raise JaxganError("kind 'bigan' exchanges the two sides of a loss, and mmd has none; choose another --loss")
     parts = usual(config, shape, classes, axis)
     nets = {"g": parts.nets["g"], "d": heads.joint(parts.nets["d"])}
     nets["e"] = encoder(config, shape, classes, axis, config.latent)
-    loss = Loss(parts.loss.d, lambda real, fake: parts.loss.d(fake, real)[::-1], parts.loss.paired)
+    d = parts.loss.d
+    loss = parts.loss._replace(g=lambda real, fake, **numbers: d(fake, real, **numbers)[::-1], g_hp=parts.loss.d_hp)
 
     def observer(config, classes, axis, latent, features):
         answer = judged(config, axis, features)
@@ -100,7 +97,7 @@ def bigan(config: Config, shape, classes: int, axis: Axis) -> Game:
             z = latent(rng.stream(key, "z"), n, axis)
             fake, vars = run(vars, "g", z, y_fake)
             code, vars = run(vars, "e", x, y)
-            return answer(run, vars, before, key, hp, (x, (y, code)), (fake, (y_fake, z)), z)
+            return answer(run, vars, before, key, hp, (x, (y, code)), (fake, (y_fake, z)), z, weight=batch.get("w"))
 
         return play
 
@@ -124,7 +121,7 @@ def aae(config: Config, shape, classes: int, axis: Axis) -> Game:
 
     G and E also pay hp.reconstruct times 1/2 ||x - G(E(x))||^2. With labels, E and G know them and D does not.
     """
-    _check(config, "pool", "fake_batch", "latent_steps", "augment", "cr", "cr_fake", "zcr", "zcr_g")
+    refuse(config, "pool", "fake_batch", "latent_steps", "augment", "cr", "cr_fake", "zcr", "zcr_g", "path_length")
     parts = usual(config, shape, classes, axis)
     nets = {"g": parts.nets["g"], "d": mlp.discriminator((config.latent,), heads.HIDDEN, 2)}
     nets["e"] = encoder(config, shape, classes, axis, config.latent)
@@ -160,7 +157,7 @@ def vaegan(config: Config, shape, classes: int, axis: Axis) -> Game:
 
     Every other generated example is a reconstruction, the rest are drawn from the prior. D's verdict moves G and not E.
     """
-    _check(config, "pool", "fake_batch", "latent_steps")
+    refuse(config, "pool", "fake_batch", "latent_steps")
     parts = usual(config, shape, classes, axis)
     nets = parts.nets | {"e": encoder(config, shape, classes, axis, 2 * config.latent)}
 
@@ -171,7 +168,7 @@ def vaegan(config: Config, shape, classes: int, axis: Axis) -> Game:
             x, y, before = batch["x"], batch["y"] if classes else None, vars
             mean, logvar, code, vars = posterior(run, vars, x, y, key, axis)
             again, vars = run(vars, "g", code, y)
-            odd = rng.positions(len(x), axis)[:, None] % 2 == 1
+            odd = rng.places(key, len(x), axis)[:, None] % 2 == 1
             z = jnp.where(odd, jax.lax.stop_gradient(code), latent(rng.stream(key, "z"), len(x), axis))
             fake, vars = run(vars, "g", z, y)
             return answer(run, vars, before, key, hp, (x, y), (fake, y), z, more=(mean, logvar, again))
@@ -193,7 +190,7 @@ def vae(config: Config, shape, classes: int, axis: Axis) -> Game:
 
     The loss is -log N(x; G(z), hp.sigma^2) + hp.kl KL, in nats; the metric elbo has the bound itself, with hp.kl = 1.
     """
-    _check(config, "pool", "fake_batch", "latent_steps", "augment", "d_steps", *D_TERMS, *G_TERMS)
+    refuse(config, "pool", "fake_batch", "latent_steps", "augment", "d_steps", *D_TERMS, *G_TERMS, *OF_D)
     if not config.hp.sigma:
         raise JaxganError("hp.sigma is 0.0; the decoder of a vae needs a standard deviation above 0")
     latents = usual(config, shape, classes, axis).latent

@@ -31,7 +31,7 @@ def ssgan(config: Config, shape, classes: int, axis: Axis) -> Game:
     def guess(play, vars, x, y):
         keys = rng.examples(rng.stream(play.key, "rotation"), len(x), axis)
         turns = jax.vmap(lambda key: jax.random.randint(key, (), 0, 4))(keys)
-        (_, h), vars = play.run(vars, "d", rotated(x, turns), y, features=True)
+        (_, h), vars = play.run(vars, "d", rotated(play.see(x, "rotation"), turns), y, features=True)
         logits, vars = play.run(vars, "rotation", h)
         return cross_entropy(logits, turns), vars
 

@@ -59,9 +59,9 @@ def check(c: Config) -> None:
     if c.profile:
         raise JaxganError("a sweep traces no member; train one alone: jaxgan train EXPERIMENT --profile")
     source, _ = _data(_named(c))
-    game = games.make(c, source.shape, source.classes)
+    games.make(c, source.shape, source.classes)
     program.check_sizes(c, source, parallel.one())
-    program.check_accumulate(game, c, source)
+    program.check_accumulate(c, source)
     if source.size and not program.fits(c, source):
         raise JaxganError(
             f"a sweep keeps all data on the device, and {c.data} is {source.bytes / 2**20:,.0f} MB with feed "

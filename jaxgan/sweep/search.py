@@ -7,6 +7,7 @@ over, and go on from their checkpoints.
 """
 
 import contextlib
+import json
 import math
 import os
 import re
@@ -105,7 +106,7 @@ def search(
     store.inspect(dir)
     with stop or Stop() as stop, _worker(dir) as worker:
         train = {"mode": mode, "width": width, "say": say, "stop": stop}
-        fixed = {field: [d.kind, *d.args] for field, d in distributions.items()}
+        fixed = json.loads(json.dumps({field: [d.kind, *d.args] for field, d in distributions.items()}))
         study = _study(dir, goal, fixed | {"steps": base.steps, "seeds": seeds})  # what makes trials comparable
         if (dir / "sweep.json").exists():  # says what differs before a trial is asked for
             values, _ = next(iter(store.members(dir).values()))

@@ -124,6 +124,8 @@ def command(dir, values: dict[str, Any], original: Config | None = None) -> str:
 def flag(name: str, value) -> str:
     """A value as a flag of train."""
     name = name.replace("_", "-")
+    if isinstance(value, tuple | list):
+        return " ".join([f"--{name}", *map(str, value)])
     if isinstance(value, bool):
         return f"--{name}" if value else "--" + ".".join([*name.split(".")[:-1], f"no-{name.split('.')[-1]}"])
     return f"--{name} {value}"

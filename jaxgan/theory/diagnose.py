@@ -75,11 +75,14 @@ def instruments(game: Game, c: Config, source: Source, held: Source | None = Non
         batch = finish(source.rows(index), rng.examples(key, n))
         return jax.tree.map(lambda b: b.reshape(*shape, *b.shape[1:]), batch)
 
+    def many(source):  # whole packs, where D judges packs
+        return max(min(MANY, source.size or MANY) // c.pack, 1) * c.pack
+
     def measure(state: State) -> Report:
         key = jax.random.fold_in(rng.stream(state.key, "diagnosis"), state.step)
         stream = partial(rng.stream, key)
-        train = draw(source, stream("train"), min(MANY, source.size or MANY))
-        new = draw(held, stream("held"), min(MANY, held.size or MANY)) if held else train
+        train = draw(source, stream("train"), many(source))
+        new = draw(held, stream("held"), many(held)) if held else train
         row, hessenberg = curved(state, draw(source, stream("players"), len(game.players), c.batch), key)
         values, residuals = jacobian.ritz(hessenberg)
         row |= extremes(values, residuals) | turned(state, draw(source, stream("steps"), 2, game.updates, c.batch))
