@@ -24,6 +24,8 @@ SHAPES = {  # of the data, and its classes
     "mnist_dcgan": ((28, 28, 1), 10),
 }
 
+pytestmark = pytest.mark.slow
+
 
 def recipe(name):
     """The configuration of an experiment, its game, and shapes of its state and of one step's batches."""

@@ -252,6 +252,7 @@ def test_told_to_stop_right_after_a_look_a_run_is_saved(tmp_path):
     assert int(stopped.state.step) == int(run.load(tmp_path / "run").state.step) == 10
 
 
+@pytest.mark.slow
 def test_diagnosis_on_the_command_line(tmp_path, capsys):
     """Images with held-out examples; data that cannot be opened by name."""
     settings = {"net": "mlp", "width": 4, "steps": 2, "batch": 16, "latent": 8}

@@ -354,6 +354,7 @@ def test_the_test_sees_a_shift_and_knows_no_units():
         two_sample.two_sample(x[:1], y)
 
 
+@pytest.mark.slow
 def test_a_short_training_moves_from_noise_to_sines(tmp_path):
     """Nearer to the data than before it, by a test that passes data against data; and by half in the autocorrelation.
 

@@ -111,6 +111,7 @@ def test_a_member_that_becomes_non_finite_late_keeps_its_last_checkpoint(tmp_pat
     assert replay.verify(store.run_dir(dir, ids[0]), **QUIET) == 3
 
 
+@pytest.mark.slow
 def test_convolutions_have_the_bits_of_a_run_alone(tmp_path):
     (id, _) = swept(tmp_path / "sweep", DIGITS, seeds(2), "map", 2)
     train.run(DIGITS, tmp_path / "alone" / id, quiet=True)
@@ -236,6 +237,7 @@ t.group.train(home / "moved", **t.QUIET)
 """
 
 
+@pytest.mark.slow
 def test_members_are_spread_over_devices(home, tmp_path):
     """2 devices, members of their own on each, a place left over: map has the bits of one, begun there or not."""
     ids = store.add(tmp_path / "moved", "ring.py", RING, FIRST)
@@ -384,7 +386,7 @@ WRONG = [
     ("sweep tiny.py --at-once -1 --dir new", "width -1"),
     ("sweep tiny.py --data mnist5k --feed stream --dir new", "--feed device"),
     ("sweep tiny.py --data ring9 --dir new", "unknown data 'ring9'"),
-    ("sweep tiny.py --grid hp.wgan_gp=1 --fake-batch 8 --dir new", "penalty 'wgan_gp' pairs"),
+    ("sweep tiny.py --grid hp.wgan_gp=1 --fake-batch 8 --dir new", "penalty 'wgan_gp' compares"),
     ("sweep tiny.py --dir thesis", "thesis.tex.*and no sweep"),
     ("sweep tiny.py --dir thesis/thesis.tex", "is a file"),
     ("sweep tiny.py --dir sweep --batch 8", "batch: 8 -> 16|batch: 16 -> 8"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from jaxgan.config import NEUTRAL, Config, Hp
 from jaxgan.errors import JaxganError
-from jaxgan.games.plain import penalties
+from jaxgan.games.terms import D_TERMS, G_TERMS, active
 from jaxgan.sweep import choice, grid, log_uniform, product, sampled, seeds, space, uniform, zipped
 
 BASE = Config(net="mlp", data="ring8")
@@ -100,7 +100,8 @@ def test_a_group_is_one_program(settings):
         for c in map(configs.get, ids):
             assert space.static(c) == key
             assert dataclasses.replace(c, seed=first.seed, hp=first.hp) == first
-            assert (penalties(c), c.hp.clip > 0) == (penalties(first), first.hp.clip > 0)
+            assert [*active(c, D_TERMS | G_TERMS)] == [*active(first, D_TERMS | G_TERMS)]
+            assert (c.hp.clip > 0) == (first.hp.clip > 0)
 
 
 def test_learning_rates_betas_and_seeds_share_a_program_and_a_penalty_does_not():

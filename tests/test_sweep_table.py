@@ -70,6 +70,8 @@ def test_the_best_is_a_command_that_trains_it(sweep):
     assert "not finished: 1;" in table.summary(sweep)
     c = dataclasses.replace(BASE, flip=True, loss="hinge", hp=Hp(g_lr=1e-3, r1=0.5, b1=0.0))
     flags = [table.flag("flip", True), table.flag("loss", "hinge"), table.flag("hp.r1", 0.5), table.flag("hp.b1", 0.0)]
+    flags.append(table.flag("augment", ("flip", "cutout")))
+    c = dataclasses.replace(c, augment=("flip", "cutout"))
     assert tyro.cli(Config, args=" ".join(flags).split(), default=BASE) == c
 
 

@@ -314,6 +314,7 @@ for case in CASES:
 """
 
 
+@pytest.mark.slow
 def test_two_devices_make_the_statistics_of_one():
     """Averages, memories, ranks and kernels are global: parameters and memories agree to rounding after 3 steps."""
     flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
@@ -323,7 +324,7 @@ def test_two_devices_make_the_statistics_of_one():
     lines = [list(map(float, line.split())) for line in done.stdout.splitlines()]
     assert len(lines) == 2
     for difference, movement in lines:
-        assert difference < 2e-6 and movement > 1e-2, done.stdout
+        assert difference < 2e-6 * max(1, movement) and movement > 1e-2, done.stdout  # rounding is relative
 
 
 def smooth(shape, squeeze):

@@ -145,7 +145,7 @@ def zcr(play: Play, vars):
 
 
 def zcr_g(play: Play, vars):
-    """-(G(z) - G(z + noise))^2, a mean over entries, G's part of latent consistency: Zhao et al. 2020, arXiv 2002.04724."""
+    """-(G(z) - G(z + noise))^2, a mean over entries, G's part of zcr: Zhao et al. 2020, arXiv 2002.04724."""
     return -((play.fake - _nearby(play)) ** 2).reshape(len(play.fake), -1).mean(1), vars
 
 
