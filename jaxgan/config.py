@@ -344,10 +344,11 @@ def load(path: Path) -> Config:
 
 def differences(old: Config, new: Config) -> list[str]:
     """'field: old -> new' for each field that changes the trajectory and differs."""
-    a, b = _flat(old), _flat(new)
+    a, b = flat(old), flat(new)
     return [f"{k}: {a[k]!r} -> {b[k]!r}" for k in a if a[k] != b[k] and k not in NEUTRAL]
 
 
-def _flat(config: Config) -> dict[str, Any]:
+def flat(config: Config) -> dict[str, Any]:
+    """{field: value} with "hp." before the names of Hp."""
     values = dataclasses.asdict(config)
     return {**{f"hp.{k}": v for k, v in values.pop("hp").items()}, **values}

@@ -3,7 +3,9 @@
 import os
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
+from processes import Server
 
 # In the environment rather than in jax.config: tests that start processes pass it on.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -14,3 +16,11 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 settings.register_profile("jaxgan", derandomize=True, deadline=None)  # the same examples every time; compiling is slow
 settings.load_profile("jaxgan")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """Starts commands in processes of their own, which a test may kill."""
+    server = Server(tmp_path_factory.mktemp("server"))
+    yield server
+    server.close()

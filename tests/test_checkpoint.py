@@ -12,7 +12,7 @@ import time
 import jax
 import numpy as np
 import pytest
-from processes import Server, digests, rows, steps_saved
+from processes import digests, rows, steps_saved
 
 import jaxgan
 from jaxgan import checkpoint, train
@@ -33,13 +33,6 @@ RUN = Config(
     chunk=10,
     hp=Hp(g_lr=1e-3, d_lr=1e-3),
 )
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    server = Server(tmp_path_factory.mktemp("server"))
-    yield server
-    server.close()
 
 
 @pytest.fixture(scope="module")

@@ -8,18 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
-from processes import Server, digests, rows, steps_saved
+from processes import digests, rows, steps_saved
 
 EVERY = 10
 RING = ["--data", "ring8", "--latent", "2"]
 DIGITS = ["--data", "mnist5k", "--latent", "4", "--feed", "stream"]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    server = Server(tmp_path_factory.mktemp("server"))
-    yield server
-    server.close()
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from processes import Server, digests, rows, steps_saved
+from processes import digests, rows, steps_saved
 
 import jaxgan
 from jaxgan import cli, train
@@ -266,13 +266,6 @@ def config():
 def sweep():
     return product(grid(loss=["ns", "hinge"]), seeds(3))
 """
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    server = Server(tmp_path_factory.mktemp("server"))
-    yield server
-    server.close()
 
 
 @pytest.fixture(scope="module")

@@ -171,7 +171,7 @@ def vaegan(config: Config, shape, classes: int, axis: Axis) -> Game:
             odd = rng.places(key, len(x), axis)[:, None] % 2 == 1
             z = jnp.where(odd, jax.lax.stop_gradient(code), latent(rng.stream(key, "z"), len(x), axis))
             fake, vars = run(vars, "g", z, y)
-            return answer(run, vars, before, key, hp, (x, y), (fake, y), z, more=(mean, logvar, again))
+            return answer(run, vars, before, key, hp, (x, y), (fake, y), z, (mean, logvar, again), batch.get("w"))
 
         return play
 

@@ -16,7 +16,7 @@ from jaxgan import log
 from jaxgan.config import Config
 from jaxgan.errors import JaxganError
 from jaxgan.signals import Stop
-from jaxgan.sweep import group, local, space, store, table
+from jaxgan.sweep import group, local, space, table
 from jaxgan.sweep.options import Engine
 
 POLL = 1.0  # seconds between two looks at the tasks
@@ -48,7 +48,8 @@ def run(dir, options: Engine, mode="auto", width=0, workers=1, say=log.show, sto
         return
     failed = {}
     # the engine first: Ray takes over signals while it starts
-    with ENGINES[options.engine](dir, options) as crew, stop or Stop() as stop, _progress(dir, wanted, say) as update:
+    started = ENGINES[options.engine](dir, options)
+    with started as crew, stop or Stop() as stop, local.watched(dir, wanted, say) as update:
         tasks = cut(wanted, options.tasks or crew.slots)
         say(f"{len(wanted)} members in {len(tasks)} tasks by {options.engine}; their logs: {dir / 'logs'}")
         orders = {task.name: order(dir, task, mode, width) for task in tasks}
@@ -135,23 +136,6 @@ def work(order: dict) -> str:
             say(traceback.format_exc())
             return f"{type(e).__name__}: {e}"
     return ""
-
-
-@contextlib.contextmanager
-def _progress(dir: Path, wanted: dict[str, Config], say) -> Iterator[Callable]:
-    """update(), which looks at the members' logs and shows how far they are."""
-    begun = {id: store.standing(dir, id)["step"] for id in wanted}
-    batch = sum(c.batch * c.d_steps for c in wanted.values()) / len(wanted)
-    left = sum(c.steps - begun[id] for id, c in wanted.items())
-    with contextlib.closing(group.Meter(left, len(wanted), batch, say)) as meter:
-
-        def update():
-            done = sum(max(local.last_step(dir, id) - begun[id], 0) for id in wanted)
-            ended = sum(store.finished(dir, id, c.steps) for id, c in wanted.items())
-            if (done, ended) != (meter.done, meter.ended):
-                meter.advance(done - meter.done, ended - meter.ended)
-
-        yield update
 
 
 class Crew(NamedTuple):

@@ -57,9 +57,7 @@ def train(dir, ids=None, until=None, mode="auto", width=0, say=log.show, stop: S
             kit.check(c)
         groups = store.assign(dir, wanted, lambda configs: kit.plan(configs, mode, width))
         todo = [chunk for chunk in chunks(groups) if not wanted.keys().isdisjoint(chunk.ids)]
-        left = sum(c.steps - store.standing(dir, id)["step"] for id, c in wanted.items())
-        batch = sum(c.batch * c.d_steps for c in wanted.values()) / len(wanted)
-        with contextlib.closing(Meter(left, len(wanted), batch, say)) as meter:
+        with contextlib.closing(Meter(dir, wanted, say)) as meter:
             goal = store.read(dir)["config"]["steps"]
             for chunk in claimed(dir, todo, stop):
                 configs = {id: wanted[id] for id in chunk.ids if id in wanted}
@@ -186,10 +184,12 @@ def ask(dir: Path, lane: Lane, sent, at: int, say) -> tuple[int, int] | None:
 class Meter:
     """Progress over all members that are to be trained."""
 
-    def __init__(self, steps: int, members: int, batch: float, say):
+    def __init__(self, dir: Path, wanted: dict[str, Config], say):
         self.done = self.ended = 0
-        self.members, self.total, self.last = members, steps, time.monotonic()
-        self.progress = log.Progress(0, steps, batch, say)
+        self.members, self.last = len(wanted), time.monotonic()
+        self.begun = {id: store.standing(dir, id)["step"] for id in wanted}
+        steps = sum(c.steps - self.begun[id] for id, c in wanted.items())
+        self.progress = log.Progress(0, steps, sum(c.batch * c.d_steps for c in wanted.values()) / len(wanted), say)
 
     def advance(self, steps: int, ended: int) -> None:
         """So many more steps were made, and so many members came to their end."""

@@ -9,9 +9,11 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from jaxgan import log
+from jaxgan.config import Config
 from jaxgan.errors import JaxganError
 from jaxgan.signals import Stop
 from jaxgan.sweep import group, store
@@ -35,20 +37,15 @@ def run(dir, mode="auto", width=0, workers=1, say=log.show, stop: Stop | None = 
     with stop or Stop() as stop:
         crew = [Worker(dir, mode, width, pin(i, workers), say) for i in range(workers)]
         stop.training = True
-        begun = {id: store.standing(dir, id)["step"] for id in wanted}
-        batch = sum(c.batch * c.d_steps for c in wanted.values()) / len(wanted)
-        left = sum(c.steps - begun[id] for id, c in wanted.items())
         try:
-            with contextlib.closing(group.Meter(left, len(wanted), batch, say)) as meter:
+            with watched(dir, wanted, say) as update:
                 while any(worker.process.poll() is None for worker in crew):
                     if stop.signal is not None:
                         for worker in crew:
                             worker.process.terminate()  # SIGTERM: they save, and end
                         break
                     time.sleep(POLL)
-                    done = sum(max(last_step(dir, id) - begun[id], 0) for id in wanted)
-                    ended = sum(store.finished(dir, id, c.steps) for id, c in wanted.items())
-                    meter.advance(done - meter.done, ended - meter.ended)
+                    update()
         finally:
             _end(crew)
     failed = [worker for worker in crew if worker.process.returncode]
@@ -56,6 +53,20 @@ def run(dir, mode="auto", width=0, workers=1, say=log.show, stop: Stop | None = 
         raise JaxganError(
             f"{len(failed)} of {workers} workers failed: {failed[0].error()}\nThe same command trains what is left"
         )
+
+
+@contextlib.contextmanager
+def watched(dir: Path, wanted: dict[str, Config], say) -> Iterator[Callable]:
+    """update(), which looks at the logs of members that other processes train, and shows how far they are."""
+    with contextlib.closing(group.Meter(dir, wanted, say)) as meter:
+
+        def update():
+            done = sum(max(last_step(dir, id) - meter.begun[id], 0) for id in wanted)
+            ended = sum(store.finished(dir, id, c.steps) for id, c in wanted.items())
+            if (done, ended) != (meter.done, meter.ended):
+                meter.advance(done - meter.done, ended - meter.ended)
+
+        yield update
 
 
 def _end(crew: list["Worker"]) -> None:

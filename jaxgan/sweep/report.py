@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxgan import folder, log
+from jaxgan import config, folder, log
 from jaxgan.config import Config
 from jaxgan.errors import JaxganError
-from jaxgan.sweep import space, store, table
+from jaxgan.sweep import store, table
 
 STATUSES = ("done", "unfinished", "non-finite", "waiting")
 INTERNAL = {"step", "digest", "images_per_second"}  # columns of metrics.jsonl that measure no model
@@ -89,7 +89,7 @@ def summary(dir: Path, objective: str = "") -> dict:
 
 def _member(dir: Path, id: str, c: Config, parameters: list[str]) -> dict:
     """One member: its values of all parameters, its state, the last value of each metric, and rows of metrics."""
-    rows, state, flat = log.read(store.run_dir(dir, id) / "metrics.jsonl"), store.standing(dir, id), space.flat(c)
+    rows, state, flat = log.read(store.run_dir(dir, id) / "metrics.jsonl"), store.standing(dir, id), config.flat(c)
     step = max((row["step"] for row in rows), default=0)
     short = state["status"] == "done" and step < c.steps  # more steps were asked for since
     partly = state["status"] == "running" or short  # also what a search gave up

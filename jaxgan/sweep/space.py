@@ -187,8 +187,8 @@ def identity(c: Config) -> str:
     `steps` is neutral: a longer run passes through the shorter one, so that more --steps train the same members on. A
     field that a later version adds changes no id.
     """
-    default = flat(Config())
-    values = {name: value for name, value in flat(c).items() if name not in NEUTRAL and value != default[name]}
+    default = config.flat(Config())
+    values = {name: value for name, value in config.flat(c).items() if name not in NEUTRAL and value != default[name]}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:10]
 
 
@@ -199,15 +199,8 @@ def expand(base: Config, settings: list[dict]) -> dict[str, tuple[dict, Config]]
         if not isinstance(values, dict):
             raise JaxganError(f"a sweep is a list of dicts {{field: value}}; it holds {values!r}")
         c = member(base, values)
-        members.setdefault(identity(c), ({field(name): flat(c)[field(name)] for name in values}, c))
+        members.setdefault(identity(c), ({field(name): config.flat(c)[field(name)] for name in values}, c))
     return members
-
-
-def flat(c: Config) -> dict[str, Any]:
-    """{field: value} with "hp." before the names of Hp."""
-    values = config.to_dict(c)
-    traced = {f"hp.{name}": value for name, value in values.pop("hp").items()}
-    return {**values, **traced}
 
 
 def static(c: Config) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def objectives(text: str, rows: list[dict]) -> list[tuple[str, str]]:
 
     JaxganError for a metric that no member has logged.
     """
-    fields = {"step", *space.flat(Config())}
+    fields = {"step", *config.flat(Config())}
     known = sorted({name for row in rows for name, value in row.items() if _is_number(value)} - fields)
     parts = [part.split() for part in text.split(",")] if text else []
     for part in parts:
@@ -115,8 +115,8 @@ def command(dir, values: dict[str, Any], original: Config | None = None) -> str:
     """The command that trains a setting of the sweep in dir."""
     contents = store.read(dir)
     c = space.member(config.from_dict(contents["config"]), values)
-    old = space.flat(original or Config())
-    changed = {name: value for name, value in space.flat(c).items() if value != old[name] and name != "seed"}
+    old = config.flat(original or Config())
+    changed = {name: value for name, value in config.flat(c).items() if value != old[name] and name != "seed"}
     keep = {name: value for name, value in changed.items() if name not in NEUTRAL or name == "steps"}
     return " ".join(["jaxgan train", contents["experiment"], *(flag(name, value) for name, value in keep.items())])
 
