@@ -13,9 +13,24 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "jaxgan" / "xla"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+# Most of the time of most tests is XLA's; what they prove does not depend on how well it optimises.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 settings.register_profile("jaxgan", derandomize=True, deadline=None)  # the same examples every time; compiling is slow
 settings.load_profile("jaxgan")
+
+
+@pytest.fixture(scope="module")
+def optimised():
+    """Programs as users get them, for tests that train long or look at what XLA made."""
+    import jax
+
+    before = os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "0")
+        jax.config.update("jax_disable_most_optimizations", False)
+        yield
+    jax.config.update("jax_disable_most_optimizations", before == "1")
 
 
 @pytest.fixture(scope="module")

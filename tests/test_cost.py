@@ -24,7 +24,7 @@ SHAPES = {  # of the data, and its classes
     "mnist_dcgan": ((28, 28, 1), 10),
 }
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("optimised")]
 
 
 def recipe(name):

@@ -14,7 +14,7 @@ EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
-def test_ring_finds_all_modes(tmp_path, seed):
+def test_ring_finds_all_modes(optimised, tmp_path, seed):
     """8 of 8 modes and at least 90 % within 3 standard deviations; a narrowed ring would score above 98.9 %."""
     config, _ = cli.experiment(EXPERIMENTS / "ring.py")
     config = dataclasses.replace(config, seed=seed, sample_every=0)
