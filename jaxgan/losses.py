@@ -38,7 +38,7 @@ def _logistic_d(real, fake, real_target=1.0):
 
     arXiv 1606.03498. TF-GAN's label_smoothing=0.25 is a target of 0.875: it smooths towards 1/2.
     """
-    smoothing = jnp.where(real_target == 1, 0, (1 - real_target) * real)  # not 0 times an infinite logit
+    smoothing = jnp.where(real_target == 1, 0, (1 - real_target) * jnp.asarray(real))  # not 0 times an infinite logit
     return softplus(-real) + smoothing, softplus(fake)
 
 

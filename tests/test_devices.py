@@ -244,6 +244,7 @@ def start_pair(runs, tmp_path):
     return zip(*started)
 
 
+@pytest.mark.slow
 def test_two_processes(trained, experiments, tmp_path):
     runs = [("ring", "pmap"), ("dcgan", "jit"), ("pairs", "jit")]
     runs = [(case, mode, tmp_path / f"{case}-{mode}") for case, mode in runs]
