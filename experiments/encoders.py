@@ -4,7 +4,8 @@
 
 About a minute for each kind on 2 quiet CPU cores: 600 steps on 4,000 digits. Prints the mean squared error per pixel,
 in [-1, 1], of the reconstructions of 1,000 held-out digits, beside that of the mean digit, and draws reconstructions
-and samples from the prior into experiments/results/encoders.png. Measured, seed 0: the mean digit 0.265, vae 0.052.
+and samples from the prior into experiments/results/encoders.png. Measured, seed 0: the mean digit
+0.265, vae 0.052, aae 0.053, vaegan 0.073, lrgan 0.197, bigan 0.249: bigan learns little in so few steps.
 """
 
 import argparse
@@ -20,7 +21,8 @@ from jaxgan.data.holdout import split
 from jaxgan.run import applied, generate, latents
 from jaxgan.theory import bayes
 
-HELD_OUT = 1000
+HELD_OUT = 1000  # in order of their classes
+EACH, OTHERS = slice(0, None, HELD_OUT // 10), slice(HELD_OUT // 20, None, HELD_OUT // 10)
 RATES = {"g_lr": 1e-3, "ema_half_life": 3000.0}
 GAN = {"g_lr": 5e-4, "d_lr": 5e-4, "r1": 0.5, "ema_half_life": 3000.0}
 KINDS = {
@@ -37,7 +39,7 @@ def settings(kind: str, seed: int = 0) -> Config:
 
 
 def measure(kind: str, source, x, seed: int):
-    """Mean squared error per pixel of held-out digits x, eight of their reconstructions, and eight samples."""
+    """Mean squared error per pixel of held-out digits x, reconstructions of one of each class, and ten samples."""
     c = settings(kind, seed)
     game = games.make(c, source.shape)
     nets = bayes.train(game, c, source).ema
@@ -47,14 +49,14 @@ def measure(kind: str, source, x, seed: int):
         return generate(game, nets, applied(game, game.encode, nets, x, None))
 
     made = again(nets, x)
-    return float(((made - x) ** 2).mean()), made[:10], generate(game, nets, latents(game, 10, seed=0))
+    return float(((made - x) ** 2).mean()), made[EACH], generate(game, nets, latents(game, 10, seed=0))
 
 
 def draw(x, found: dict):
-    """Held-out digits; then for each kind their reconstructions, and samples."""
+    """Held-out digits, two of each class; then for each kind reconstructions of the first, and samples."""
     figure = Figure(figsize=(9, 0.55 * (len(found) + 1)), dpi=100, layout="constrained")
     left, right = figure.subplots(1, 2)
-    rows = {"held out": (x[:10], 0 * x[:10] - 1), **{kind: made for kind, (_, *made) in found.items()}}
+    rows = {"held out": (x[EACH], x[OTHERS]), **{kind: made for kind, (_, *made) in found.items()}}
     for axes, column, title in ((left, 0, "reconstructions"), (right, 1, "samples from the prior")):
         picture = plots.grid(np.concatenate([np.asarray(row[column]) for row in rows.values()]), 10)
         axes.imshow(picture)

@@ -162,3 +162,9 @@ def test_golden():
     assert whole(rng.root(0), 12).tolist() == [8, 11, 2, 6, 5, 9, 0, 1, 3, 7, 4, 10]
     drawn = rng.normal(rng.root(1), 2, (2,))
     np.testing.assert_allclose(drawn, [[0.53193736, -0.72301704], [-0.24392003, 0.12287012]], atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_micro_batches_have_the_places_of_the_batch(count):
+    parts = [rng.places(rng.Part(rng.root(0), i, count), 12 // count) for i in range(count)]
+    np.testing.assert_array_equal(np.concatenate(parts), rng.places(rng.root(0), 12))

@@ -108,6 +108,8 @@ def test_learning_rates_betas_and_seeds_share_a_program_and_a_penalty_does_not()
     settings = [{"g_lr": 0.0}, {"g_lr": 1.0}, {"b1": 0.0}, {"seed": 3}, {"hp.r1": 0.5}, {"hp.r1": 2.0}, {"clip": 0.1}]
     configs = {id: c for id, (_, c) in space.expand(BASE, settings).items()}
     assert [len(ids) for _, ids in space.groups(configs)] == [4, 2, 1]
+    shares = {id: c for id, (_, c) in space.expand(BASE, [{"top_k": k} for k in (1.0, 0.9, 0.5)]).items()}
+    assert [len(ids) for _, ids in space.groups(shares)] == [1, 2], "all of them is another program than some"
 
 
 def test_words_of_the_command_line():

@@ -184,6 +184,15 @@ def test_instance_noise_falls_in_a_straight_line():
         assert share or (x == 1).all()
 
 
+def test_a_solver_that_looks_ahead_remembers_once():
+    """Extragradient takes two gradients a step and makes one move: what D remembers moves once, too."""
+    _, game, state = make(hp={"noise": 0.1, "noise_updates": 100.0}, solver="extragradient")
+    advance = jax.jit(lambda state, b: step.train_step(game, state, b, SOLVERS["extragradient"].step)[0])
+    for i in range(3):
+        state = advance(state, batches(game, (2,), i))
+    assert int(state.vars["clock"]["updates"]) == 3
+
+
 def test_the_clock_counts_updates_of_d():
     _, game, state = make(hp={"noise": 0.1, "noise_updates": 100.0}, others={"d_steps": 3, "g_steps": 2})
     advance = jax.jit(lambda state, b: step.train_step(game, state, b, SOLVERS["alternating"].step)[0])
