@@ -39,7 +39,7 @@ def settings(kind: str, seed: int = 0) -> Config:
 
 
 def measure(kind: str, source, x, seed: int):
-    """Mean squared error per pixel of held-out digits x, reconstructions of one of each class, and ten samples."""
+    """Mean squared error per pixel of held-out digits x, ten reconstructions, and ten samples."""
     c = settings(kind, seed)
     game = games.make(c, source.shape)
     nets = bayes.train(game, c, source).ema
@@ -53,7 +53,7 @@ def measure(kind: str, source, x, seed: int):
 
 
 def draw(x, found: dict):
-    """Held-out digits, two of each class; then for each kind reconstructions of the first, and samples."""
+    """Held-out digits in order; then for each kind reconstructions of the first, and samples."""
     figure = Figure(figsize=(9, 0.55 * (len(found) + 1)), dpi=100, layout="constrained")
     left, right = figure.subplots(1, 2)
     rows = {"held out": (x[EACH], x[OTHERS]), **{kind: made for kind, (_, *made) in found.items()}}
