@@ -1,6 +1,7 @@
 """A seed is a run: the same bits however the run is logged, fed, cut into dispatches, stopped and resumed."""
 
 import dataclasses
+import importlib
 import json
 import os
 import signal
@@ -267,6 +268,20 @@ def test_verify_knows_runs_that_were_extended(tmp_path, way):
         trained(tmp_path / "run", steps=steps, feed=way, checkpoint_every=50, log_every=50)
     assert sorted(digests(tmp_path / "run")) == [7, 10]
     assert verify(tmp_path / "run", source(), say=lambda text: None) == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (None, "--xla_gpu_deterministic_ops=true"),
+        ("--xla_dump_to=d", "--xla_dump_to=d --xla_gpu_deterministic_ops=true"),
+        ("--xla_gpu_deterministic_ops=false", "--xla_gpu_deterministic_ops=false"),
+    ],
+)
+def test_gpus_sum_in_a_fixed_order_unless_told_otherwise(monkeypatch, flags, expected):
+    monkeypatch.delenv("XLA_FLAGS", raising=False) if flags is None else monkeypatch.setenv("XLA_FLAGS", flags)
+    importlib.reload(jaxgan)
+    assert os.environ["XLA_FLAGS"] == expected
 
 
 def test_opening_a_run_runs_nothing(base, tmp_path, monkeypatch):

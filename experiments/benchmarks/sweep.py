@@ -1,15 +1,18 @@
 """What a sweep saves: 64 runs on the ring as one sweep, as 64 processes, and as a plain PyTorch program.
 
-    python experiments/benchmarks/sweep.py [--members 64] [--steps 500] [--all] [--workers 2]
+    python experiments/benchmarks/sweep.py [--members 64] [--steps 500] [--timed 8] [--workers 2]
+    python experiments/benchmarks/sweep.py --curve        # the bare program for 1 to 1,024 members, by map and by vmap
 
 Each run makes 500 steps of an MLP (2-128-128-2 against 2-128-128-1, batch 256, Adam). The sweep and the processes leave
-whole run folders: logs, digest, checkpoint, picture. PyTorch (eager, no files) trains one run after the other in one
-process, and its start is counted. 8 of the separate processes are timed and scaled up, or --all of them. The
-compilation cache is warm for both. Processor time tells more than seconds where a machine is busy. About 6 minutes on
-2 CPU cores. PyTorch is left out where it is not installed.
+whole run folders: logs, digest, checkpoint, picture. PyTorch (eager, no files; on a GPU where there is one) trains one
+run after the other in one process, and its start is counted. 8 of the separate processes are timed and scaled up
+(--timed 64 is all of them). The compilation cache is warm for both. Processor time tells more than seconds where a
+machine is busy. About 6 minutes on 2 CPU cores. PyTorch is left out where it is not installed. The curve times the
+compiled program alone, without files and compilation: the median of three times --steps steps.
 """
 
 import argparse
+import dataclasses
 import importlib.util
 import os
 import platform
@@ -33,6 +36,7 @@ import sys, math, torch
 from torch import nn
 from torch.nn.functional import softplus
 members, steps = int(sys.argv[1]), int(sys.argv[2])
+torch.set_default_device("cuda" if torch.cuda.is_available() else "cpu")
 def mlp(out):
     return nn.Sequential(nn.Linear(2, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, out))
 def ring(n):
@@ -86,7 +90,7 @@ def measure(a, home: Path) -> list[tuple[str, np.ndarray, str]]:
     if a.workers > 1:
         command = [*sweep, str(a.members), "--dir", str(home / "many"), "--workers", str(a.workers)]
         rows.append((f"one sweep, {a.workers} workers", seconds(*command), "whole"))
-    count = a.members if a.all else min(8, a.members)
+    count = min(a.timed, a.members)
     train = [*jaxgan, "train", str(home / "ring.py"), "--seed"]
     alone = sum(seconds(*train, str(i), "--dir", str(home / f"alone{i}")) for i in range(count))
     how = "whole" if count == a.members else f"{count} timed"
@@ -99,13 +103,44 @@ def measure(a, home: Path) -> list[tuple[str, np.ndarray, str]]:
     return rows
 
 
+def curve(widths: list[int], steps: int) -> None:
+    """Print how long `steps` steps of so many members take by each mode, and members a second."""
+    import jax
+
+    from jaxgan import checkpoint
+    from jaxgan.experiment import experiment
+    from jaxgan.sweep import kit
+
+    with tempfile.TemporaryDirectory() as home:
+        Path(home, "ring.py").write_text(EXPERIMENT.format(steps=steps))
+        c, _ = experiment(Path(home, "ring.py"))
+    k = kit.kit(c)
+    starts = [checkpoint.to_host(k.start(dataclasses.replace(c, seed=seed))) for seed in range(16)]  # then again
+    print(
+        f"\n{steps} steps on {jax.devices()[0].device_kind}\n\n| mode | members | seconds | members a second |\n|---|---|---|---|"
+    )
+    for mode, n in [("map", 1), *(("vmap", n) for n in widths)]:
+        states = kit.place([starts[i % len(starts)] for i in range(n)])
+        program, spent = kit.advance(k, mode, n), []
+        for _ in range(4):  # the first is not counted
+            start = time.monotonic()
+            states, metrics = program(states, np.full(n, steps, np.int32))
+            jax.block_until_ready(states)
+            spent.append(time.monotonic() - start)
+        middle = float(np.median(spent[1:]))
+        print(f"| {mode} | {n} | {middle:.2f} | {n / middle:.1f} |", flush=True)
+
+
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--members", type=int, default=64)
     p.add_argument("--steps", type=int, default=500)
     p.add_argument("--workers", type=int, default=2, help="also with so many workers; 1 leaves this out")
-    p.add_argument("--all", action="store_true", help="time every separate process")
+    p.add_argument("--timed", type=int, default=8, help="separate processes that are timed")
+    p.add_argument("--curve", nargs="*", type=int, metavar="MEMBERS", help="time the bare program instead")
     a = p.parse_args()
+    if a.curve is not None:
+        return curve(a.curve or [1, 4, 16, 64, 256, 1024], a.steps)
     with tempfile.TemporaryDirectory() as home:
         rows = measure(a, Path(home))
     machine = f"{os.cpu_count()} cores of {processor()}, load {os.getloadavg()[0]:.1f}"
