@@ -48,6 +48,11 @@ def batch_norm(train: bool, axis: Axis = None, scale_init=nn.initializers.ones) 
     )
 
 
+def normalise(norm: str, train: bool, axis: Axis, scale_init=nn.initializers.ones):
+    """The layer x -> x of a norm: batch norm, or none, which it is for spectral norm too (`spectral.spectral`)."""
+    return batch_norm(train, axis, scale_init) if norm == "batch" else lambda x: x
+
+
 def down_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """4x4 convolution, stride 2, padding 1: x [b, 2h, 2w, cin], kernel [4, 4, cin, cout] -> [b, h, w, cout]."""
     return jax.lax.conv_general_dilated(x, kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=("NHWC", "HWIO", "NHWC"))
