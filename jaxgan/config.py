@@ -48,7 +48,7 @@ Loss = Literal[
     "mmd",
     "own",
 ]
-Norm = Literal["own", "none", "batch", "spectral"]
+Norm = Literal["own", "none", "batch", "virtual", "spectral"]
 Augment = Literal["flip", "brightness", "saturation", "contrast", "translation", "cutout", "jitter"]
 
 
@@ -181,9 +181,9 @@ class Config:
     net: Literal["mlp", "dcgan", "conv1d"] = "dcgan"
     """Architecture of generator and discriminator."""
     d_norm: Norm = "own"
-    """Normalisation in D; own is the architecture's (batch norm in dcgan, else none), spectral is SNGAN's."""
+    """Normalisation in D; own is the architecture's (batch in dcgan, else none), spectral is SNGAN's."""
     g_norm: Norm = "own"
-    """Normalisation in G; own is the architecture's (batch norm in dcgan and conv1d, none in mlp)."""
+    """Normalisation in G; own is the architecture's (batch in dcgan and conv1d, none in mlp)."""
     width: int = 64
     """Hidden units (mlp), or channels at the highest resolution (dcgan, conv1d)."""
     depth: int = 2

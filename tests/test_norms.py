@@ -15,6 +15,7 @@ from jaxgan import games, kernels, step
 from jaxgan.config import Config, Hp
 from jaxgan.errors import JaxganError
 from jaxgan.nets import NETS, build
+from jaxgan.nets.layers import REFERENCE, VirtualNorm
 from jaxgan.nets.spectral import divided, spectral
 from jaxgan.run import generate, initial, latents
 from jaxgan.solvers import SOLVERS
@@ -189,7 +190,7 @@ def test_every_kind_has_spectral_norm_in_its_networks(name):
             assert jax.tree.structure(kept) == jax.tree.structure(state.vars[net])
 
 
-SETTINGS = ("none", "batch", "spectral")
+SETTINGS = ("none", "batch", "virtual", "spectral")
 
 
 @pytest.mark.parametrize(("net", "shape"), [("mlp", (2,)), ("dcgan", (16, 16, 1)), ("conv1d", (8, 2))])
@@ -210,6 +211,7 @@ def test_settings_of_norms(net, shape):
         made = found(Config(net=net, width=4, depth=2, d_norm=norm, g_norm=norm))
         for side, (params, vars) in made.items():
             assert has(vars, "batch_stats") == has(params, "BatchNorm") == (norm == "batch"), (side, norm)
+            assert has(params, "VirtualNorm") == (norm == "virtual"), (side, norm)
             inner = [n for n in kernels.named(params) if "Head" not in n][:1]
             assert len(inner) == 1
             if NETS[net].NORM[side] == norm:
@@ -222,6 +224,8 @@ def test_settings_of_norms(net, shape):
     ("settings", "parts"),
     [
         ({"kind": "ebgan", "d_norm": "spectral"}, ("ebgan", "d_norm")),
+        ({"kind": "bigan", "d_norm": "virtual"}, ("bigan", "d_norm")),
+        ({"d_norm": "virtual", "pack": 2}, ("pack 2", "d_norm")),
         ({"kind": "vae", "d_norm": "none"}, ("vae", "d_norm")),
     ],
 )
@@ -236,28 +240,102 @@ import sys, jax, numpy as np
 from jaxgan import config, games, parallel, program, checkpoint
 from jaxgan.run import initial
 from jaxgan.train import open_source
-c = config.from_dict({"net": "mlp", "data": "ring8", "latent": 2, "width": 8, "batch": 8, "optimizer": "sgd",
-                      "steps": 4, "chunk": 4, "parallel": "pmap", "d_norm": "spectral", "g_norm": "spectral",
-                      "hp": {"g_lr": 1e-2, "d_lr": 1e-2}})
-source, d = open_source(c), parallel.devices(c.parallel)
-game = games.make(c, source.shape, source.classes, d.axis)
-state = d.replicate(initial(game, c, source.shape))
-state, metrics = program.build(game, source, c, d).advance(state, 0, 4)
-for leaf in jax.tree.leaves((state.vars, state.params)):
-    copies = [np.asarray(shard.data) for shard in leaf.addressable_shards]
-    assert len(copies) == jax.device_count() and all((copy == copies[0]).all() for copy in copies)
-fields = checkpoint.to_host(parallel.local(state))
-found = {jax.tree_util.keystr(p): np.asarray(a) for p, a in jax.tree.leaves_with_path(fields)}
+
+found, modes = {}, ["pmap", "jit"] if jax.device_count() > 1 else ["pmap"]
+for norm, mode in [(norm, mode) for norm in ("spectral", "virtual") for mode in modes]:
+    c = config.from_dict({"net": "mlp", "data": "ring8", "latent": 2, "width": 8, "batch": 8, "optimizer": "sgd",
+                          "steps": 4, "chunk": 4, "parallel": mode, "d_norm": norm, "g_norm": norm,
+                          "hp": {"g_lr": 1e-2, "d_lr": 1e-2}})
+    source, d = open_source(c), parallel.devices(c.parallel)
+    game = games.make(c, source.shape, source.classes, d.axis)
+    state = d.replicate(initial(game, c, source.shape))
+    state, metrics = program.build(game, source, c, d).advance(state, 0, 4)
+    for leaf in jax.tree.leaves((state.vars, state.params)):
+        copies = [np.asarray(shard.data) for shard in leaf.addressable_shards]
+        assert len(copies) == jax.device_count() and all((copy == copies[0]).all() for copy in copies)
+    fields = checkpoint.to_host(parallel.local(state))
+    names = {jax.tree_util.keystr(p): np.asarray(a) for p, a in jax.tree.leaves_with_path(fields)}
+    found |= {f"{mode} {norm} {name}": a for name, a in names.items()}
 np.savez(sys.argv[1], **found)
 """
 
 
 @pytest.mark.slow
 def test_two_devices_have_one_network(tmp_path):
-    """Under pmap the vectors have the same bits on all devices, and follow those of one device."""
+    """Vectors and references have the same bits on all devices, and follow those of one; under pmap and jit."""
     for devices in (1, 2):
         python(DEVICES, devices, tmp_path / f"{devices}.npz")
     one, two = (dict(np.load(tmp_path / f"{n}.npz")) for n in (1, 2))
-    assert one.keys() == two.keys() and any("['u']" in name for name in one)
-    for name in one:
-        np.testing.assert_allclose(two[name], one[name], atol=1e-5, err_msg=name)
+    assert len(two) == 2 * len(one)
+    for name in two:
+        expected = one["pmap" + name[name.index(" ") :]]
+        np.testing.assert_allclose(two[name], expected, atol=1e-5, err_msg=name)
+
+
+VIRTUAL = {"d_norm": "virtual", "g_norm": "virtual"}
+
+
+def literal(x, reference):
+    """Virtual batch norm of one example x by the paper's words: with the reference, as one batch more of one."""
+    both = np.concatenate([reference, x[None]]).astype(np.float64)
+    axes = tuple(range(both.ndim - 1))
+    return (x - both.mean(axes)) / np.sqrt(both.var(axes) + 1e-5)
+
+
+@pytest.mark.parametrize("shape", [(3,), (4, 4, 3)])
+def test_virtual_norm_is_that_of_the_reference_and_oneself(shape):
+    x = normal((REFERENCE + 5, *shape)).astype(np.float32) + 2
+    found = VirtualNorm().apply({"params": {"scale": jnp.ones(3), "bias": jnp.zeros(3)}}, x)
+    for i in range(REFERENCE, len(x)):
+        np.testing.assert_allclose(found[i], literal(x[i], x[:REFERENCE]), atol=1e-4)
+    axes = tuple(range(len(shape)))
+    np.testing.assert_allclose(np.mean(found[:REFERENCE], axes), 0, atol=1e-5)
+    np.testing.assert_allclose(np.std(found[:REFERENCE], axes), 1, atol=1e-4)
+
+
+@pytest.fixture(scope="module", params=["plain", "conditional"])
+def virtually(request):
+    """A game of convolutions with both players virtually normalised, its first state, and the one after 3 steps."""
+    c = {"kind": request.param, "net": "dcgan", "width": 4, "latent": 3, "batch": 8, "loss": "hinge", **VIRTUAL}
+    game = games.make(Config(**c, hp=Hp(r1=0.1)), (16, 16, 1), 3)
+    start = state = initial(game, Config(**c), (16, 16, 1))
+    advance = jax.jit(lambda state, b: step.train_step(game, state, b, SOLVERS["alternating"].step)[0])
+    for i in range(3):
+        state = advance(state, batches(game, (16, 16, 1), i))
+    return game, start, state
+
+
+def test_references_are_fixed_at_the_start(virtually):
+    """D's are the first real examples, over and over to REFERENCE of them; G's are latents of the seed. Both stay."""
+    game, start, state = virtually
+    first = batches(game, (16, 16, 1), 0)
+    x, y = state.vars["d"]["reference"]
+    np.testing.assert_array_equal(x, np.tile(first["x"][0], (REFERENCE // 8, 1, 1, 1)))
+    assert not start.vars["d"]["filled"] and state.vars["d"]["filled"] and start.vars["g"]["filled"]
+    assert same(state.vars["g"]["reference"], start.vars["g"]["reference"])
+    assert same(state.ema["g"]["vars"]["reference"], start.vars["g"]["reference"])
+    z, labels = state.vars["g"]["reference"]
+    assert z.shape == (REFERENCE, 3) and len(np.unique(z, axis=0)) == REFERENCE and abs(z.mean()) < 0.3
+    if game.classes:
+        np.testing.assert_array_equal(y, np.tile(first["y"][0], REFERENCE // 8))
+        np.testing.assert_array_equal(labels, np.arange(REFERENCE) % 3)
+
+
+def test_examples_do_not_see_each_other(virtually):
+    """Each output depends on its own input and the reference, in training as in evaluation: what batch norm cannot."""
+    game, _, state = virtually
+    run = step.runner(game, state.params)
+    x, y = normal((6, 16, 16, 1)).astype(np.float32), jnp.arange(6) % 3 if game.classes else None
+    score = jax.jit(lambda x, y: run(state.vars, "d", x, y)[0])
+    draw = jax.jit(lambda z, y: generate(game, state.ema, z, y))
+    z = latents(game, 6, 0)
+    for f, inputs in ((score, x), (draw, z)):
+        whole, part = f(inputs, y), f(inputs[2:4], None if y is None else y[2:4])
+        np.testing.assert_allclose(part, whole[2:4], atol=1e-5)
+        assert len(np.unique(np.asarray(whole).reshape(6, -1), axis=0)) == 6
+    kept = state.vars["d"]["reference"]
+    other = {**state.vars, "d": {**state.vars["d"], "reference": (5 * kept[0], kept[1])}}
+    assert abs(run(other, "d", x, y)[0] - score(x, y)).max() > 1e-3, "the reference matters"
+    evaluated, kept = run(state.vars, "d", x, y, train=False)
+    np.testing.assert_allclose(evaluated, score(x, y), atol=1e-6)
+    assert same(kept, state.vars)

@@ -5,6 +5,7 @@ A kind gives `adversarial` its terms; a term is a function of `Play`, everything
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -14,10 +15,10 @@ import optax
 from jaxgan import augment, rng
 from jaxgan.config import Config
 from jaxgan.games import pool
+from jaxgan.games.norms import check_norms, normalised, ready
 from jaxgan.games.terms import CLOCK, D_TERMS, G_TERMS, LAZY, Play, Term, active, updates
 from jaxgan.losses import LOSSES, Loss, value
 from jaxgan.nets import build
-from jaxgan.nets.spectral import spectral as spectrally_normalised
 from jaxgan.optim import OPTIMIZERS, clip_weights, lazy, max_norm, orthogonal, spectral
 from jaxgan.penalties import PAIRED
 from jaxgan.solvers import SOLVERS
@@ -44,6 +45,7 @@ class Parts(NamedTuple):
 def check(config: Config, shape, classes: int) -> None:
     """JaxganError if parts of the configuration do not go together."""
     check_pairs(config)
+    check_norms(config)
     augment.check("augment", config.augment, shape)
     if config.hp.cr or config.hp.cr_fake:
         augment.check("cr_augment", config.cr_augment, shape)
@@ -126,20 +128,6 @@ def networks(config: Config, shape, classes: int, axis: Axis) -> dict[str, Net]:
         return build(config, shape, classes, axis)
     wide = build(config, (*shape[:-1], shape[-1] * config.pack), classes, axis)
     return {"g": build(config, shape, classes, axis)["g"], "d": packed(wide["d"], config.pack)}
-
-
-def normalised(config: Config, nets: dict[str, Net]) -> dict[str, Net]:
-    """nets with spectral normalisation around G and D where config asks for it; see `turned`."""
-    norms = {"g": config.g_norm, "d": config.d_norm}
-    return {name: spectrally_normalised(net) if norms.get(name) == "spectral" else net for name, net in nets.items()}
-
-
-def turned(config: Config, side: str, run, vars):
-    """vars as an update of this side begins: after one power iteration where its network is spectrally normalised.
-
-    All passes of an update, and its penalties, thus see one and the same network.
-    """
-    return run(vars, side)[1] if getattr(config, f"{side}_norm") == "spectral" else vars
 
 
 def judge(config: Config, features: bool) -> Callable:
@@ -338,7 +326,7 @@ def adversarial(
     """The two-player game; classes = 0 is unconditional. d_terms and g_terms stand beside D_TERMS and G_TERMS."""
     check(config, shape, classes)
     loss, nets, latent, observe = parts or usual(config, shape, classes, axis)
-    nets = normalised(config, nets)
+    nets = normalised(config, nets, latent, classes)
     real_n, fake_n = config.batch, config.fake_batch or config.batch
     terms = {"d": active(config, D_TERMS) | (d_terms or {}), "g": active(config, G_TERMS) | (g_terms or {})}
     brought = {side: _nets(terms[side], config, shape, classes, axis) for side in terms}
@@ -348,7 +336,7 @@ def adversarial(
         example = jnp.zeros((2, *shape)), jnp.zeros(2, jnp.int32) if classes else None
         brought["d"]["pool"] = pool.net(config.pool, axis), example
     features = any(term.features for side in terms.values() for term in side.values())
-    play = observe(config, classes, axis, latent, features)
+    play, begin = observe(config, classes, axis, latent, features), partial(ready, config, classes, axis)
 
     def total(side, seen, vars, metrics):
         summed = value(terms_of(side, loss, seen), real_n, fake_n)
@@ -359,13 +347,13 @@ def adversarial(
         return summed, (vars, metrics)
 
     def d_loss(run, vars, batch, key, hp):
-        seen, vars = play(run, turned(config, "d", run, vars), batch, key, hp, True)
+        seen, vars = play(run, begin("d", run, vars, batch), batch, key, hp, True)
         if timed:
             vars = {**vars, "clock": {"updates": updates(vars) + 1}}
         return total("d", seen, vars, {"d_real": seen.d_real.mean(), "d_fake": seen.d_fake.mean()})
 
     def g_loss(run, vars, batch, key, hp):
-        return total("g", *play(run, turned(config, "g", run, vars), batch, key, hp, False), {})
+        return total("g", *play(run, begin("g", run, vars, batch), batch, key, hp, False), {})
 
     heads = brought["d"] | brought["g"]
 

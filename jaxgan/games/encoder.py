@@ -10,7 +10,8 @@ import jax.numpy as jnp
 
 from jaxgan import rng
 from jaxgan.config import Config
-from jaxgan.games.adversarial import adversarial, judged, normalised, refuse, source_rows, turned, usual, weights
+from jaxgan.games.adversarial import adversarial, judged, refuse, source_rows, usual, weights
+from jaxgan.games.norms import normalised, ready
 from jaxgan.games.terms import D_TERMS, G_TERMS, Term
 from jaxgan.nets import build, encoder, heads, mlp
 from jaxgan.optim import OPTIMIZERS
@@ -198,12 +199,12 @@ def vae(config: Config, shape, classes: int, axis: Axis) -> Game:
     if not config.hp.sigma:
         raise JaxganError("hp.sigma is 0.0; the decoder of a vae needs a standard deviation above 0")
     latents = usual(config, shape, classes, axis).latent
-    nets = normalised(config, {"g": build(config, shape, classes, axis)["g"]})
+    nets = normalised(config, {"g": build(config, shape, classes, axis)["g"]}, latents, classes)
     nets["e"] = encoder(config, shape, classes, axis, 2 * config.latent)
 
     def loss(run, vars, batch, key, hp):
         x, y = batch["x"], batch["y"] if classes else None
-        mean, logvar, z, vars = posterior(run, turned(config, "g", run, vars), x, y, key, axis)
+        mean, logvar, z, vars = posterior(run, ready(config, classes, axis, "g", run, vars, batch), x, y, key, axis)
         again, vars = run(vars, "g", z, y)
         error, divergence = gaussian_nll(x, again, hp["sigma"]), kl(mean, logvar)
         metrics = {"reconstruct": error.mean(), "kl": divergence.mean(), "elbo": -(error + divergence).mean()}

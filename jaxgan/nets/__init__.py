@@ -10,7 +10,8 @@ NETS = {"mlp": mlp, "dcgan": dcgan, "conv1d": conv1d}
 def build(config: Config, shape: tuple[int, ...], classes: int = 0, axis: Axis = None) -> dict[str, Net]:
     """The generator and the discriminator of a config, {"g": Net, "d": Net}, for examples of this shape.
 
-    Spectral normalisation is not in them: `spectral` puts it around what a game makes of them.
+    Spectral normalisation, and the reference of virtual batch normalisation, are not in them: `spectral` and `virtual`
+    stand around what a game makes of them.
     """
     net, classes = NETS[config.net], 0 if config.kind == "plain" else classes
     args = (tuple(shape), config.width, config.depth, classes, axis)

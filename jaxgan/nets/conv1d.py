@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxgan.nets.dcgan import gain, kernel_init
-from jaxgan.nets.layers import Head, conditioned, linen, normalise
+from jaxgan.nets.layers import Head, biased, conditioned, linen, normalise
 from jaxgan.types import Axis, JaxganError, Net
 
 HE = nn.initializers.he_normal()  # in D, where no batch norm sets the scale
@@ -58,7 +58,7 @@ class Generator(nn.Module):
     @nn.compact
     def __call__(self, z: jax.Array, y: jax.Array | None, train: bool) -> jax.Array:
         z = conditioned(z, y, self.classes)
-        bias, init = self.norm != "batch", kernel_init(self.norm)
+        bias, init = biased(self.norm), kernel_init(self.norm)
         x = nn.Dense(self.base * self.widths[0], use_bias=bias, kernel_init=init)(z)
         x = nn.relu(normalise(self.norm, train, self.axis, gain)(x.reshape(-1, self.base, self.widths[0])))
         for width in self.widths[1:]:
@@ -81,7 +81,7 @@ class Discriminator(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, y: jax.Array | None, train: bool, features: bool = False):
         for width in self.widths:
-            x = Conv(width, 2, self.norm != "batch", HE)(x)
+            x = Conv(width, 2, biased(self.norm), HE)(x)
             x = nn.leaky_relu(normalise(self.norm, train, self.axis)(x), 0.2)
         x = x.reshape(len(x), -1)
         return Head(self.classes, LECUN, nn.initializers.normal(x.shape[-1] ** -0.5), self.outputs)(x, y, features)

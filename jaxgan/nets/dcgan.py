@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxgan.nets.layers import Down, Head, Up, conditioned, linen, normalise
+from jaxgan.nets.layers import Down, Head, Up, biased, conditioned, linen, normalise
 from jaxgan.types import Axis, JaxganError, Net
 
 NORMAL = nn.initializers.normal(0.02)  # the paper's section 4
@@ -44,7 +44,7 @@ class Generator(nn.Module):
     def __call__(self, z: jax.Array, y: jax.Array | None, train: bool) -> jax.Array:
         z = conditioned(z, y, self.classes)
         shape = (self.base, self.base, self.widths[0])
-        bias, init = self.norm != "batch", kernel_init(self.norm)
+        bias, init = biased(self.norm), kernel_init(self.norm)
         x = nn.Dense(self.base**2 * self.widths[0], use_bias=bias, kernel_init=init)(z).reshape(-1, *shape)
         x = nn.relu(normalise(self.norm, train, self.axis, gain)(x))
         for width in self.widths[1:]:
@@ -66,7 +66,7 @@ class Discriminator(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, y: jax.Array | None, train: bool, features: bool = False):
-        bias, init = self.norm != "batch", kernel_init(self.norm)
+        bias, init = biased(self.norm), kernel_init(self.norm)
         x = nn.leaky_relu(Down(self.widths[0], True, init)(x), 0.2)
         for width in self.widths[1:]:
             x = nn.leaky_relu(normalise(self.norm, train, self.axis, gain)(Down(width, bias, init)(x)), 0.2)

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxgan.nets.layers import Head, conditioned, linen, normalise
+from jaxgan.nets.layers import Head, biased, conditioned, linen, normalise
 from jaxgan.types import Axis, Net
 
 HE = nn.initializers.he_normal()
@@ -28,7 +28,7 @@ class Generator(nn.Module):
     def __call__(self, z: jax.Array, y: jax.Array | None, train: bool) -> jax.Array:
         z = conditioned(z, y, self.classes)
         for _ in range(self.depth):
-            z = nn.Dense(self.width, use_bias=self.norm != "batch", kernel_init=HE)(z)
+            z = nn.Dense(self.width, use_bias=biased(self.norm), kernel_init=HE)(z)
             z = nn.relu(normalise(self.norm, train, self.axis)(z))
         x = nn.Dense(math.prod(self.shape), kernel_init=LECUN)(z)
         return x if len(self.shape) == 1 else jnp.tanh(x).reshape(-1, *self.shape)
@@ -48,7 +48,7 @@ class Discriminator(nn.Module):
     def __call__(self, x: jax.Array, y: jax.Array | None, train: bool, features: bool = False):
         x = x.reshape(len(x), -1)
         for _ in range(self.depth):
-            x = nn.Dense(self.width, use_bias=self.norm != "batch", kernel_init=HE)(x)
+            x = nn.Dense(self.width, use_bias=biased(self.norm), kernel_init=HE)(x)
             x = nn.leaky_relu(normalise(self.norm, train, self.axis)(x), 0.2)
         return Head(self.classes, LECUN, nn.initializers.normal(x.shape[-1] ** -0.5), self.outputs)(x, y, features)
 
