@@ -5,6 +5,7 @@ running code. One that does not open, or whose digest differs, is set aside and 
 """
 
 import contextlib
+import dataclasses
 import errno
 import hashlib
 import logging
@@ -19,9 +20,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgan import parallel
+from jaxgan.config import Hp
 from jaxgan.types import JaxganError, State
 
 FORMAT = 1
+DEFAULTS = dataclasses.asdict(Hp())  # of the numbers that an earlier version's checkpoint does not have
 MARGIN = 2**20  # bytes that a checkpoint takes beside its arrays, at most
 
 
@@ -118,12 +121,16 @@ class Checkpoints:
         meta = self.manager.restore(step, args=args.Composite(meta=args.JsonRestore()))["meta"]
         if meta["format"] != FORMAT:
             raise _Foreign(f"it has format {meta['format']}, this version reads {FORMAT}")
-        _check_shapes(self.manager.item_metadata(step)["state"], like)
+        metadata = self.manager.item_metadata(step)["state"]
+        saved = metadata.tree if hasattr(metadata, "tree") else metadata
+        wanted, there = like["hp"], saved.get("hp", ())
+        like = like | {"hp": {n: x for n, x in wanted.items() if n in there or n not in DEFAULTS}}
+        _check_shapes(saved, like)
         target = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), like)  # numpy: any number of devices may read it
         fields = self.manager.restore(step, args=args.Composite(state=args.StandardRestore(target)))["state"]
         if digest(fields) != meta["digest"]:
             raise _Differs
-        return fields
+        return fields | {"hp": {n: fields["hp"].get(n, np.float32(DEFAULTS.get(n, 0))) for n in wanted}}
 
     def _path(self, step: int) -> Path:
         return self.dir / f"{step:08d}"
@@ -209,16 +216,15 @@ def _reason(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
-def _check_shapes(metadata, like: dict) -> None:
+def _check_shapes(saved, like: dict) -> None:
     """_Foreign with the first array that is missing, extra or of another shape."""
-    tree = metadata.tree if hasattr(metadata, "tree") else metadata
 
     def shapes(t):
         return {
             jax.tree_util.keystr(p, simple=True, separator="."): tuple(x.shape) for p, x in jax.tree.leaves_with_path(t)
         }
 
-    saved, wanted = shapes(tree), shapes(like)
+    saved, wanted = shapes(saved), shapes(like)
     if not saved:
         raise ValueError("it does not say what it holds")
     for name in sorted(saved.keys() | wanted.keys()):

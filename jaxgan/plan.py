@@ -34,13 +34,14 @@ class Chip(NamedTuple):
     units: int
 
 
-# cloud.google.com/tpu/docs/v5e, /v5p and /v6e, "System architecture"
+# cloud.google.com/tpu/docs/v4, /v5e, /v5p and /v6e, "System architecture"
 CHIPS = {
+    "v4": Chip(32 * 2**30, 275e12, 1228e9, 128, 8),
     "v5e": Chip(16 * 2**30, 197e12, 819e9, 128, 4),
     "v5p": Chip(95 * 2**30, 459e12, 2765e9, 128, 8),
     "v6e": Chip(32 * 2**30, 918e12, 1640e9, 256, 4),
 }
-EXAMPLES = {"v5e": "v5e:2x4", "v5p": "v5p:2x2x1", "v6e": "v6e:2x4"}
+EXAMPLES = {"v4": "v4:2x2x1", "v5e": "v5e:2x4", "v5p": "v5p:2x2x1", "v6e": "v6e:2x4"}
 BYTES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s16": 2, "u16": 2, "s64": 8, "u64": 8, "f64": 8}
 CLOSE = 32  # the search for the largest batch stops within 1 / CLOSE of it
 

@@ -1,5 +1,6 @@
 """Pictures: grids of images and of curves, scatter plots and densities of toys, and the animation of a run."""
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -74,9 +75,14 @@ def points(samples: np.ndarray, density: Density | None, title: str = "") -> np.
 
 def draw(density: Density, n: int) -> np.ndarray:
     """n samples [n, d] of a density, always the same."""
+    return _drawn(density.sample, n)
+
+
+@functools.lru_cache(maxsize=8)  # each picture of a run shows them, and tracing takes longer than drawing
+def _drawn(sample, n: int) -> np.ndarray:
     import jax
 
-    return np.asarray(jax.vmap(density.sample)(jax.random.split(jax.random.key(0), n)))
+    return np.asarray(jax.vmap(sample)(jax.random.split(jax.random.key(0), n)))
 
 
 def _scatter(axes, samples, density):

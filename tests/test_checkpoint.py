@@ -1,5 +1,6 @@
 """Damaged, foreign and unwritable checkpoints; non-finite numbers; one process to a folder."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -159,6 +160,18 @@ def test_a_checkpoint_of_another_structure_names_the_array(dir, tmp_path):
     shutil.copytree(tmp_path / "deep" / "checkpoints", dir / "checkpoints")
     with pytest.raises(JaxganError, match=r"does not fit this run: \S*Dense_\S+ is "):
         train.run(RUN, dir, quiet=True)
+
+
+def test_a_number_that_an_earlier_version_did_not_know_has_its_default(dir):
+    fields = checkpoint.to_host(jaxgan.load(dir).state)
+    older = {**fields, "hp": {n: x for n, x in fields["hp"].items() if n not in ("noise", "top_k")}}
+    with contextlib.closing(checkpoint.Checkpoints(dir / "checkpoints", keep=3)) as saved:
+        saved.save(40, older, checkpoint.digest(older))
+    with contextlib.closing(checkpoint.Checkpoints(dir / "checkpoints", keep=3)) as saved:
+        newer = saved.restore(fields)
+    assert steps_saved(dir)[-1] == 40
+    assert (newer["hp"]["noise"], newer["hp"]["top_k"]) == (0, 1) and newer["hp"]["noise"].dtype == np.float32
+    assert checkpoint.digest(newer) == checkpoint.digest(fields)
 
 
 def test_only_the_newest_are_kept(tmp_path):

@@ -13,7 +13,8 @@ from jaxgan import cli, log, train
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
 def test_ring_finds_all_modes(optimised, tmp_path, seed):
     """8 of 8 modes and at least 90 % within 3 standard deviations; a narrowed ring would score above 98.9 %."""
     config, _ = cli.experiment(EXPERIMENTS / "ring.py")
@@ -35,6 +36,20 @@ def test_collapse_and_cures_differ_by_what_is_named(collapse):
     changed = {"loss": "rpgan", "hp": dataclasses.replace(plain.hp, r1=0.01, r2=0.01)}
     assert paired == dataclasses.replace(plain, **changed)
     assert solver == dataclasses.replace(plain, solver="lookahead")
+
+
+@pytest.mark.slow
+def test_the_gan_loses_modes_and_the_cures_keep_them(optimised, collapse):
+    """At step 6,000, over two seeds; chaotic runs, so counts are held loosely: most modes lost, or (nearly) none."""
+
+    def covered(case):
+        found = [collapse["shares"](collapse["watch"](case, times=(6000,), seed=seed)[0]) for seed in (0, 1)]
+        assert min(shares.sum() for shares in found) > 0.8, "all draw near the modes that they keep"
+        return np.mean([(shares > 1 / 32).sum() for shares in found])
+
+    lost, *cured = (covered(case) for case in collapse["CASES"])
+    assert lost <= 6.5
+    assert min(cured) >= 7.5
 
 
 def test_shares_of_the_data_are_those_of_the_ball(collapse):

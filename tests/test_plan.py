@@ -81,7 +81,9 @@ def test_peaks_follow_from_the_matrix_units():
         assert 1e9 < chip.flops / (2 * chip.units * chip.unit**2) < 2e9
 
 
-@pytest.mark.parametrize("name, message", [("v5:2x4", "Did you mean 'v5e:2x4'"), ("cpu", "Known: v5e:2x4, v5p:2x2x1")])
+@pytest.mark.parametrize(
+    "name, message", [("v5:2x4", "Did you mean 'v5e:2x4'"), ("cpu", "Known: v4:2x2x1, v5e:2x4, v5p:2x2x1")]
+)
 def test_an_unknown_topology(name, message):
     with pytest.raises(JaxganError, match=message):
         plan.chips(name)

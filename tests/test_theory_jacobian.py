@@ -54,23 +54,32 @@ def test_eigenvalues_of_the_dirac_gan(loss):
         np.testing.assert_allclose(found, np.sort_complex(expected), atol=1e-6, err_msg=(r1, r2))
 
 
-# losses differ in J alone and solvers in what they make of J: each of both, not all pairs
+# losses differ in J alone and solvers in what they make of J: each of both in the gate, and all pairs as a long proof
 WALKED = ("minimax", "ns", "lsgan", "wasserstein", "hinge", "rpgan", "ragan", "f_kl")
-PAIRS = {(loss, "simultaneous") for loss in WALKED} | {(loss, s) for loss in ("ns", "wasserstein") for s in SOLVERS}
+GATE = {(loss, "simultaneous") for loss in WALKED} | {(loss, s) for loss in ("ns", "wasserstein") for s in SOLVERS}
+PAIRS = [
+    pytest.param(loss, solver, marks=[] if (loss, solver) in GATE else pytest.mark.slow)
+    for loss in NAMES
+    for solver in sorted(SOLVERS)
+]
 
 
-@pytest.mark.parametrize("loss, solver", sorted(PAIRS))
+@pytest.mark.parametrize(("loss", "solver"), PAIRS)
 def test_trajectories_grow_as_the_jacobian_predicts(loss, solver):
-    """With every penalty, within 1 % of log growth (1e-6 where it is 0, rounding of 4000 steps)."""
+    """With every penalty, within 1 % of log growth.
+
+    3e-6 where it is 0: the distance swings by up to 18 % (klgan, an ellipse) about every 45 steps, which tilts a line
+    through 2,000 of them by up to 6 x 0.18 x 45 / (2 pi 2000^2) = 2e-6.
+    """
     g, states = dirac_at_rest(loss, solver)
-    near = dataclasses.replace(states, params={**states.params, "g": {"theta": jnp.full(len(WEIGHTS), 1e-3)}})
+    near = dataclasses.replace(states, params={**states.params, "g": {"theta": jnp.full(len(WEIGHTS), 1e-6)}})
     paths = jax.jit(jax.vmap(partial(dirac.trajectory, g, solver=solver, steps=4000)))(near)
     js, owner = jacobians(loss)
     weights = {name: float(value[0]) for name, value in states.hp.items()}
     for weight, j, path in zip(WEIGHTS, js, paths):
         predicted = np.log(jacobian.spectral_radius(*jacobian.step_matrix(j, owner, H, solver, weights)))
         measured = np.log(dirac.growth(path))
-        assert abs(measured - predicted) < max(0.01 * abs(predicted), 1e-6), (weight, predicted, measured)
+        assert abs(measured - predicted) < max(0.01 * abs(predicted), 3e-6), (weight, predicted, measured)
 
 
 @pytest.mark.parametrize("solver", sorted(SOLVERS))

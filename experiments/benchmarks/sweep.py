@@ -116,15 +116,14 @@ def curve(widths: list[int], steps: int) -> None:
         c, _ = experiment(Path(home, "ring.py"))
     k = kit.kit(c)
     starts = [checkpoint.to_host(k.start(dataclasses.replace(c, seed=seed))) for seed in range(16)]  # then again
-    print(
-        f"\n{steps} steps on {jax.devices()[0].device_kind}\n\n| mode | members | seconds | members a second |\n|---|---|---|---|"
-    )
+    print(f"\n{steps} steps on {jax.devices()[0].device_kind}\n")
+    print("| mode | members | seconds | members a second |\n|---|---|---|---|")
     for mode, n in [("map", 1), *(("vmap", n) for n in widths)]:
         states = kit.place([starts[i % len(starts)] for i in range(n)])
         program, spent = kit.advance(k, mode, n), []
         for _ in range(4):  # the first is not counted
             start = time.monotonic()
-            states, metrics = program(states, np.full(n, steps, np.int32))
+            states, _ = program(states, np.full(n, steps, np.int32))
             jax.block_until_ready(states)
             spent.append(time.monotonic() - start)
         middle = float(np.median(spent[1:]))

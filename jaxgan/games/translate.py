@@ -156,6 +156,29 @@ def _summed(loss: Loss) -> Loss:
     return loss._replace(d=twice(loss.d), g=twice(loss.g))
 
 
+def no_latent(key, n, axis=None):
+    """Latents [n, 0]."""
+    return jnp.zeros((n, 0))
+
+
+def there_and_back(config: Config, classes: int, axis: Axis, latent: Callable, features: bool) -> Callable:
+    """`observer` of an update in which G translates A into B, and F the other way; rows of the sets alternate."""
+    answer = judged(config, axis, features)
+
+    def play(run, vars, batch, key, hp, pooled):
+        (a, b), z, before = halves(batch["x"]), latent(key, len(batch["x"])), vars
+        fake_b, vars = run(vars, "g", z, a)
+        fake_a, vars = run(vars, "f", z, b)
+        fakes = jnp.concatenate([fake_a, fake_b], -1)
+        if pooled and config.pool:
+            (fakes, _), vars = run(vars, "pool", fakes, None, rng.stream(key, "pool"))
+        real, fake = heads.alternated(a, b), heads.alternated(*halves(fakes))
+        weight = jnp.repeat(batch["w"], 2, 0) if "w" in batch else None
+        return answer(run, vars, before, key, hp, (real, None), (fake, None), z, (a, b, fake_a, fake_b), weight)
+
+    return play
+
+
 def cyclegan(config: Config, shape, classes: int, axis: Axis) -> Game:
     """G: A -> B and F: B -> A, each against a D of its own, inverses of each other: Zhu et al. 2017, arXiv 1703.10593.
 
@@ -173,25 +196,6 @@ def cyclegan(config: Config, shape, classes: int, axis: Axis) -> Game:
     nets = {"g": translator(config, one, axis), "d": heads.by_turns(build(config, one, 0, axis)["d"])}
     nets["f"] = nets["g"]  # the same architecture: parameters belong to the name
 
-    def latent(key, n, axis=None):
-        return jnp.zeros((n, 0))
-
-    def observe(config, classes, axis, latent, features):
-        answer = judged(config, axis, features)
-
-        def play(run, vars, batch, key, hp, pooled):
-            (a, b), z, before = halves(batch["x"]), latent(key, len(batch["x"])), vars
-            fake_b, vars = run(vars, "g", z, a)
-            fake_a, vars = run(vars, "f", z, b)
-            fakes = jnp.concatenate([fake_a, fake_b], -1)
-            if pooled and config.pool:
-                (fakes, _), vars = run(vars, "pool", fakes, None, rng.stream(key, "pool"))
-            real, fake = heads.alternated(a, b), heads.alternated(*halves(fakes))
-            weight = jnp.repeat(batch["w"], 2, 0) if "w" in batch else None
-            return answer(run, vars, before, key, hp, (real, None), (fake, None), z, (a, b, fake_a, fake_b), weight)
-
-        return play
-
     def changed(play: Play, to_a, to_b):  # at these inputs batch norm's statistics are not those of a translation
         a, b, *_ = play.more
         again = play.run(play.vars, "f", play.z, to_a)[0], play.run(play.vars, "g", play.z, to_b)[0]
@@ -204,11 +208,11 @@ def cyclegan(config: Config, shape, classes: int, axis: Axis) -> Game:
         return changed(play, *play.more[:2]), vars
 
     g_terms = active(config, {"cycle": Term(cycle), "identity": Term(identity)})
-    parts = Parts(_summed(LOSSES[config.loss]), nets, latent, observe)
+    parts = Parts(_summed(LOSSES[config.loss]), nets, no_latent, there_and_back)
     game = adversarial(config, one, 0, axis, g_terms=g_terms, parts=parts)
 
     def inputs(batch, key):
-        (a, b), z = halves(batch["x"]), latent(key, len(batch["x"]))
+        (a, b), z = halves(batch["x"]), no_latent(key, len(batch["x"]))
         example = {"pool": (batch["x"], None)} if config.pool else {}
         own = {"g": (z, a), "f": (z, b), "d": (heads.alternated(a, b), None)}
         return game.inputs({"x": a}, key) | own | example
