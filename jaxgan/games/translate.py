@@ -184,7 +184,8 @@ def cyclegan(config: Config, shape, classes: int, axis: Axis) -> Game:
 
     G's player, which owns both, also pays hp.cycle (|F(G(a)) - a| + |G(F(b)) - b|) and hp.identity (|G(b) - b| +
     |F(a) - a|). No term compares an a with the b of its row. There is no z. The losses of both sides are added;
-    lsgan's has a factor 1/2 that the paper's has not. The pool keeps fakes of both sides, those of one row together.
+    lsgan's has a factor 1/2 that the paper's has not. A pool keeps fakes of both sides, those of one row together, and
+    shows each to its own D.
     """
     refuse(config, "conditional", "fake_batch", "latent_steps", "zcr", "zcr_g", "path_length", "lecam")
     refuse(config, "feature_matching", "top_k")
