@@ -1,5 +1,6 @@
 """The command line. Every field of a configuration is a flag of train; imports come late."""
 
+import dataclasses
 import os
 import signal
 import sys
@@ -144,13 +145,15 @@ def sample(
     traverse: int = -1,
     code: tuple[str, ...] = (),
     reconstruct: bool = False,
+    translate: bool = False,
+    back: bool = False,
     ema: bool = True,
 ) -> None:
     """Draw from a trained run into a picture (.png) or an array (.npz).
 
     Args:
         run: Run folder.
-        n: How many; rounded up to whole rows with --interpolate, --traverse and --reconstruct.
+        n: How many; rounded up to whole rows with --interpolate, --traverse, --reconstruct and --translate.
         seed: Sample i depends on the seed and i alone.
         out: .png for a grid, .npz for the array "x" in [-1, 1] (and labels "y").
         labels: Classes to draw in turn (conditional runs; default all).
@@ -160,6 +163,9 @@ def sample(
         code: NUMBER=VALUE of codes to hold, such as --code 0=3 1=-0.5 (infogan).
         reconstruct: Real examples, held-out ones if there are, and in the row below each what the encoder and G make
             of it.
+        translate: Real images of set A, held-out ones if there are, and in the row below each its translation (pix2pix,
+            cyclegan, bicyclegan).
+        back: With --translate, from set B to A (cyclegan).
         ema: Averaged generator weights; --no-ema takes the last ones.
     """
     if out.suffix not in (".png", ".npz"):
@@ -173,9 +179,13 @@ def sample(
     from jaxgan.run import load
 
     trained = load(run)
-    if sum((interpolate, traverse >= 0, reconstruct)) > 1:
-        raise JaxganError("choose one of --interpolate, --traverse and --reconstruct")
-    if reconstruct:
+    if sum((interpolate, traverse >= 0, reconstruct, translate)) > 1:
+        raise JaxganError("choose one of --interpolate, --traverse, --reconstruct and --translate")
+    if back and not translate:
+        raise JaxganError("--back goes with --translate")
+    if translate:
+        (x, columns), y = draw.translated(trained, -(-n // 8), seed, back, ema), None
+    elif reconstruct:
         x, y, columns = draw.reconstructed(trained, -(-n // 8), seed, ema)
     else:
         x, y, columns = draw.drawn(trained, n, seed, labels, truncation, interpolate, traverse, draw.codes(code), ema)
@@ -357,8 +367,9 @@ def _with_defaults(command, default: dict, extra: dict):
     @wraps(command)
     def filled(**values):
         c = values["config"]
-        if c.data.startswith("folder:"):  # the run folder must find it from anywhere
-            values["config"] = c.__class__(**{**vars(c), "data": f"folder:{Path(c.data[7:]).expanduser().absolute()}"})
+        prefix, colon, path = c.data.partition(":")
+        if colon and prefix in ("folder", "pairs", "unpaired"):  # the run folder must find it from anywhere
+            values["config"] = dataclasses.replace(c, data=f"{prefix}:{Path(path).expanduser().absolute()}")
         command(**values, **extra)
 
     filled.__signature__ = old.replace(parameters=new)

@@ -26,6 +26,9 @@ Kind = Literal[
     "vaegan",
     "ebgan",
     "began",
+    "pix2pix",
+    "cyclegan",
+    "bicyclegan",
     "own",
 ]
 Loss = Literal[
@@ -133,9 +136,9 @@ class Hp:
     info: float = 1.0
     """Weight of the codes' negative log-likelihood (infogan)."""
     reconstruct: float = 1.0
-    """Weight of the reconstruction: of examples (aae), of D's features (vaegan), of latents (lrgan)."""
+    """Weight of the reconstruction: of examples (aae), of D's features (vaegan), of latents (lrgan, bicyclegan)."""
     kl: float = 1.0
-    """Weight of the divergence of codes from the prior (vae, vaegan); beta of a beta-VAE."""
+    """Weight of the divergence of codes from the prior (vae, vaegan, bicyclegan); beta of a beta-VAE."""
     sigma: float = 0.3
     """Standard deviation of an example around the decoder's output (vae)."""
     margin: float = 0.1
@@ -150,6 +153,12 @@ class Hp:
     """Weight of D's guess how a real example was rotated (ssgan)."""
     g_rotation: float = 0.2
     """Weight of D's guess how a generated example was rotated, in G's loss (ssgan)."""
+    l1: float = 100.0
+    """Weight of the absolute error of translations (pix2pix; bicyclegan's paper uses 10)."""
+    cycle: float = 10.0
+    """Weight of the absolute error of images translated there and back, of each side (cyclegan)."""
+    identity: float = 5.0
+    """Weight of what a translator changes in images that are of its target's kind already (cyclegan); 0 is off."""
     consensus: float = 0.1
     """Weight of the gradient of 1/2 ||v||^2 in the consensus solver."""
     lookahead: float = 0.5
@@ -207,7 +216,9 @@ class Config:
     latent: int = 64
     """Size of the latent vector z."""
     data: str = "mnist5k"
-    """Real examples: mnist5k, a toy (ring8, ...), sequences (sines, curves1d), folder:PATH, or tfds:NAME[:SPLIT]."""
+    """Real examples: mnist5k, a toy (ring8, ...), sequences (sines, curves1d), folder:PATH, or tfds:NAME[:SPLIT].
+
+    Two sets to translate between: mnist5k_outlines[:unpaired], pairs:PATH, or unpaired:PATH, see the README."""
     data_dir: str = ""
     """Where prepared data sets live; empty is $TFDS_DATA_DIR, else ~/tensorflow_datasets."""
     size: int = 0

@@ -1,12 +1,14 @@
-"""What `jaxgan sample` draws of a trained run: samples, walks, and reconstructions of real examples."""
+"""What `jaxgan sample` draws of a trained run: samples, walks, reconstructions and translations."""
 
-import jax
 import numpy as np
 
-from jaxgan import plots, rng
+from jaxgan import plots
 from jaxgan.errors import JaxganError
 from jaxgan.games.info import values
+from jaxgan.run import stacked
+from jaxgan.train import drawn as drawn_from
 from jaxgan.train import hold_out, open_source
+from jaxgan.types import halves
 
 
 def drawn(trained, n, seed, labels, truncation, interpolate, traverse, held, ema):
@@ -35,17 +37,25 @@ def codes(pairs: tuple[str, ...]) -> dict[int, float]:
         raise JaxganError(f"--code is {' '.join(pairs)}; expected NUMBER=VALUE, such as --code 0=3 1=-0.5") from None
 
 
-def reconstructed(trained, rows: int, seed: int, ema: bool):
-    """Rows of 8 real examples, each above the row of their reconstructions; labels or None; 8."""
+def real(trained, rows: int, seed: int) -> dict:
+    """Rows of 8 real examples {"x", "y"} in one batch, fewer where there are fewer; held-out ones if there are."""
     source, held = hold_out(trained.config, open_source(trained.config))
     source = held or source
-    count = min(8 * rows, source.size // 8 * 8 or source.size or 8 * rows)
-    index = np.random.default_rng(seed).permutation(source.size)[:count] if source.size else np.zeros(count, int)
-    batch = source.finish(source.rows(index), rng.examples(rng.root(seed), count))
-    x, y = jax.device_get(batch["x"]), jax.device_get(batch["y"]) if trained.game.classes else None
+    return drawn_from(source, min(8 * rows, source.size // 8 * 8 or source.size or 8 * rows), seed)
+
+
+def reconstructed(trained, rows: int, seed: int, ema: bool):
+    """Rows of 8 real examples, each above the row of their reconstructions; labels or None; 8."""
+    batch, game = real(trained, rows, seed), trained.game
+    x, y = batch["x"], batch["y"] if game.classes else None
     again = trained.reconstruct(x, y, ema)
+    x = halves(x)[1] if game.translate else x
+    columns = min(8, len(x))
+    return np.asarray(stacked(x, again, columns)), None if y is None else np.asarray(stacked(y, y, columns)), columns
 
-    def rowwise(a, b):
-        return np.concatenate([part for at in range(0, count, 8) for part in (a[at : at + 8], b[at : at + 8])])
 
-    return rowwise(x, again), None if y is None else rowwise(y, y), 8
+def translated(trained, rows: int, seed: int, back: bool, ema: bool):
+    """Rows of 8 real images of A, each above the row of their translations, back: of B; and 8."""
+    x = halves(real(trained, rows, seed)["x"])[back]
+    columns = min(8, len(x))
+    return np.asarray(stacked(x, trained.translate(x, back=back, seed=seed, ema=ema), columns)), columns

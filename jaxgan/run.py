@@ -16,7 +16,7 @@ from jaxgan.errors import JaxganError
 from jaxgan.games.info import values as code_values
 from jaxgan.games.info import with_code
 from jaxgan.solvers import SOLVERS
-from jaxgan.types import Game, State
+from jaxgan.types import Game, State, halves
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,19 +61,40 @@ class Run:
         game = self.game
         if game.encode is None:
             raise JaxganError(
-                f"kind {self.config.kind!r} has no encoder; lrgan, bigan, aae, vae and vaegan have one: --kind bigan"
+                f"kind {self.config.kind!r} has no encoder; lrgan, bigan, aae, vae, vaegan and bicyclegan have one: "
+                "--kind bigan"
             )
-        if jnp.shape(x)[1:] != tuple(self.env["shape"]):
-            raise JaxganError(
-                f"examples have shape {jnp.shape(x)}; expected [n, {', '.join(map(str, self.env['shape']))}]"
-            )
+        check_shape("examples", x, tuple(self.env["shape"]))
         if game.classes and labels is None:
             raise JaxganError(f"this run is conditional: give the labels of the {len(x)} examples")
-        return self._map(game.encode, jnp.asarray(x), labels, ema)
+        return self._map(game.encode, ema, jnp.asarray(x), self._checked(labels, len(x)))
 
     def reconstruct(self, x, labels=None, ema: bool = True) -> np.ndarray:
-        """Examples [n, *shape] of the latents that the encoder finds for x [n, *shape]."""
-        return self.generate(self.encode(x, labels, ema), labels, ema)
+        """Examples [n, *shape] of the latents that the encoder finds for x [n, *shape].
+
+        bicyclegan: of pairs x, the translations [n, *half] of the images of A.
+        """
+        z = self.encode(x, labels, ema)
+        if self.game.translate:
+            return self.translate(halves(x)[0], z, ema=ema)
+        return self.generate(z, labels, ema)
+
+    def translate(self, x, z=None, back: bool = False, seed: int = 0, ema: bool = True) -> np.ndarray:
+        """Images of set B that translate images x [n, *half] of set A, in [-1, 1]; back: of A, from images of B.
+
+        half: the shape of one image of a pair. z: latents [n, latent], by default those of this seed; none in a
+        cyclegan, which alone goes back too.
+        """
+        game, shape = self.game, tuple(self.env["shape"])
+        if not game.translate:
+            raise JaxganError(f"kind {self.config.kind!r} translates nothing; pix2pix, cyclegan and bicyclegan do")
+        if back and len(game.translate) == 1:
+            raise JaxganError(f"kind {self.config.kind!r} translates from A to B only; --kind cyclegan goes back too")
+        check_shape("images to translate", x, (*shape[:-1], shape[-1] // 2))
+        wanted = latents(game, len(x), seed)
+        if z is not None and jnp.shape(z) != wanted.shape:
+            raise JaxganError(f"latents have shape {jnp.shape(z)}; expected {wanted.shape}")
+        return self._map(game.translate[back], ema, wanted if z is None else jnp.asarray(z), jnp.asarray(x))
 
     def interpolate(
         self, rows: int, columns: int, seed: int = 0, labels=None, truncation: float = 0.0, ema: bool = True
@@ -96,19 +117,25 @@ class Run:
 
     def generate(self, z, labels=None, ema: bool = True) -> np.ndarray:
         """The examples [n, *shape] of latents z [n, latent]."""
-        classes = self.game.classes
-        if labels is None and classes:
-            labels = np.arange(len(z)) % classes
-        return self._map(self.game.sample, z, labels, ema)
+        game = self.game
+        if game.translate:
+            raise JaxganError(
+                f"kind {self.config.kind!r} translates images and needs some: Run.translate(x), or jaxgan sample RUN "
+                "--translate"
+            )
+        if labels is None and game.classes:
+            labels = np.arange(len(z)) % game.classes
+        return self._map(game.sample, ema, z, self._checked(labels, len(z)))
 
-    def _map(self, f, inputs, labels, ema: bool) -> np.ndarray:
-        """f(run, vars, inputs, labels) of all rows, by parts, which bounds memory."""
-        if labels is not None:
-            labels = check_labels(labels, len(inputs), self.game.classes)
+    def _checked(self, labels, n: int):
+        return None if labels is None else check_labels(labels, n, self.game.classes)
+
+    def _map(self, f, ema: bool, *inputs) -> np.ndarray:
+        """f(run, vars, *inputs) of all rows, by parts, which bounds memory; an input may be None."""
         nets = parallel.local(self.state.ema if ema else step.shown(self.game, self.state))
         make = jax.jit(partial(applied, self.game, f))
-        parts = [slice(i, i + 256) for i in range(0, len(inputs), 256)]
-        return np.concatenate([np.asarray(make(nets, inputs[p], None if labels is None else labels[p])) for p in parts])
+        parts = [slice(i, i + 256) for i in range(0, len(inputs[0]), 256)]
+        return np.concatenate([np.asarray(make(nets, *(x if x is None else x[p] for x in inputs))) for p in parts])
 
     @property
     def game(self) -> Game:
@@ -125,6 +152,12 @@ def applied(game: Game, f, nets: dict, *inputs):
 def generate(game: Game, nets: dict, z, y=None):
     """Examples [n, *shape] from {net: {"params", "vars"}} as in State.ema."""
     return applied(game, game.sample, nets, z, y)
+
+
+def stacked(above, below, columns: int):
+    """Rows of `columns` of above [n, ...], each over the same row of below [n, ...] -> [2n, ...]; columns divide n."""
+    rows = [x.reshape(-1, columns, *x.shape[1:]) for x in (above, below)]
+    return jnp.stack(rows, 1).reshape(-1, *above.shape[1:])
 
 
 def latents(game: Game, n: int, seed: int, truncation: float = 0.0):
@@ -149,6 +182,12 @@ def slerp(a, b, t):
     t = t[:, None]
     direction = (jnp.sin((1 - t) * angle) * a / la + jnp.sin(t * angle) * b / lb) / jnp.sin(angle)
     return direction * ((1 - t) * la + t * lb)
+
+
+def check_shape(what: str, x, shape: tuple[int, ...]) -> None:
+    """JaxganError if x is not [n, *shape]."""
+    if jnp.shape(x)[1:] != shape or not len(x):
+        raise JaxganError(f"{what} have shape {jnp.shape(x)}; expected [n, {', '.join(map(str, shape))}]")
 
 
 def check_labels(labels, n: int, classes: int) -> np.ndarray:

@@ -14,14 +14,14 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from jaxgan import checkpoint, config, data, folder, games, log, parallel, plots, program
+from jaxgan import checkpoint, config, data, folder, games, log, parallel, plots, program, rng
 from jaxgan.config import Config
 from jaxgan.data.holdout import split
 from jaxgan.errors import JaxganError, LostProcess, NonFiniteError, nearest
 from jaxgan.metrics.modes import modes
-from jaxgan.run import Run, generate, initial, latents, template
+from jaxgan.run import Run, generate, initial, latents, stacked, template
 from jaxgan.signals import Stop
-from jaxgan.types import Source
+from jaxgan.types import Source, halves
 
 PROFILED = 10  # steps in a trace
 
@@ -246,12 +246,29 @@ def tools(c: Config, source: Source, held: Source | None = None) -> Tools:
     count = 8 * columns if len(source.shape) > 1 else 2500  # 2,500: PacGAN's protocol for modes
     z = latents(game, count, seed=0)
     y = np.arange(count, dtype=np.int32) % source.classes if game.classes else None
+    if game.translate:
+        y = halves(drawn(held or source, count)["x"])[0]
+
+    @jax.jit
+    def samples(nets, y):  # y is an argument: XLA would work through images that are constants when it compiles
+        made = generate(game, nets, z, y)
+        if not game.translate:
+            return made
+        return stacked(*halves(made), columns) if len(source.shape) > 1 else halves(made)[1]
+
     measure = None
     if c.diagnose_every:
         from jaxgan.theory.diagnose import instruments
 
         measure = instruments(game, c, source, held)
-    return Tools(source, columns, jax.jit(lambda nets: generate(game, nets, z, y)), measure)
+    return Tools(source, columns, lambda nets: samples(nets, y), measure)
+
+
+def drawn(source: Source, count: int, seed: int = 0) -> dict:
+    """A batch of `count` examples {"x", "y"} of source, always the same; rows come once where there are enough."""
+    pick = np.random.default_rng(seed)
+    index = pick.choice(source.size, count, replace=count > source.size) if source.size else np.zeros(count, int)
+    return jax.device_get(source.finish(source.rows(index), rng.examples(rng.root(seed), count)))
 
 
 def _painter(c: Config, dir: Path, tools: Tools, write) -> Callable:

@@ -45,6 +45,12 @@ class Player(NamedTuple):
     steps: int = 1
 
 
+def halves(x):
+    """The two images [..., c] that pairs x [..., 2c] hold on their last axis: of set A, and of set B."""
+    c = x.shape[-1] // 2
+    return x[..., :c], x[..., c:]
+
+
 class Game(NamedTuple):
     """A kind of GAN: networks, and players in the order in which they move.
 
@@ -58,6 +64,8 @@ class Game(NamedTuple):
     score:  (run, vars, x, y) -> D's logits [n] of examples, higher for real ones; None where no D judges examples
     encode: (run, vars, x, y) -> latents [n, latent] of examples; None without an encoder
     codes:  the latents' last entries are codes of these sizes, see Config.codes
+    translate: functions (run, vars, z, x) -> translations of images x: from set A to B, and back where there are two.
+            Such a game's examples are pairs (`halves`), and sample takes images of A in place of labels
     """
 
     nets: dict[str, Net]
@@ -73,6 +81,13 @@ class Game(NamedTuple):
     score: Callable | None = lambda run, vars, x, y: run(vars, "d", x, y)[0]
     encode: Callable | None = None
     codes: tuple[int, ...] = ()
+    translate: tuple[Callable, ...] = ()
+
+    def given(self, batch):
+        """What sample is given besides latents: images of A to translate, labels, or None."""
+        if self.translate:
+            return halves(batch["x"])[0]
+        return batch["y"] if self.classes else None
 
     @property
     def updates(self) -> int:

@@ -50,7 +50,7 @@ def run(home: Path, *command: str) -> str:
 
 def is_long(command: str) -> bool:
     """Whether a command compiles much, and no short one needs what it makes; other tests compile the same."""
-    return any(word in command for word in ("sweep", "infogan", "bigan", "sines", "curves", "diagnose"))
+    return any(word in command for word in ("sweep", "infogan", "bigan", "sines", "curves", "translation", "diagnose"))
 
 
 @pytest.mark.parametrize("long", [False, pytest.param(True, marks=pytest.mark.slow)])

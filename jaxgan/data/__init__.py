@@ -30,6 +30,27 @@ def _mnist5k(argument, *, size, flip, **unused):
     return mnist5k(size, flip)
 
 
+def _outlines(argument, *, size, flip, **unused):
+    from jaxgan.data.pairs import mnist5k_outlines
+
+    if argument not in ("", "unpaired"):
+        raise JaxganError(
+            f"mnist5k_outlines:{argument} is unknown; write mnist5k_outlines, or mnist5k_outlines:unpaired"
+        )
+    return mnist5k_outlines(size, flip, argument == "unpaired")
+
+
+def _two_folders(name):
+    def opened(argument, *, size, flip, skip_corrupt, **unused):
+        from jaxgan.data import pairs
+
+        if not argument:
+            raise JaxganError(f"{name}: needs a path: {name}:PATH, a folder that holds A and B")
+        return getattr(pairs, name)(argument, size or 32, flip=flip, skip_corrupt=skip_corrupt)
+
+    return opened
+
+
 def _folder(argument, *, size, flip, skip_corrupt, **unused):
     from jaxgan.data.folder import folder
 
@@ -52,15 +73,19 @@ SOURCES = {
     "mnist5k": _mnist5k,
     **{name: _drawn(make, "points") for name, make in TOYS.items()},
     **{name: _drawn(make, "sequences") for name, make in SEQUENCES.items()},
+    "mnist5k_outlines": _outlines,
     "folder": _folder,
+    "pairs": _two_folders("pairs"),
+    "unpaired": _two_folders("unpaired"),
     "tfds": _tfds,
 }
+ENDS = {"folder": "folder:PATH", "pairs": "pairs:PATH", "unpaired": "unpaired:PATH", "tfds": "tfds:NAME[:SPLIT]"}
 
 
 def open_source(
     name: str, *, data_dir: str = "", size: int = 0, flip: bool = False, skip_corrupt: bool = False
 ) -> Source:
-    """The source called name: mnist5k, a toy, a sequence, folder:PATH, or tfds:NAME[:SPLIT].
+    """The source called name: mnist5k, a toy, a sequence, folder:PATH, tfds:NAME[:SPLIT], or one of pairs (pairs.py).
 
     data_dir: where prepared data sets live, "" is $TFDS_DATA_DIR or ~/tensorflow_datasets. size: pixels, 0 keeps the
     data's own (folder: 32). skip_corrupt: folder only. Raises JaxganError for an unknown name or unusable data.
@@ -70,8 +95,8 @@ def open_source(
     prefix, _, argument = name.partition(":")
     if prefix in SOURCES:
         return SOURCES[prefix](argument, data_dir=data_dir, size=size, flip=flip, skip_corrupt=skip_corrupt)
-    plain = [*SOURCES][:-2]
-    known = [*plain, "folder:PATH", "tfds:NAME[:SPLIT]"]
+    plain = [prefix for prefix in SOURCES if prefix not in ENDS]
+    known = [*plain, *ENDS.values()]
     raise JaxganError(f"unknown data {name!r}{_hint(name, plain)}; known: {', '.join(known)}")
 
 
@@ -81,7 +106,7 @@ def _hint(name: str, plain: list[str]) -> str:
         return f": did you mean tfds:{name}?"
     if Path(name).expanduser().is_dir():
         return f": did you mean folder:{name}?"
-    choices = [*plain, *(f"tfds:{n}" for n in CATALOGUE), *CATALOGUE, "folder", "tfds"]
+    choices = [*plain, *(f"tfds:{n}" for n in CATALOGUE), *CATALOGUE, *ENDS]
     near = difflib.get_close_matches(name.lower(), choices, 1, 0.5)
     if not near:
         return ""

@@ -3,7 +3,7 @@
 import dataclasses
 
 from jaxgan.config import Config
-from jaxgan.games import autoencoder, encoder, heads, info, plain, rotation
+from jaxgan.games import autoencoder, encoder, heads, info, plain, rotation, translate
 from jaxgan.solvers import SOLVERS
 from jaxgan.types import Axis, Game, JaxganError
 
@@ -19,6 +19,9 @@ KINDS = {
     "vaegan": encoder.vaegan,
     "ebgan": autoencoder.ebgan,
     "began": autoencoder.began,
+    "pix2pix": translate.pix2pix,
+    "cyclegan": translate.cyclegan,
+    "bicyclegan": translate.bicyclegan,
 }
 
 

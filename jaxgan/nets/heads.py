@@ -95,6 +95,43 @@ def beside(label: Net, d: Net) -> Net:
     return Net(init, apply)
 
 
+def given(d: Net) -> Net:
+    """D that sees the image it is told on the same pixels as x: (x [b, ..., c], told [b, ..., c]) -> as d."""
+
+    def both(x, told):
+        return jnp.concatenate([told, x], -1)
+
+    return Net(
+        lambda key, x, told: d.init(key, both(x, told), None),
+        lambda params, vars, x, told, train, **options: d.apply(
+            params, vars, both(x, told), None, train=train, **options
+        ),
+    )
+
+
+def alternated(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Rows a0, b0, a1, b1, ... [2n, ...] of a and b [n, ...]: what belongs together stays on one device."""
+    return jnp.stack([a, b], 1).reshape(-1, *a.shape[1:])
+
+
+def by_turns(d: Net) -> Net:
+    """Two D of one architecture, for the rows of two sets as `alternated` orders them: (x [2n, ...], y) -> [2n]."""
+
+    def sides(x):
+        x = x.reshape(-1, 2, *x.shape[1:])
+        return {"a": x[:, 0], "b": x[:, 1]}
+
+    def init(key, x, y):
+        made = {side: d.init(jax.random.fold_in(key, i), x, y) for i, (side, x) in enumerate(sides(x).items())}
+        return {side: params for side, (params, _) in made.items()}, {side: vars for side, (_, vars) in made.items()}
+
+    def apply(params, vars, x, y, train, **options):
+        made = {s: d.apply(params[s], vars[s], x, y, train=train, **options) for s, x in sides(x).items()}
+        return jax.tree.map(alternated, made["a"][0], made["b"][0]), {s: vars for s, (_, vars) in made.items()}
+
+    return Net(init, apply)
+
+
 def joint(d: Net) -> Net:
     """D of pairs (x, z), the logit of x by d plus one of (features of x, z): (x, (y, z)) -> logits [b].
 

@@ -70,3 +70,16 @@ def discriminator(
 def encoder(shape: tuple[int, ...], width: int, depth: int, classes: int, axis: Axis, outputs: int) -> Net:
     """The discriminator's layers from x to numbers [b, outputs], with an embedding of y where there are classes."""
     return linen(Discriminator(width, depth, classes, outputs))
+
+
+def translator(shape: tuple[int, ...], width: int, depth: int, axis: Axis) -> Net:
+    """The generator's layers from latents z [b, n], n may be 0, and examples x [b, *shape] to others."""
+    net = generator(shape, width, depth)
+
+    def beside(z, x):
+        return jnp.concatenate([x.reshape(len(x), -1), z], -1)
+
+    return Net(
+        lambda key, z, x: net.init(key, beside(z, x), None),
+        lambda params, vars, z, x, train: net.apply(params, vars, beside(z, x), None, train=train),
+    )

@@ -142,7 +142,7 @@ def judge(game: Game, state: State, batch, key):
     """
     n, labels = len(batch["x"]), batch["y"] if game.classes else None
     run = runner(game, state.params)
-    made = game.sample(run, state.vars, game.latent(rng.stream(key, "z"), n), labels)
+    made = game.sample(run, state.vars, game.latent(rng.stream(key, "z"), n), game.given(batch))
     # batch statistics of real and of generated examples apart, as in training
     sides = {"training": batch["x"], "generated": made} if game.score else {}
     few = slice(min(n, DIVERSE))

@@ -1,0 +1,224 @@
+"""Games that translate images of a set A into a set B; an example holds one image of each on its last axis."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from jaxgan import rng
+from jaxgan.config import Config
+from jaxgan.games.adversarial import Parts, adversarial, judged, observer, refuse, usual
+from jaxgan.games.encoder import kl, posterior
+from jaxgan.games.terms import Play, Term, active
+from jaxgan.losses import LOSSES, Loss
+from jaxgan.nets import build, encoder, heads, translator
+from jaxgan.types import Axis, Game, JaxganError, halves
+
+UNPAIRED = "unpaired"  # of a name of data: its rows pair images at random
+
+
+def half(config: Config, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of one image of a pair; JaxganError where examples are no pairs."""
+    if shape[-1] % 2:
+        raise JaxganError(
+            f"kind {config.kind!r} translates between two sets, so an example has to hold an image of each on its last "
+            f"axis, and data {config.data!r} have shape {tuple(shape)}; use mnist5k_outlines, pairs:PATH or "
+            "unpaired:PATH"
+        )
+    return (*shape[:-1], shape[-1] // 2)
+
+
+def absolute(a, b):
+    """Mean |a - b| over the entries of each row of a and b [n, ...] -> [n]."""
+    return abs(a - b).reshape(len(a), -1).mean(1)
+
+
+def _paired(config: Config, shape, axis: Axis, g_terms: dict[str, Term], more: dict, observe: Callable) -> Game:
+    """G(z, a) against D(b, a): the conditional GAN whose label is an image, of which rows know the right answer.
+
+    more: {name: Net} of further networks of G's player, which see an image of B.
+    """
+    refuse(config, "conditional", "fake_batch", "augment", "cr", "cr_fake")  # D would see b moved, and a not
+    if UNPAIRED in config.data.split(":"):
+        raise JaxganError(
+            f"kind {config.kind!r} learns from pairs, and data {config.data!r} pair images at random; use cyclegan"
+        )
+    one = half(config, shape)
+    parts = usual(config, one, 0, axis)
+    nets = {"g": translator(config, one, axis), "d": heads.given(build(config, shape, 0, axis)["d"]), **more}
+    game = adversarial(
+        config, one, 1, axis, g_terms=active(config, g_terms), parts=parts._replace(nets=nets, observe=observe)
+    )
+
+    def told(batch):
+        a, b = halves(batch["x"])
+        return {**batch, "x": b, "y": a}
+
+    def inputs(batch, key):
+        seen = told(batch)
+        example = {"pool": (seen["x"], seen["y"])} if config.pool else {}
+        return game.inputs(seen, key) | dict.fromkeys(more, (seen["x"], None)) | example
+
+    def knowing(player):
+        def loss(run, vars, batch, key, hp):
+            return player.loss(run, vars, told(batch), key, hp)
+
+        return player._replace(loss=loss)
+
+    def score(run, vars, x, y):
+        a, b = halves(x)
+        return run(vars, "d", b, a)[0]
+
+    players = {name: knowing(player) for name, player in game.players.items()}
+    return _translating(game._replace(players=players, inputs=inputs, score=score, classes=0), "g")
+
+
+def _translating(game: Game, *nets: str) -> Game:
+    """game whose samples are pairs of what is given and its translation by the first of nets."""
+
+    def by(net):
+        return lambda run, vars, z, x: run(vars, net, z, x, train=False)[0]
+
+    def sample(run, vars, z, y):
+        return jnp.concatenate([y, by(nets[0])(run, vars, z, y)], -1)
+
+    return game._replace(sample=sample, translate=tuple(map(by, nets)))
+
+
+def pix2pix(config: Config, shape, classes: int, axis: Axis) -> Game:
+    """D tells (a, b) from (a, G(z, a)), and G also pays hp.l1 times |b - G(z, a)|: Isola et al. 2017, arXiv 1611.07004.
+
+    D judges the whole image; penalties act on b alone. z is Gaussian: the paper's noise is dropout.
+    """
+    term = Term(lambda play, vars: (absolute(play.real, play.fake), vars))
+    return _paired(config, shape, axis, {"l1": term}, {}, observer)
+
+
+def bicyclegan(config: Config, shape, classes: int, axis: Axis) -> Game:
+    """Many translations of one image, by codes z: Zhu et al. 2017, arXiv 1711.11586.
+
+    Every other row has its code from E(b), is to give b back (hp.l1), and pays the code's divergence from the prior
+    (hp.kl, a sum over its entries); the rest draw z, and E is to find it again (hp.reconstruct, a mean of |z - E|, by
+    which only G moves). The paper's weights are 10, 0.01 and 0.5. One D judges both; the paper's has two.
+    """
+    refuse(config, "pool", "latent_steps")
+    net = encoder(config, half(config, shape), 0, axis, 2 * config.latent)
+
+    def observe(config, classes, axis, latent, features):
+        answer = judged(config, axis, features)
+
+        def play(run, vars, batch, key, hp, pooled):
+            b, a, before = batch["x"], batch["y"], vars
+            mean, logvar, code, vars = posterior(run, vars, b, None, key, axis)
+            odd = rng.places(key, len(b), axis) % 2
+            z = jnp.where(odd[:, None] == 1, code, latent(rng.stream(key, "z"), len(b), axis))
+            fake, vars = run(vars, "g", z, a)
+            return answer(run, vars, before, key, hp, (b, a), (fake, a), z, (2 * odd, mean, logvar), batch.get("w"))
+
+        return play
+
+    def again(play: Play, vars):
+        return play.more[0] * absolute(play.real, play.fake), vars
+
+    def divergence(play: Play, vars):
+        return play.more[0] * kl(*play.more[1:]), vars
+
+    def found(play: Play, vars):
+        def distance(x):
+            code = play.run(play.vars, "e", x, None)[0][:, : config.latent]
+            return (2 - play.more[0]) * absolute(jax.lax.stop_gradient(play.z), code)
+
+        return _through(distance, play.fake), vars
+
+    g_terms = {"l1": Term(again), "kl": Term(divergence), "reconstruct": Term(found)}
+    game = _paired(config, shape, axis, g_terms, {"e": net}, observe)
+
+    def encode(run, vars, x, y):
+        return run(vars, "e", halves(x)[1], None, train=False)[0][:, : config.latent]
+
+    return game._replace(encode=encode, shown=("g", "e"))
+
+
+def _through(f: Callable, x):
+    """f(x) [n], whose gradient moves x only, and not the parameters that f uses: it acts as a fixed function."""
+    y, pull = jax.vjp(f, x)
+    slope, y = jax.lax.stop_gradient((pull(jnp.ones_like(y))[0], y))
+    along = (slope * (x - jax.lax.stop_gradient(x))).reshape(len(x), -1).sum(1)  # 0, with the right gradient
+    return y + along
+
+
+def _summed(loss: Loss) -> Loss:
+    """loss for two discriminators whose logits lie in one batch: twice their mean is the sum of the two."""
+
+    def twice(side):
+        return lambda real, fake, **numbers: tuple(2 * terms for terms in side(real, fake, **numbers))
+
+    return loss._replace(d=twice(loss.d), g=twice(loss.g))
+
+
+def no_latent(key, n, axis=None):
+    """Latents [n, 0]."""
+    return jnp.zeros((n, 0))
+
+
+def there_and_back(config: Config, classes: int, axis: Axis, latent: Callable, features: bool) -> Callable:
+    """`observer` of an update in which G translates A into B, and F the other way; rows of the sets alternate."""
+    answer = judged(config, axis, features)
+
+    def play(run, vars, batch, key, hp, pooled):
+        (a, b), z, before = halves(batch["x"]), latent(key, len(batch["x"])), vars
+        fake_b, vars = run(vars, "g", z, a)
+        fake_a, vars = run(vars, "f", z, b)
+        fakes = jnp.concatenate([fake_a, fake_b], -1)
+        if pooled and config.pool:
+            (fakes, _), vars = run(vars, "pool", fakes, None, rng.stream(key, "pool"))
+        real, fake = heads.alternated(a, b), heads.alternated(*halves(fakes))
+        weight = jnp.repeat(batch["w"], 2, 0) if "w" in batch else None
+        return answer(run, vars, before, key, hp, (real, None), (fake, None), z, (a, b, fake_a, fake_b), weight)
+
+    return play
+
+
+def cyclegan(config: Config, shape, classes: int, axis: Axis) -> Game:
+    """G: A -> B and F: B -> A, each against a D of its own, inverses of each other: Zhu et al. 2017, arXiv 1703.10593.
+
+    G's player, which owns both, also pays hp.cycle (|F(G(a)) - a| + |G(F(b)) - b|) and hp.identity (|G(b) - b| +
+    |F(a) - a|). No term compares an a with the b of its row. There is no z. The losses of both sides are added;
+    lsgan's has a factor 1/2 that the paper's has not. A pool keeps fakes of both sides, those of one row together, and
+    shows each to its own D.
+    """
+    refuse(config, "conditional", "fake_batch", "latent_steps", "zcr", "zcr_g", "path_length", "lecam")
+    refuse(config, "feature_matching", "top_k")
+    if LOSSES[config.loss].gathers:
+        raise JaxganError(
+            f"loss {config.loss!r} compares all logits, and kind 'cyclegan' has those of two discriminators; use lsgan"
+        )
+    one = half(config, shape)
+    nets = {"g": translator(config, one, axis), "d": heads.by_turns(build(config, one, 0, axis)["d"])}
+    nets["f"] = nets["g"]  # the same architecture: parameters belong to the name
+
+    def changed(play: Play, to_a, to_b):  # at these inputs batch norm's statistics are not those of a translation
+        a, b, *_ = play.more
+        again = play.run(play.vars, "f", play.z, to_a)[0], play.run(play.vars, "g", play.z, to_b)[0]
+        return absolute(again[0], a) + absolute(again[1], b)
+
+    def cycle(play: Play, vars):
+        return changed(play, play.more[3], play.more[2]), vars
+
+    def identity(play: Play, vars):
+        return changed(play, *play.more[:2]), vars
+
+    g_terms = active(config, {"cycle": Term(cycle), "identity": Term(identity)})
+    parts = Parts(_summed(LOSSES[config.loss]), nets, no_latent, there_and_back)
+    game = adversarial(config, one, 0, axis, g_terms=g_terms, parts=parts)
+
+    def inputs(batch, key):
+        (a, b), z = halves(batch["x"]), no_latent(key, len(batch["x"]))
+        example = {"pool": (batch["x"], None)} if config.pool else {}
+        own = {"g": (z, a), "f": (z, b), "d": (heads.alternated(a, b), None)}
+        return game.inputs({"x": a}, key) | own | example
+
+    def score(run, vars, x, y):
+        return run(vars, "d", heads.alternated(*halves(x)), None)[0].reshape(-1, 2)[:, 1]
+
+    return _translating(game._replace(inputs=inputs, score=score, shown=("g", "f")), "g", "f")
