@@ -47,9 +47,11 @@ Loss = Literal[
     "f_pearson",
     "f_hellinger",
     "f_js",
+    "f_alpha",
     "mmd",
     "own",
 ]
+Norm = Literal["own", "none", "batch", "virtual", "spectral"]
 Augment = Literal["flip", "brightness", "saturation", "contrast", "translation", "cutout", "jitter"]
 
 
@@ -71,12 +73,16 @@ class Hp:
     """Largest L2 norm of the weights into one unit of the discriminator; 0 is off."""
     orthogonal: float = 0.0
     """Weight of ||W^T W * (1 - I)||^2 of both players' kernels (BigGAN uses 1e-4); 0 is off."""
+    spectral: float = 0.0
+    """Weight of half the squared spectral norms of D's kernels, added up (Yoshida uses 0.01); 0 is off."""
     real_target: float = 1.0
     """What D aims at for real examples: 0.9 is one-sided label smoothing (minimax, ns, klgan); b of lsgan."""
     fake_target: float = 0.0
     """What lsgan's D aims at for generated examples, its a."""
     g_target: float = 1.0
     """What lsgan's G aims at, its c."""
+    alpha: float = 0.5
+    """Alpha of the loss f_alpha, between 0 (reverse KL) and 1 (KL)."""
     r1: float = 0.0
     """Gamma of R1, the squared gradient norm of D on real examples; 0 is off."""
     r2: float = 0.0
@@ -121,6 +127,8 @@ class Hp:
     """Step size of the latent optimisation that latent_steps asks for."""
     logan_beta: float = 5.0
     """Damping of the latent optimisation."""
+    logan_dz: float = 0.0
+    """Weight of the squared distance that it moves latents, in both losses (LOGAN uses 300); 0 is off."""
     d_class: float = 1.0
     """Weight of a class head in D's loss (2c and d2dce: their papers use 1 and 0.5)."""
     g_class: float = 1.0
@@ -181,6 +189,10 @@ class Config:
     """Adversarial loss, as described in jaxgan/losses.py; own is what a program puts there."""
     net: Literal["mlp", "dcgan", "conv1d"] = "dcgan"
     """Architecture of generator and discriminator."""
+    d_norm: Norm = "own"
+    """Normalisation in D; own is the architecture's (batch in dcgan, else none), spectral is SNGAN's."""
+    g_norm: Norm = "own"
+    """Normalisation in G; own is the architecture's (batch in dcgan and conv1d, none in mlp)."""
     width: int = 64
     """Hidden units (mlp), or channels at the highest resolution (dcgan, conv1d)."""
     depth: int = 2
@@ -197,6 +209,8 @@ class Config:
     """Updates of D that G foresees and differentiates through (unrolled GAN); 0 is none."""
     lazy: int = 1
     """Apply r1 and r2 at every lazy-th update of D only, that many times as strong."""
+    lazy_g: int = 1
+    """Apply path_length at every lazy_g-th update of G only, that many times as strong (StyleGAN2 uses 4)."""
     latent_steps: int = 0
     """Steps of latent optimisation before each update (LOGAN); 0 is none."""
     latent: int = 64
@@ -298,7 +312,7 @@ def _build(cls: type, values: dict[str, Any]):
     return cls(**{n: _check_type(cls, n, kinds[n], v) for n, v in nested.items()})
 
 
-POSITIVE = ["width", "depth", "latent", "pack", "lazy", "batch", "accumulate", "steps", "d_steps", "g_steps"]
+POSITIVE = ["width", "depth", "latent", "pack", "lazy", "lazy_g", "batch", "accumulate", "steps", "d_steps", "g_steps"]
 POSITIVE += ["log_every", "checkpoint_every", "keep"]
 NATURAL = ["size", "holdout", "fake_batch", "pool", "chunk", "sample_every", "diagnose_every", "latent_steps", "unroll"]
 SIGNED = {"real_target", "fake_target", "g_target"}
@@ -324,6 +338,8 @@ def check(config: Config) -> Config:
             continue
         if not 0 <= value < math.inf:  # also catches NaN
             raise JaxganError(f"hp.{name} is {value}; expected a finite number, 0 or more")
+    if not 0 < config.hp.alpha < 1:
+        raise JaxganError(f"hp.alpha is {config.hp.alpha}; expected a number above 0 and below 1")
     if not 0 < config.hp.top_k <= 1:
         raise JaxganError(f"hp.top_k is {config.hp.top_k}; expected a share above 0, at most 1")
     for name in ("b1", "b2", "lecam_decay"):

@@ -113,6 +113,18 @@ def _exp(x):
     return jnp.exp(low) * (1 + x - low)
 
 
+def _expm1(x):
+    """e^x - 1, exact near 0, continued as `_exp`."""
+    low = jnp.minimum(x, 20)
+    return jnp.expm1(low) + jnp.exp(low) * (x - low)
+
+
+def _log_softplus(x):
+    """log log(1 + e^x), which is x - e^x / 2 where e^x is small."""
+    low = jnp.minimum(x, -20)
+    return jnp.where(x < -20, low - jnp.exp(low) / 2, jnp.log(softplus(jnp.maximum(x, -20))))
+
+
 def f_gan(activation: Callable, conjugate: Callable) -> Loss:
     """The variational bound E_p T - E_q f*(T) of an f-divergence, which D raises and G lowers, with T = activation(v).
 
@@ -132,6 +144,27 @@ f_hellinger = f_gan(lambda v: 1 - _exp(-v), lambda v: _exp(v) - 1)
 """Of the integral of (sqrt p - sqrt q)^2, without a factor 1/2."""
 f_js = f_gan(lambda v: LN2 - softplus(-v), lambda v: softplus(v) - LN2)
 """Twice the Jensen-Shannon divergence: the paper's has no factor 1/2. Its gradients are those of minimax."""
+
+
+def _alpha_t(v, alpha):
+    return 1 / (1 - alpha) - softplus(-v)
+
+
+def _alpha_star(v, alpha):
+    """f*(T(v)) = (s^(alpha / (alpha - 1)) - 1) / alpha with s = (1 - alpha) log(1 + e^-v), from its logarithm."""
+    return _expm1(-alpha / (1 - alpha) * (jnp.log1p(-alpha) + _log_softplus(-v))) / alpha
+
+
+f_alpha = Loss(
+    lambda real, fake, alpha=0.5: (-_alpha_t(real, alpha), _alpha_star(fake, alpha)),
+    lambda real, fake, alpha=0.5: (zeros(real), -_alpha_star(fake, alpha)),
+    d_hp=("alpha",),
+    g_hp=("alpha",),
+)
+"""The alpha-divergence, f(u) = (u^alpha - 1 - alpha (u - 1)) / (alpha (alpha - 1)), of the same paper's table 2.
+
+For alpha in (0, 1): towards 1 it is the KL divergence, towards 0 the reverse one, and at 1/2 twice f_hellinger's.
+"""
 
 BANDWIDTHS = (1.0, 2.0, 4.0, 8.0, 16.0)  # of MMD-GAN's mixture, in units of the logit
 
@@ -186,6 +219,7 @@ LOSSES = {
     "f_pearson": f_pearson,
     "f_hellinger": f_hellinger,
     "f_js": f_js,
+    "f_alpha": f_alpha,
     "mmd": mmd,
     "own": Loss(_unset, _unset),
 }

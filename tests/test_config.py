@@ -31,6 +31,7 @@ AT_LEAST_1 = [
     "keep",
     "pack",
     "lazy",
+    "lazy_g",
 ]
 AT_LEAST_0 = config.NATURAL
 # what a run may be resumed with: none of these reaches the compiled mathematics
@@ -111,6 +112,8 @@ def test_what_is_left_out_keeps_its_default():
         ({"hp": {"lecam_decay": 1}}, ("hp.lecam_decay is 1.0", "less than 1")),
         ({"hp": {"top_k": 0}}, ("hp.top_k is 0.0", "above 0")),
         ({"hp": {"top_k": 2}}, ("hp.top_k is 2.0", "at most 1")),
+        ({"hp": {"alpha": 1}}, ("hp.alpha is 1.0", "below 1")),
+        ({"hp": {"alpha": 0}}, ("hp.alpha is 0.0", "above 0")),
         ({"augment": ["flip", "cutot"]}, ("augment is 'cutot'", "Did you mean 'cutout'?")),
         ({"seed": -1}, ("seed is -1", "4294967295")),
         ({"seed": 2**32}, ("seed is 4294967296", "4294967295")),
@@ -148,6 +151,8 @@ def test_numbers(name):
     signed = name in ("real_target", "fake_target", "g_target")
     for wrong in (math.nan, math.inf, -math.inf, *([] if signed else [-1.0, -1e-30])):
         refused({"hp": {name: wrong}}, f"hp.{name} is {wrong}")
+    if name == "alpha":
+        return  # no whole number is allowed
     whole = 1 if name == "top_k" else 0
     c = config.from_dict({"hp": {name: whole}})
     assert getattr(c.hp, name) == whole and type(getattr(c.hp, name)) is float, "a whole number is taken as a float"

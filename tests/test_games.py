@@ -19,8 +19,9 @@ from jaxgan.solvers import SOLVERS
 CLASSES, BATCH = 3, 8
 TERMS = (D_TERMS | G_TERMS).keys() - {"own"}  # a place that the user fills, like the loss of this name
 OTHER_D = {"gp0": 1.0, "wgan_lp": 1.0, "dragan": 1.0, "lecam": 0.3, "cr": 1.0, "cr_fake": 1.0, "zcr": 1.0}
-OTHER_G = {"zcr_g": 0.1, "path_length": 1.0, "feature_matching": 1.0}
-JITTER = {"cr_augment": ("jitter",)}
+OTHER_G = {"zcr_g": 0.1, "path_length": 1.0, "feature_matching": 1.0, "logan_dz": 1.0}
+JITTER = {"cr_augment": ("jitter",), "latent_steps": 1}
+SPECTRAL = {"d_norm": "spectral", "g_norm": "spectral"}
 KINDS = ("plain", "conditional")  # test_kinds.py has the others
 SHAPES = {"mlp": (2,), "dcgan": (8, 8, 1)}
 # each loss, each penalty and each solver with each kind and each architecture at least once
@@ -50,6 +51,7 @@ TABLE = [
     ("conditional", "mlp", "f_js", {**OTHER_D, **OTHER_G, "gp_target": 0.1}, "simultaneous", JITTER),
     ("plain", "dcgan", "klgan", {"cr": 1.0, "feature_matching": 1.0}, "alternating", {"augment": ("cutout",)}),
     ("plain", "mlp", "ragan", {"dragan": 1.0, "noise": 0.1, "noise_updates": 4.0}, "alternating", {"d_steps": 2}),
+    ("conditional", "mlp", "f_alpha", {"spectral": 0.1, "alpha": 0.3}, "alternating", SPECTRAL),
     ("plain", "mlp", "f_reverse_kl", {"r1": 1.0, "r2": 1.0}, "lookahead", {"lazy": 2}),
     ("plain", "mlp", "f_pearson", {"top_k": 0.5, "orthogonal": 0.01, "max_norm": 1.0}, "alternating", {"pack": 2}),
     ("conditional", "mlp", "f_hellinger", {"gp0": 1.0}, "alternating", {"gradient_norm": True}),
@@ -309,12 +311,13 @@ TRACED = [
     ),
     (
         {**OTHER_D, **OTHER_G, "gp_target": 0.1, "top_k": 0.5, "noise": 0.1, "noise_updates": 4.0, "max_norm": 2.0}
-        | {"orthogonal": 0.1},
-        {**JITTER, "loss": "lsgan", "latent_steps": 1},
+        | {"orthogonal": 0.1, "spectral": 0.1},
+        {**JITTER, "loss": "lsgan"},
         dict.fromkeys((*OTHER_D, *OTHER_G, "noise", "gp_target", "orthogonal", "zcr_radius", "logan_alpha"), 2.0)
         | {"fake_target": -1.0, "g_target": 0.0, "top_k": 0.25, "noise_updates": 9.0, "max_norm": 0.3}
-        | {"lecam_decay": 0.1, "logan_beta": 0.1},
+        | {"lecam_decay": 0.1, "logan_beta": 0.1, "spectral": 2.0},
     ),
+    ({"alpha": 0.5}, {"loss": "f_alpha"}, {"alpha": 0.7}),
 ]
 
 

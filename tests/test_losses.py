@@ -1,5 +1,7 @@
 """Losses equal their formulas, pull the right way, stay finite, and have the optimum that theory gives them."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -86,6 +88,14 @@ def discrepancy(r, f):
     )
 
 
+def alpha_t(v, a):
+    return 1 / (1 - a) - log(1 + np.exp(-v))
+
+
+def alpha_star(t, a):
+    return (t * (a - 1) + 1) ** (a / (a - 1)) / a - 1 / a
+
+
 # name: activation T(v) and conjugate f*(t), as in table 6 and table 2 of Nowozin et al. 2016, arXiv 1606.00709
 F_GANS = {
     "f_kl": (lambda v: v, lambda t: np.exp(t - 1)),
@@ -93,6 +103,7 @@ F_GANS = {
     "f_pearson": (lambda v: v, lambda t: t**2 / 4 + t),
     "f_hellinger": (lambda v: 1 - np.exp(-v), lambda t: t / (1 - t)),
     "f_js": (lambda v: LN2 - log(1 + np.exp(-v)), lambda t: -log(2 - np.exp(t))),
+    "f_alpha": (lambda v: alpha_t(v, 0.5), lambda t: alpha_star(t, 0.5)),
 }
 
 
@@ -115,6 +126,7 @@ AT_ZERO = {
     "ralsgan": (2.0, 2.0),
     "f_kl": (np.exp(-1), -np.exp(-1)),
     "f_reverse_kl": (0.0, 1.0),
+    "f_alpha": (-2 + LN2 + 4 / LN2 - 2, 2 - 4 / LN2),
     **dict.fromkeys(("f_pearson", "f_hellinger", "f_js", "mmd"), (0.0, 0.0)),
 }
 # (D, G) at r = 2, f = -1
@@ -134,6 +146,7 @@ AT_A_POINT = {
     "f_pearson": (-2.75, 0.75),
     "f_hellinger": (-1.4967853, 0.6321206),
     "f_js": (-0.9461047, 0.3798855),
+    "f_alpha": (-0.8272206, -1.0458514),
     "mmd": (-0.7978885, 0.7978885),
 }
 
@@ -279,6 +292,13 @@ X, W = divergence.gauss_legendre(-12, 13)
 P_DENSITY = np.exp(-(X**2) / 2) / np.sqrt(2 * np.pi)
 Q_DENSITY = np.exp(-((X - 1) ** 2) / 2) / np.sqrt(2 * np.pi)
 RATIO = P_DENSITY / Q_DENSITY
+
+
+def inverse_log_softplus(s):
+    """v with log(1 + e^-v) = s."""
+    return -(s + log(-np.expm1(-s)))
+
+
 # T(v) = f'(p / q) solved for the logit v, and the divergence in the convention of theory/divergence.py
 OPTIMA = {
     "f_kl": (1 + log(RATIO), divergence.kl, 1, 0),
@@ -286,6 +306,7 @@ OPTIMA = {
     "f_pearson": (2 * (RATIO - 1), divergence.chi2, 1, 0),
     "f_hellinger": (log(RATIO) / 2, divergence.hellinger, 2, 0),
     "f_js": (log(RATIO), divergence.jsd, 2, 0),
+    "f_alpha": (inverse_log_softplus(2 * RATIO**-0.5), partial(divergence.alpha, a=0.5), 1, 0),
     "minimax": (log(RATIO), divergence.jsd, 2, -2 * LN2),  # the member that the paper calls GAN
 }
 
@@ -310,6 +331,38 @@ def test_the_optimal_critic_attains_the_f_divergence(name, float64):
         assert bound(name, wrong) < expected
     d, g = LOSSES[name].d(best, best)[1], LOSSES[name].g(best, best)[1]
     np.testing.assert_array_equal(g, -d)
+
+
+@pytest.mark.parametrize("alpha", [1e-3, 0.1, 0.3, 0.5, 0.8, 0.9, 0.999])
+def test_alpha_divergences(alpha, float64):
+    """The literal formulas; the value that D's optimum attains; and the divergences between which it runs."""
+    loss, (r, f) = LOSSES["f_alpha"], logits()
+    low = f[alpha / (1 - alpha) * -log((1 - alpha) * log(1 + np.exp(-f))) < 19]  # before the tangent
+    np.testing.assert_allclose(loss.d(r, r, alpha=alpha)[0], -alpha_t(r, alpha), rtol=1e-9)
+    np.testing.assert_allclose(loss.d(low, low, alpha=alpha)[1], alpha_star(alpha_t(low, alpha), alpha), rtol=1e-7)
+    np.testing.assert_array_equal(loss.g(low, low, alpha=alpha)[1], -loss.d(low, low, alpha=alpha)[1])
+    args = log(P_DENSITY), log(Q_DENSITY), W
+    expected = divergence.alpha(*args, alpha)
+    if alpha in (1e-3, 0.999):
+        limit = divergence.reverse_kl(*args) if alpha < 0.5 else divergence.kl(*args)
+        np.testing.assert_allclose(expected, limit, rtol=1e-2)
+    if alpha == 0.5:
+        np.testing.assert_allclose(expected, 4 * divergence.hellinger(*args), rtol=1e-9)
+    narrow = abs(X) < 6  # beyond, the critic of alpha near 1 has logits that no float64 tells apart
+    v = inverse_log_softplus(RATIO[narrow] ** (alpha - 1) / (1 - alpha))
+    real, fake = loss.d(v, v, alpha=alpha)
+    found = -(W[narrow] * (P_DENSITY[narrow] * real + Q_DENSITY[narrow] * fake)).sum()
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16], ids=["float32", "bfloat16"])
+def test_alpha_divergences_are_finite_at_any_logit(dtype):
+    v = jnp.asarray([0, 1, 10, 19, 20, 21, 87, 89, 104, 1e3, 1e4], dtype)
+    for alpha in (0.01, 0.5, 0.9, 0.99):
+        for x in (v, -v):
+            for side in (LOSSES["f_alpha"].d, LOSSES["f_alpha"].g):
+                both = jax.vmap(jax.value_and_grad(lambda x, side=side, a=alpha: sum(side(x, x, alpha=a))))(x)
+                assert all(np.isfinite(np.asarray(out, np.float64)).all() for out in both), (alpha, both)
 
 
 @pytest.mark.parametrize("name", sorted(OPTIMA))

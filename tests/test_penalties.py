@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from jaxgan import rng
 from jaxgan.nets import mlp
-from jaxgan.optim import OPTIMIZERS, balanced, clip_weights, max_norm, orthogonal, overlap
+from jaxgan.optim import OPTIMIZERS, balanced, clip_weights, max_norm, orthogonal, overlap, spectral
 from jaxgan.penalties import PAIRED, PENALTIES, TARGETED, r1, r2, squared_norm, wgan_gp, wgan_lp
 
 B = 6
@@ -258,6 +258,27 @@ def test_orthogonal_is_a_term_of_the_loss():
     off = (w.T @ w) * (1 - np.eye(4))
     np.testing.assert_allclose(-updates["kernel"], grads["kernel"] + 0.3 * 4 * w @ off, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(-updates["bias"], grads["bias"])
+
+
+def test_spectral_is_a_term_of_the_loss():
+    """W moves by -weight * s v u^T, the slope of s^2 / 2, of each kernel; u comes by one iteration an update."""
+    params = {"d": {"kernel": examples((2, 5, 4)), "bias": examples((4,), 1)}, "e": {"kernel": examples((3, 2), 4)}}
+    grads = jax.tree.map(lambda p: 0.1 * p, params)
+    tx = optax.chain(spectral(jnp.float32(0.3)), optax.sgd(1.0))
+    state = tx.init(params)
+    first = state[0]["d.kernel"]
+    for i in range(30):
+        updates, state = tx.update(grads, state, params)
+        if i == 0:
+            w = params["d"]["kernel"].reshape(-1, 4).astype(np.float64)
+            once = w.T @ w @ first
+            np.testing.assert_allclose(state[0]["d.kernel"], once / np.linalg.norm(once), atol=1e-5)
+    for layer in params:
+        w = params[layer]["kernel"].astype(np.float64)
+        v, s, ut = np.linalg.svd(w.reshape(-1, w.shape[-1]), full_matrices=False)
+        expected = grads[layer]["kernel"] + 0.3 * s[0] * np.outer(v[:, 0], ut[0]).reshape(w.shape)
+        np.testing.assert_allclose(-updates[layer]["kernel"], expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_array_equal(-updates["d"]["bias"], grads["d"]["bias"])
 
 
 def test_balanced_gradients_have_the_ratio_asked_for():

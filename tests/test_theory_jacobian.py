@@ -20,6 +20,7 @@ KEY = rng.root(0)
 # root of the product of both players' slopes at D's equilibrium; 1/2 for the others
 SLOPE = {
     **dict.fromkeys(("wasserstein", "hinge", "ragan", "f_kl", "f_reverse_kl", "f_pearson", "f_hellinger"), 1.0),
+    "f_alpha": 1 - np.exp(-2.0),  # T'(v) where T(v) = f'(1), at alpha = 1/2; sigmoid(-v) with log(1 + e^-v) = 2
     **{"klgan": 0.5**0.5, "rahinge": 2.0, "ralsgan": 4.0, "mmd": 0.0},
 }
 NAMES = sorted(set(LOSSES) - {"own"})

@@ -3,7 +3,9 @@
 A kind gives `adversarial` its terms; a term is a function of `Play`, everything that one update sees (terms.py).
 """
 
+import math
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -13,10 +15,11 @@ import optax
 from jaxgan import augment, rng
 from jaxgan.config import Config
 from jaxgan.games import pool
+from jaxgan.games.norms import check_norms, normalised, ready
 from jaxgan.games.terms import CLOCK, D_TERMS, G_TERMS, LAZY, Play, Term, active, updates
 from jaxgan.losses import LOSSES, Loss, value
 from jaxgan.nets import build
-from jaxgan.optim import OPTIMIZERS, clip_weights, lazy, max_norm, orthogonal
+from jaxgan.optim import OPTIMIZERS, clip_weights, lazy, max_norm, orthogonal, spectral
 from jaxgan.penalties import PAIRED
 from jaxgan.solvers import SOLVERS
 from jaxgan.step import everywhere
@@ -42,6 +45,7 @@ class Parts(NamedTuple):
 def check(config: Config, shape, classes: int) -> None:
     """JaxganError if parts of the configuration do not go together."""
     check_pairs(config)
+    check_norms(config)
     augment.check("augment", config.augment, shape)
     if config.hp.cr or config.hp.cr_fake:
         augment.check("cr_augment", config.cr_augment, shape)
@@ -63,16 +67,19 @@ def check(config: Config, shape, classes: int) -> None:
             f"unroll is {config.unroll}, but with solver {config.solver!r} no player answers another; use alternating "
             "or lookahead, or leave unroll at 0"
         )
-    if config.lazy > 1 and SOLVERS[config.solver].together:
-        raise JaxganError(
-            f"lazy is {config.lazy}, but solver {config.solver!r} may look twice a step; leave lazy at 1, or use "
-            "alternating, simultaneous or lookahead"
-        )
+    for name in ("lazy", "lazy_g"):
+        if getattr(config, name) > 1 and SOLVERS[config.solver].together:
+            raise JaxganError(
+                f"{name} is {getattr(config, name)}, but solver {config.solver!r} may look twice a step; leave it at "
+                "1, or use alternating, simultaneous or lookahead"
+            )
+    if config.hp.logan_dz and not config.latent_steps:
+        raise JaxganError("hp.logan_dz weighs how far latent steps go, but there are none; set latent_steps to 1")
 
 
 def refuse(config: Config, *names: str) -> None:
     """JaxganError for fields of Config or Hp that this kind could only ignore, where they are not at their defaults."""
-    default = Config()
+    default, names = Config(), dict.fromkeys(names)
     ignored = [n for n in names if n in vars(default) and getattr(config, n) != getattr(default, n)]
     ignored += [f"hp.{n}" for n in names if n in vars(default.hp) and getattr(config.hp, n) != getattr(default.hp, n)]
     if ignored:
@@ -175,13 +182,14 @@ def improved(rank: Callable, z, hp: dict, steps: int):
 
 
 def judged(config: Config, axis: Axis, features: bool) -> Callable:
-    """(run, vars, before, key, hp, real, fake, z, more, weight) -> Play in which D judges both sides, vars.
+    """(run, vars, before, key, hp, real, fake, z, **rest) -> Play in which D judges both sides, vars.
 
-    real and fake: (examples, labels); before: the vars before the update, where these have moved on already.
+    real and fake: (examples, labels); before: the vars before the update, where these have moved on already; rest:
+    fields of Play that not every kind has.
     """
     d, view = judge(config, features), viewer(config, axis)
 
-    def play(run, vars, before, key, hp, real, fake, z, more=None, weight=None):
+    def play(run, vars, before, key, hp, real, fake, z, weight=None, **rest):
         def see(x, name):
             return view(x, rng.stream(key, f"view {name}"), before, hp)
 
@@ -194,7 +202,7 @@ def judged(config: Config, axis: Axis, features: bool) -> Callable:
         d_fake, h_fake, vars = d(run, vars, seen[1], y_fake)
         answers = d_real, d_fake, h_real, h_fake
         sides = x, y, made, y_fake, z
-        return Play(run, before, key, hp, axis, *sides, *answers, see, score, *seen, weight, config, more), vars
+        return Play(run, before, key, hp, axis, *sides, *answers, see, score, *seen, weight, config, **rest), vars
 
     return play
 
@@ -206,20 +214,37 @@ def observer(config: Config, classes: int, axis: Axis, latent: Callable, feature
 
     def play(run, vars, batch, key, hp, pooled):
         n, before = len(batch["x"]) * fake_n // real_n, vars
-        # fake i takes the label of real i m / n, which lies on the same device however many devices there are
-        y, y_fake = (batch["y"], batch["y"][jnp.arange(n) * real_n // fake_n]) if classes else (None, None)
+        of = source_rows(n, real_n, fake_n)
+        y, y_fake = (batch["y"], batch["y"][of]) if classes else (None, None)
 
         def rank(z):
             x = view(run(before, "g", z, y_fake)[0], rng.stream(key, "view fake"), before, hp)
             return d(run, before, x, y_fake)[0].sum()
 
-        z = improved(rank, latent(rng.stream(key, "z"), n, axis), hp, config.latent_steps)
+        start = latent(rng.stream(key, "z"), n, axis)
+        z = improved(rank, start, hp, config.latent_steps)
+        rest = {"moved": ((z - start) ** 2).sum(1), **weights(batch, of)}
         fake, vars = run(vars, "g", z, y_fake)
+        if config.pool and "w_fake" in batch:
+            raise JaxganError('a batch has "w_fake", weights of new examples, but pool shows old ones; leave pool at 0')
         if pooled and config.pool:
             (fake, y_fake), vars = run(vars, "pool", fake, y_fake, rng.stream(key, "pool"))
-        return answer(run, vars, before, key, hp, (batch["x"], y), (fake, y_fake), z, weight=batch.get("w"))
+        return answer(run, vars, before, key, hp, (batch["x"], y), (fake, y_fake), z, **rest)
 
     return play
+
+
+def source_rows(n: int, real_n: int, fake_n: int):
+    """Rows [n] of a batch from which generated examples take labels and weights, real_n real for fake_n generated.
+
+    Row i m / n for example i, which lies on the same device however many devices there are.
+    """
+    return jnp.arange(n) * real_n // fake_n
+
+
+def weights(batch, of) -> dict:
+    """The fields of Play for a batch's "w" and, at the rows `of`, "w_fake"; both [m], and of mean 1."""
+    return {"weight": batch.get("w"), "weight_fake": batch["w_fake"][of] if "w_fake" in batch else None}
 
 
 def best(logits, fraction, gather: Callable):
@@ -233,6 +258,19 @@ def best(logits, fraction, gather: Callable):
     return jax.lax.stop_gradient((logits >= least) / (everyone >= least).mean())
 
 
+def weighted(loss: Loss, seen: Play, real, fake):
+    """Terms times the weights of their examples: of a pack, their mean; of a pair that a loss compares, their product.
+
+    An example of weight 0 then has no influence, but through means over the batch (relativistic averages, batch norm).
+    """
+    given = seen.weight, seen.weight_fake
+    factors = [w if w is None else w.reshape(len(x), -1).mean(1) for w, x in zip(given, (real, fake))]
+    both = [w for w in factors if w is not None]
+    if both and loss.paired and not loss.gathers:
+        factors = [math.prod(both)] * 2
+    return [x if w is None else x * w for w, x in zip(factors, (real, fake))]
+
+
 def terms_of(side: str, loss: Loss, seen: Play):
     """The loss's numbers for real and generated examples."""
 
@@ -242,8 +280,7 @@ def terms_of(side: str, loss: Loss, seen: Play):
     options = {name: seen.hp[name] for name in getattr(loss, f"{side}_hp")}
     options |= {"gather": gather} if loss.gathers else {}
     real, fake = getattr(loss, side)(seen.d_real, seen.d_fake, **options)
-    if seen.weight is not None:
-        real *= seen.weight.reshape(len(real), -1).mean(1)  # of a pack, its mean
+    real, fake = weighted(loss, seen, real, fake)
     if side == "g" and seen.config.hp.top_k < 1:
         fake *= best(seen.d_fake, seen.hp["top_k"], gather)
     return real, fake
@@ -257,7 +294,10 @@ def optimizer(config: Config, side: str) -> Callable:
         rate, numbers = hp[f"{side}_lr"], hp
         if side == "d" and config.lazy > 1 and any(getattr(own, name) > 0 for name in LAZY):
             rate, numbers = lazy(rate, hp, config.lazy)
-        parts = [orthogonal(hp["orthogonal"])] * (own.orthogonal > 0) + [make(rate, numbers)]
+        if side == "g" and config.lazy_g > 1 and own.path_length > 0:
+            rate, numbers = lazy(rate, hp, config.lazy_g)
+        parts = [orthogonal(hp["orthogonal"])] * (own.orthogonal > 0)
+        parts += [spectral(hp["spectral"])] * (side == "d" and own.spectral > 0) + [make(rate, numbers)]
         if side == "d":
             parts += [max_norm(hp["max_norm"])] * (own.max_norm > 0) + [clip_weights(hp["clip"])] * (own.clip > 0)
         return optax.chain(*parts)
@@ -286,6 +326,7 @@ def adversarial(
     """The two-player game; classes = 0 is unconditional. d_terms and g_terms stand beside D_TERMS and G_TERMS."""
     check(config, shape, classes)
     loss, nets, latent, observe = parts or usual(config, shape, classes, axis)
+    nets = normalised(config, nets, latent, classes)
     real_n, fake_n = config.batch, config.fake_batch or config.batch
     terms = {"d": active(config, D_TERMS) | (d_terms or {}), "g": active(config, G_TERMS) | (g_terms or {})}
     brought = {side: _nets(terms[side], config, shape, classes, axis) for side in terms}
@@ -295,7 +336,7 @@ def adversarial(
         example = jnp.zeros((2, *shape)), jnp.zeros(2, jnp.int32) if classes else None
         brought["d"]["pool"] = pool.net(config.pool, axis), example
     features = any(term.features for side in terms.values() for term in side.values())
-    play = observe(config, classes, axis, latent, features)
+    play, begin = observe(config, classes, axis, latent, features), partial(ready, config, classes, axis)
 
     def total(side, seen, vars, metrics):
         summed = value(terms_of(side, loss, seen), real_n, fake_n)
@@ -306,13 +347,13 @@ def adversarial(
         return summed, (vars, metrics)
 
     def d_loss(run, vars, batch, key, hp):
-        seen, vars = play(run, vars, batch, key, hp, True)
+        seen, vars = play(run, begin("d", run, vars, batch), batch, key, hp, True)
         if timed:
             vars = {**vars, "clock": {"updates": updates(vars) + 1}}
         return total("d", seen, vars, {"d_real": seen.d_real.mean(), "d_fake": seen.d_fake.mean()})
 
     def g_loss(run, vars, batch, key, hp):
-        return total("g", *play(run, vars, batch, key, hp, False), {})
+        return total("g", *play(run, begin("g", run, vars, batch), batch, key, hp, False), {})
 
     heads = brought["d"] | brought["g"]
 

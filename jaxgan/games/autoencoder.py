@@ -1,5 +1,7 @@
 """Discriminators that are autoencoders, and call generated what they reconstruct badly. D's logit is less its error."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 from jax.nn import relu
@@ -18,8 +20,10 @@ ENERGY = Loss(lambda real, fake: (-real, 0 * fake), lambda real, fake: (0 * real
 
 
 def _parts(config: Config, shape, classes: int, axis: Axis, error) -> Parts:
-    refuse(config, "loss", "fake_batch", "gradient_norm")  # which would change what an energy is, or how much it weighs
-    e, g = encoder(config, shape, classes, axis, config.latent), build(config, shape, classes, axis)["g"]
+    # which would change what an energy is, or how much it weighs
+    refuse(config, "loss", "fake_batch", "gradient_norm", "d_norm")
+    own = dataclasses.replace(config, g_norm="own")  # g_norm is of G, and not of D's decoder
+    e, g = encoder(config, shape, classes, axis, config.latent), build(own, shape, classes, axis)["g"]
     parts = usual(config, shape, classes, axis)
     return parts._replace(loss=ENERGY, nets=parts.nets | {"d": heads.autoencoder(e, g, error)})
 

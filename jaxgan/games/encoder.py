@@ -10,7 +10,8 @@ import jax.numpy as jnp
 
 from jaxgan import rng
 from jaxgan.config import Config
-from jaxgan.games.adversarial import adversarial, judged, refuse, usual
+from jaxgan.games.adversarial import adversarial, judged, refuse, source_rows, usual, weights
+from jaxgan.games.norms import normalised, ready
 from jaxgan.games.terms import D_TERMS, G_TERMS, Term
 from jaxgan.nets import build, encoder, heads, mlp
 from jaxgan.optim import OPTIMIZERS
@@ -54,7 +55,8 @@ def _with_encoder(game: Game, latent: int) -> Game:
     return game._replace(inputs=inputs, encode=encode, shown=("g", "e"))
 
 
-OF_D = ("loss", "lazy", "unroll", "pack", "gradient_norm", "noise", "clip", "max_norm", "orthogonal", "top_k")
+OF_D = ("d_norm", "loss", "lazy", "lazy_g", "unroll", "pack", "gradient_norm")
+OF_D += ("noise", "clip", "max_norm", "orthogonal", "spectral", "top_k")
 
 
 def lrgan(config: Config, shape, classes: int, axis: Axis) -> Game:
@@ -93,11 +95,12 @@ def bigan(config: Config, shape, classes: int, axis: Axis) -> Game:
         def play(run, vars, batch, key, hp, pooled):
             x, before = batch["x"], vars
             n = len(x) * (config.fake_batch or config.batch) // config.batch
-            y, y_fake = (batch["y"], batch["y"][jnp.arange(n) * len(x) // n]) if classes else (None, None)
+            of = source_rows(n, config.batch, config.fake_batch or config.batch)
+            y, y_fake = (batch["y"], batch["y"][of]) if classes else (None, None)
             z = latent(rng.stream(key, "z"), n, axis)
             fake, vars = run(vars, "g", z, y_fake)
             code, vars = run(vars, "e", x, y)
-            return answer(run, vars, before, key, hp, (x, (y, code)), (fake, (y_fake, z)), z, weight=batch.get("w"))
+            return answer(run, vars, before, key, hp, (x, (y, code)), (fake, (y_fake, z)), z, **weights(batch, of))
 
         return play
 
@@ -123,7 +126,8 @@ def aae(config: Config, shape, classes: int, axis: Axis) -> Game:
     """
     refuse(config, "pool", "fake_batch", "latent_steps", "augment", "cr", "cr_fake", "zcr", "zcr_g", "path_length")
     parts = usual(config, shape, classes, axis)
-    nets = {"g": parts.nets["g"], "d": mlp.discriminator((config.latent,), heads.HIDDEN, 2)}
+    norm = mlp.NORM["d"] if config.d_norm == "own" else config.d_norm
+    nets = {"g": parts.nets["g"], "d": mlp.discriminator((config.latent,), heads.HIDDEN, 2, 0, axis, norm)}
     nets["e"] = encoder(config, shape, classes, axis, config.latent)
 
     def observer(config, classes, axis, latent, features):
@@ -171,7 +175,8 @@ def vaegan(config: Config, shape, classes: int, axis: Axis) -> Game:
             odd = rng.places(key, len(x), axis)[:, None] % 2 == 1
             z = jnp.where(odd, jax.lax.stop_gradient(code), latent(rng.stream(key, "z"), len(x), axis))
             fake, vars = run(vars, "g", z, y)
-            return answer(run, vars, before, key, hp, (x, y), (fake, y), z, (mean, logvar, again), batch.get("w"))
+            rest = {"more": (mean, logvar, again), **weights(batch, jnp.arange(len(x)))}
+            return answer(run, vars, before, key, hp, (x, y), (fake, y), z, **rest)
 
         return play
 
@@ -194,12 +199,12 @@ def vae(config: Config, shape, classes: int, axis: Axis) -> Game:
     if not config.hp.sigma:
         raise JaxganError("hp.sigma is 0.0; the decoder of a vae needs a standard deviation above 0")
     latents = usual(config, shape, classes, axis).latent
-    nets = {"g": build(config, shape, classes, axis)["g"]}
+    nets = normalised(config, {"g": build(config, shape, classes, axis)["g"]}, latents, classes)
     nets["e"] = encoder(config, shape, classes, axis, 2 * config.latent)
 
     def loss(run, vars, batch, key, hp):
         x, y = batch["x"], batch["y"] if classes else None
-        mean, logvar, z, vars = posterior(run, vars, x, y, key, axis)
+        mean, logvar, z, vars = posterior(run, ready(config, classes, axis, "g", run, vars, batch), x, y, key, axis)
         again, vars = run(vars, "g", z, y)
         error, divergence = gaussian_nll(x, again, hp["sigma"]), kl(mean, logvar)
         metrics = {"reconstruct": error.mean(), "kl": divergence.mean(), "elbo": -(error + divergence).mean()}

@@ -25,7 +25,8 @@ class Play(NamedTuple):
     None unless a term asks for them. axis is the game's.
     see:   (examples [b, ...], name of a stream) -> what D is shown of them, augmented and noisy
     score: (shown [b, ...], labels) -> the logits that enter the loss
-    seen_real, seen_fake: what D was shown; weight: one per real example [m] of mean 1, or None; more: a kind's own
+    seen_real, seen_fake: what D was shown; weight, weight_fake: one per real [m] and generated [n] example of mean 1,
+    or None; more: a kind's own; moved: ||dz||^2 [n] of latents that were optimised, or None
     """
 
     run: Callable
@@ -49,6 +50,8 @@ class Play(NamedTuple):
     weight: Any
     config: Config
     more: Any = None
+    weight_fake: Any = None
+    moved: Any = None
 
 
 class Term(NamedTuple):
@@ -166,16 +169,40 @@ def lecam(play: Play, vars):
 def path_length(play: Play, vars):
     """(||J^T y|| - a)^2 with J = dG/dz, y ~ N(0, I) / sqrt(pixels): Karras et al. 2019, arXiv 1912.04958, equation 4.
 
-    a is the running average of the lengths, 1 % of it new at each update of G.
+    a is the running average of the lengths, 1 % of it new each time.
     """
+    lengths, new = _lengths(play, play.vars["path_length"]["mean"])
+    return (lengths - new) ** 2, {**vars, "path_length": {"mean": new}}
+
+
+def lazy_path_length(play: Play, vars):
+    """`path_length` at every config.lazy_g-th update of G, that many times as strong, as section 3.1 there has it."""
+    every, old = play.config.lazy_g, play.vars["path_length"]
+
+    def due():
+        lengths, new = _lengths(play, old["mean"])
+        return every * ((lengths - new) ** 2).mean(), new
+
+    found, new = jax.lax.cond(old["updates"] % every == 0, due, lambda: (jnp.zeros_like(old["mean"]), old["mean"]))
+    return found, {**vars, "path_length": {"mean": new, "updates": old["updates"] + 1}}
+
+
+def _lengths(play: Play, old):
+    """||J^T y|| [n], and their running average after them."""
     keys = rng.stream(play.key, "path length")
     y = rng.normal(keys, len(play.fake), play.fake.shape[1:], play.axis) / jnp.sqrt(play.fake[0, ..., 0].size)
     _, pull = jax.vjp(lambda z: play.run(play.vars, "g", z, play.y_fake)[0], play.z)
     lengths = jnp.sqrt((pull(y)[0] ** 2).sum(1) + 1e-12)
     mean = jax.lax.stop_gradient(mean_over(lengths.mean(), play.axis))
-    old = play.vars["path_length"]["mean"]
-    new = old + 0.01 * (mean - old)
-    return (lengths - new) ** 2, {**vars, "path_length": {"mean": new}}
+    return lengths, old + 0.01 * (mean - old)
+
+
+def logan_dz(play: Play, vars):
+    """||dz||^2, how far latent_steps moved the latents: Wu et al. 2019, arXiv 1912.00953, section 3.3.
+
+    In both losses; gradients flow through the latent steps.
+    """
+    return play.moved, vars
 
 
 def feature_matching(play: Play, vars):
@@ -190,15 +217,20 @@ D_TERMS = {
     "cr": consistency("real"),
     "cr_fake": consistency("fake"),
     "zcr": Term(zcr),
+    "logan_dz": Term(logan_dz),
     "lecam": Term(lecam, lambda *_: {"lecam": (memory(real=0.0, fake=0.0, mass=0.0), ())}),
 }
 G_TERMS = {
     "zcr_g": Term(zcr_g),
     "path_length": Term(path_length, lambda *_: {"path_length": (memory(mean=0.0), ())}),
+    "logan_dz": Term(logan_dz),
     "feature_matching": Term(feature_matching, features=True),
 }
+LAZY_PATH_LENGTH = Term(lazy_path_length, lambda *_: {"path_length": (memory(mean=0.0, updates=0), ())})
 
 
 def active(config: Config, terms: dict[str, Term]) -> dict[str, Term]:
     """The terms that config switches on by a weight above 0."""
-    return {name: term for name, term in terms.items() if getattr(config.hp, name) > 0}
+    found = {name: term for name, term in terms.items() if getattr(config.hp, name) > 0}
+    lazily = {"path_length": LAZY_PATH_LENGTH} if config.lazy_g > 1 else {}
+    return {name: lazily.get(name, term) for name, term in found.items()}

@@ -9,10 +9,16 @@ TRANSLATORS = {"mlp": mlp.translator, "dcgan": unet.translator}
 
 
 def build(config: Config, shape: tuple[int, ...], classes: int = 0, axis: Axis = None) -> dict[str, Net]:
-    """The generator and the discriminator of a config, {"g": Net, "d": Net}, for examples of this shape."""
+    """The generator and the discriminator of a config, {"g": Net, "d": Net}, for examples of this shape.
+
+    Spectral normalisation, and the reference of virtual batch normalisation, are not in them: `spectral` and `virtual`
+    stand around what a game makes of them.
+    """
     net, classes = NETS[config.net], 0 if config.kind == "plain" else classes
     args = (tuple(shape), config.width, config.depth, classes, axis)
-    return {"g": net.generator(*args), "d": net.discriminator(*args)}
+    norm = {"g": config.g_norm, "d": config.d_norm}
+    norm = {side: net.NORM[side] if name == "own" else name for side, name in norm.items()}
+    return {"g": net.generator(*args, norm["g"]), "d": net.discriminator(*args, norm["d"])}
 
 
 def encoder(config: Config, shape: tuple[int, ...], classes: int, axis: Axis, outputs: int) -> Net:

@@ -8,12 +8,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxgan.nets.dcgan import NORMAL, gain
-from jaxgan.nets.layers import Head, batch_norm, conditioned, linen
+from jaxgan.nets.dcgan import gain, kernel_init
+from jaxgan.nets.layers import Head, biased, conditioned, linen, normalise
 from jaxgan.types import Axis, JaxganError, Net
 
 HE = nn.initializers.he_normal()  # in D, where no batch norm sets the scale
 LECUN = nn.initializers.lecun_normal()
+NORM = {"g": "batch", "d": "none"}  # of this architecture
 TAPS = 5  # width of every kernel
 SHORTEST = 4  # levels stop here, or at an odd length
 
@@ -52,14 +53,16 @@ class Generator(nn.Module):
     channels: int
     classes: int
     axis: Axis
+    norm: str = "batch"
 
     @nn.compact
     def __call__(self, z: jax.Array, y: jax.Array | None, train: bool) -> jax.Array:
         z = conditioned(z, y, self.classes)
-        x = nn.Dense(self.base * self.widths[0], use_bias=False, kernel_init=NORMAL)(z)
-        x = nn.relu(batch_norm(train, self.axis, gain)(x.reshape(-1, self.base, self.widths[0])))
+        bias, init = biased(self.norm), kernel_init(self.norm)
+        x = nn.Dense(self.base * self.widths[0], use_bias=bias, kernel_init=init)(z)
+        x = nn.relu(normalise(self.norm, train, self.axis, gain)(x.reshape(-1, self.base, self.widths[0])))
         for width in self.widths[1:]:
-            x = nn.relu(batch_norm(train, self.axis, gain)(Conv(width, 1, False, NORMAL)(x.repeat(2, 1))))
+            x = nn.relu(normalise(self.norm, train, self.axis, gain)(Conv(width, 1, bias, init)(x.repeat(2, 1))))
         return Conv(self.channels, 1, True, LECUN)(x.repeat(2, 1))
 
 
@@ -72,11 +75,14 @@ class Discriminator(nn.Module):
     widths: tuple[int, ...]
     classes: int
     outputs: int = 0
+    axis: Axis = None
+    norm: str = "none"
 
     @nn.compact
     def __call__(self, x: jax.Array, y: jax.Array | None, train: bool, features: bool = False):
         for width in self.widths:
-            x = nn.leaky_relu(Conv(width, 2, True, HE)(x), 0.2)
+            x = Conv(width, 2, biased(self.norm), HE)(x)
+            x = nn.leaky_relu(normalise(self.norm, train, self.axis)(x), 0.2)
         x = x.reshape(len(x), -1)
         return Head(self.classes, LECUN, nn.initializers.normal(x.shape[-1] ** -0.5), self.outputs)(x, y, features)
 
@@ -94,15 +100,19 @@ def levels(shape: tuple[int, ...], width: int) -> tuple[int, tuple[int, ...]]:
     return base, tuple(width * min(2**i, 8) for i in reversed(range(count)))
 
 
-def generator(shape: tuple[int, ...], width: int, depth: int = 0, classes: int = 0, axis: Axis = None) -> Net:
+def generator(
+    shape: tuple[int, ...], width: int, depth: int = 0, classes: int = 0, axis: Axis = None, norm: str = "batch"
+) -> Net:
     """Convolutions from z (and an embedding of y) to sequences, linear at the end; depth follows from the length."""
     base, up = levels(shape, width)
-    return linen(Generator(base, up, shape[1], classes, axis))
+    return linen(Generator(base, up, shape[1], classes, axis, norm))
 
 
-def discriminator(shape: tuple[int, ...], width: int, depth: int = 0, classes: int = 0, axis: Axis = None) -> Net:
+def discriminator(
+    shape: tuple[int, ...], width: int, depth: int = 0, classes: int = 0, axis: Axis = None, norm: str = "none"
+) -> Net:
     """Strided convolutions from sequences to one logit, with a projection of y where there are classes."""
-    return linen(Discriminator(levels(shape, width)[1][::-1], classes))
+    return linen(Discriminator(levels(shape, width)[1][::-1], classes, 0, axis, norm))
 
 
 def encoder(shape: tuple[int, ...], width: int, depth: int, classes: int, axis: Axis, outputs: int) -> Net:

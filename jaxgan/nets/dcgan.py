@@ -4,10 +4,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxgan.nets.layers import Down, Head, Up, batch_norm, conditioned, linen
+from jaxgan.nets.layers import Down, Head, Up, biased, conditioned, linen, normalise
 from jaxgan.types import Axis, JaxganError, Net
 
 NORMAL = nn.initializers.normal(0.02)  # the paper's section 4
+NORM = {"g": "batch", "d": "batch"}  # of this architecture
 LEVELS = {
     8: (4, 1),
     16: (4, 2),
@@ -17,6 +18,11 @@ LEVELS = {
     128: (4, 5),
     256: (4, 6),
 }
+
+
+def kernel_init(norm: str) -> nn.initializers.Initializer:
+    """The paper's where a norm sets the scale of what a kernel makes; He's where none does."""
+    return nn.initializers.he_normal() if norm == "none" else NORMAL
 
 
 def gain(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> jax.Array:
@@ -32,15 +38,17 @@ class Generator(nn.Module):
     channels: int
     classes: int
     axis: Axis
+    norm: str = "batch"
 
     @nn.compact
     def __call__(self, z: jax.Array, y: jax.Array | None, train: bool) -> jax.Array:
         z = conditioned(z, y, self.classes)
         shape = (self.base, self.base, self.widths[0])
-        x = nn.Dense(self.base**2 * self.widths[0], use_bias=False, kernel_init=NORMAL)(z).reshape(-1, *shape)
-        x = nn.relu(batch_norm(train, self.axis, gain)(x))
+        bias, init = biased(self.norm), kernel_init(self.norm)
+        x = nn.Dense(self.base**2 * self.widths[0], use_bias=bias, kernel_init=init)(z).reshape(-1, *shape)
+        x = nn.relu(normalise(self.norm, train, self.axis, gain)(x))
         for width in self.widths[1:]:
-            x = nn.relu(batch_norm(train, self.axis, gain)(Up(width, False, NORMAL)(x)))
+            x = nn.relu(normalise(self.norm, train, self.axis, gain)(Up(width, bias, init)(x)))
         return jnp.tanh(Up(self.channels, True, NORMAL)(x))
 
 
@@ -54,12 +62,14 @@ class Discriminator(nn.Module):
     classes: int
     axis: Axis
     outputs: int = 0
+    norm: str = "batch"
 
     @nn.compact
     def __call__(self, x: jax.Array, y: jax.Array | None, train: bool, features: bool = False):
-        x = nn.leaky_relu(Down(self.widths[0], True, NORMAL)(x), 0.2)
+        bias, init = biased(self.norm), kernel_init(self.norm)
+        x = nn.leaky_relu(Down(self.widths[0], True, init)(x), 0.2)
         for width in self.widths[1:]:
-            x = nn.leaky_relu(batch_norm(train, self.axis, gain)(Down(width, False, NORMAL)(x)), 0.2)
+            x = nn.leaky_relu(normalise(self.norm, train, self.axis, gain)(Down(width, bias, init)(x)), 0.2)
         return Head(self.classes, NORMAL, NORMAL, self.outputs)(x.reshape(len(x), -1), y, features)
 
 
@@ -74,15 +84,19 @@ def widths(shape: tuple[int, ...], width: int) -> tuple[int, ...]:
     return tuple(width * min(2**i, 8) for i in reversed(range(LEVELS[shape[0]][1])))
 
 
-def generator(shape: tuple[int, ...], width: int, depth: int = 0, classes: int = 0, axis: Axis = None) -> Net:
+def generator(
+    shape: tuple[int, ...], width: int, depth: int = 0, classes: int = 0, axis: Axis = None, norm: str = "batch"
+) -> Net:
     """Transposed convolutions from z (and an embedding of y) to images; depth follows from the size."""
     down = widths(shape, width)
-    return linen(Generator(LEVELS[shape[0]][0], down, shape[2], classes, axis))
+    return linen(Generator(LEVELS[shape[0]][0], down, shape[2], classes, axis, norm))
 
 
-def discriminator(shape: tuple[int, ...], width: int, depth: int = 0, classes: int = 0, axis: Axis = None) -> Net:
+def discriminator(
+    shape: tuple[int, ...], width: int, depth: int = 0, classes: int = 0, axis: Axis = None, norm: str = "batch"
+) -> Net:
     """Strided convolutions from images to one logit, with a projection of y where there are classes."""
-    return linen(Discriminator(widths(shape, width)[::-1], classes, axis))
+    return linen(Discriminator(widths(shape, width)[::-1], classes, axis, 0, norm))
 
 
 def encoder(shape: tuple[int, ...], width: int, depth: int, classes: int, axis: Axis, outputs: int) -> Net:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxgan.types import Axis, JaxganError, Net, Tree
 
 PLATFORM = ContextVar("platform", default="")  # set while a program is made for another backend than this machine's
+REFERENCE = 64  # examples of a virtual batch
 EMBED = 32  # features of the label's embedding in G
 
 
@@ -46,6 +47,18 @@ def batch_norm(train: bool, axis: Axis = None, scale_init=nn.initializers.ones) 
         epsilon=1e-5,
         scale_init=scale_init,
     )
+
+
+def normalise(norm: str, train: bool, axis: Axis, scale_init=nn.initializers.ones):
+    """The layer x -> x of a norm: that of a batch, or none, which it is for spectral norm too (`spectral.spectral`)."""
+    if norm == "virtual":
+        return VirtualNorm(scale_init)
+    return batch_norm(train, axis, scale_init) if norm == "batch" else lambda x: x
+
+
+def biased(norm: str) -> bool:
+    """Whether the layer before has a bias: one that takes means away makes it idle."""
+    return norm not in ("batch", "virtual")
 
 
 def down_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -158,6 +171,27 @@ class Up(nn.Module):
         kernel = self.param("kernel", self.kernel_init, (4, 4, x.shape[-1], self.features))
         x = up(x, kernel)
         return x + self.param("bias", nn.initializers.zeros, (self.features,)) if self.bias else x
+
+
+class VirtualNorm(nn.Module):
+    """Normalises x [REFERENCE + b, ..., c] by the first rows, and each of the b others by these and itself.
+
+    Mean and variance over examples and places of a batch of REFERENCE + 1, so that examples do not see each other.
+    """
+
+    scale_init: nn.initializers.Initializer = nn.initializers.ones
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        within = tuple(range(1, x.ndim - 1))
+        moments = jnp.stack([x.mean(within, keepdims=True), (x**2).mean(within, keepdims=True)])
+        reference = moments[:, :REFERENCE].mean(1, keepdims=True)
+        share = jnp.where(jnp.arange(len(x)) < REFERENCE, 0.0, 1 / (REFERENCE + 1))
+        share = share.reshape(-1, *[1] * (x.ndim - 1)).astype(x.dtype)
+        mean, square = reference + share * (moments - reference)
+        scale = self.param("scale", self.scale_init, (x.shape[-1],))
+        x = (x - mean) * jax.lax.rsqrt(nn.relu(square - mean**2) + 1e-5)
+        return x * scale + self.param("bias", nn.initializers.zeros, (x.shape[-1],))
 
 
 class Embed(nn.Module):

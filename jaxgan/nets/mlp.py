@@ -6,11 +6,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxgan.nets.layers import Head, conditioned, linen
+from jaxgan.nets.layers import Head, biased, conditioned, linen, normalise
 from jaxgan.types import Axis, Net
 
 HE = nn.initializers.he_normal()
 LECUN = nn.initializers.lecun_normal()
+NORM = {"g": "none", "d": "none"}  # of this architecture
 
 
 class Generator(nn.Module):
@@ -20,12 +21,15 @@ class Generator(nn.Module):
     width: int
     depth: int
     classes: int
+    axis: Axis = None
+    norm: str = "none"
 
     @nn.compact
     def __call__(self, z: jax.Array, y: jax.Array | None, train: bool) -> jax.Array:
         z = conditioned(z, y, self.classes)
         for _ in range(self.depth):
-            z = nn.relu(nn.Dense(self.width, kernel_init=HE)(z))
+            z = nn.Dense(self.width, use_bias=biased(self.norm), kernel_init=HE)(z)
+            z = nn.relu(normalise(self.norm, train, self.axis)(z))
         x = nn.Dense(math.prod(self.shape), kernel_init=LECUN)(z)
         return x if len(self.shape) == 1 else jnp.tanh(x).reshape(-1, *self.shape)
 
@@ -37,23 +41,30 @@ class Discriminator(nn.Module):
     depth: int
     classes: int
     outputs: int = 0
+    axis: Axis = None
+    norm: str = "none"
 
     @nn.compact
     def __call__(self, x: jax.Array, y: jax.Array | None, train: bool, features: bool = False):
         x = x.reshape(len(x), -1)
         for _ in range(self.depth):
-            x = nn.leaky_relu(nn.Dense(self.width, kernel_init=HE)(x), 0.2)
+            x = nn.Dense(self.width, use_bias=biased(self.norm), kernel_init=HE)(x)
+            x = nn.leaky_relu(normalise(self.norm, train, self.axis)(x), 0.2)
         return Head(self.classes, LECUN, nn.initializers.normal(x.shape[-1] ** -0.5), self.outputs)(x, y, features)
 
 
-def generator(shape: tuple[int, ...], width: int, depth: int, classes: int = 0, axis: Axis = None) -> Net:
+def generator(
+    shape: tuple[int, ...], width: int, depth: int, classes: int = 0, axis: Axis = None, norm: str = "none"
+) -> Net:
     """ReLU layers from z (and an embedding of y) to x: linear for points (d,), tanh for images (h, w, c)."""
-    return linen(Generator(tuple(shape), width, depth, classes))
+    return linen(Generator(tuple(shape), width, depth, classes, axis, norm))
 
 
-def discriminator(shape: tuple[int, ...], width: int, depth: int, classes: int = 0, axis: Axis = None) -> Net:
+def discriminator(
+    shape: tuple[int, ...], width: int, depth: int, classes: int = 0, axis: Axis = None, norm: str = "none"
+) -> Net:
     """Leaky ReLU layers from x to one logit, with a projection of y where there are classes."""
-    return linen(Discriminator(width, depth, classes))
+    return linen(Discriminator(width, depth, classes, 0, axis, norm))
 
 
 def encoder(shape: tuple[int, ...], width: int, depth: int, classes: int, axis: Axis, outputs: int) -> Net:

@@ -5,6 +5,7 @@ the Wasserstein loss it is the bilinear game min over theta, max over psi, of -p
 """
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,12 @@ from jaxgan.solvers import SOLVERS
 from jaxgan.types import Game, Net, State
 
 REAL = {"x": jnp.zeros((2, 1, 1))}  # the batches of a step: one example for each player, at 0
-OFFSETS = {"lsgan": 0.5, "f_kl": 1.0}  # what D answers where it cannot tell real from generated, if that is not 0
+# what D answers where it cannot tell real from generated, if that is not 0; of f-GANs T(v) = f'(1)
+OFFSETS = {
+    "lsgan": lambda hp: 0.5,
+    "f_kl": lambda hp: 1.0,
+    "f_alpha": lambda hp: -math.log(math.expm1(1 / (1 - hp.alpha))),
+}
 
 
 def dirac(config: Config, theta: float = 0.0, psi: float = 0.0) -> tuple[Game, State]:
@@ -23,7 +29,7 @@ def dirac(config: Config, theta: float = 0.0, psi: float = 0.0) -> tuple[Game, S
 
     D's output is shifted so that its equilibrium is at psi = 0 for every loss, see OFFSETS.
     """
-    offset = OFFSETS.get(config.loss, 0.0)
+    offset = OFFSETS.get(config.loss, lambda hp: 0.0)(config.hp)
     config = dataclasses.replace(config, net="mlp", latent=1, batch=1)
 
     def point(params, vars, z, y, train):

@@ -39,6 +39,15 @@ def hellinger(lp, lq, w):
     return 0.5 * (w * (jnp.exp(lp / 2) - jnp.exp(lq / 2)) ** 2).sum()
 
 
+def alpha(lp, lq, w, a):
+    """The alpha-divergence, the integral of (a p + (1 - a) q - p^a q^(1 - a)) / (a (1 - a)), for a in (0, 1).
+
+    Towards 1 it is KL(p || q), towards 0 KL(q || p): Nowozin et al. 2016, arXiv 1606.00709, table 2.
+    """
+    mixed = a * jnp.exp(lp) + (1 - a) * jnp.exp(lq) - jnp.exp(a * lp + (1 - a) * lq)
+    return (w * mixed).sum() / (a * (1 - a))
+
+
 def chi2(lp, lq, w):
     """Pearson's chi-square divergence, the integral of (p - q)^2 / q; infinite where only p has mass."""
     excess = jnp.where(jnp.isneginf(lp), 0.0, jnp.exp(2 * lp - lq) - 2 * jnp.exp(lp))
