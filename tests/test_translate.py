@@ -262,6 +262,8 @@ REFUSED = {
     "fakes": ("cyclegan", {"fake_batch": 4}, (4,), "fake_batch"),
     "labels": ("cyclegan", {"conditional": True}, (4,), "conditional"),
     "pool": ("bicyclegan", {"pool": 4}, (4,), "pool"),
+    "generator's norm": ("bicyclegan", {"g_norm": "spectral"}, (4,), "g_norm"),
+    "virtual batch": ("pix2pix", {"d_norm": "virtual"}, (4,), "virtual"),
     "net": ("cyclegan", {"net": "conv1d"}, (8, 2), "conv1d"),
 }
 
