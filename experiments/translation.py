@@ -5,8 +5,16 @@
     jaxgan sample runs/translation --translate --out translations.png
 
 The first trains all three on 3,000 digits, measures them on 1,000 that they did not see, and draws
-experiments/results/translation.png. cyclegan sees outlines of one half of the 3,000 and digits of the other, so it has
-no pair to learn from. The second trains pix2pix alone, as a run.
+experiments/results/translation.png: outlines, the digits themselves, and what the three make of the outlines. It takes
+six minutes of CPU time, less on two cores. cyclegan sees outlines of one half of the 3,000 and digits of the other, so
+it has no pair to learn from. The second trains pix2pix alone, as a run. Measured, seed 0, the mean squared error per
+pixel, in [-1, 1], to the true digit, and the share whose class a classifier reads (92.8 % of the true digits):
+
+    pix2pix      0.086   88.2%
+    bicyclegan   0.132   80.6%   with a random code
+    cyclegan     0.138   85.8%   with hp.identity 0; with 5 0.210 and 81.6%
+    mean digit   0.267   11.2%
+    outlines     0.538   75.8%   themselves, read as if they were digits
 """
 
 import argparse
@@ -30,7 +38,7 @@ RATES = {"g_lr": 1e-3, "d_lr": 2e-4, "ema_half_life": 3000.0}
 KINDS = {
     "pix2pix": {"steps": 300, "hp": Hp(**RATES)},
     "bicyclegan": {"steps": 300, "hp": Hp(**RATES, l1=10.0, kl=0.01, reconstruct=0.5)},
-    "cyclegan": {"steps": 500, "loss": "lsgan", "pool": 50, "hp": Hp(**RATES)},
+    "cyclegan": {"steps": 500, "loss": "lsgan", "pool": 50, "hp": Hp(**RATES, identity=0.0)},
 }
 
 

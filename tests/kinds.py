@@ -34,7 +34,7 @@ TABLE = {
     "pix2pix": {"kind": "pix2pix", "shape": (4,), "pool": 20, "hp": {"r1": 1.0}},
     "pix2pix-image": {"kind": "pix2pix", "shape": (8, 8, 2), "net": "dcgan"},
     "cyclegan": {"kind": "cyclegan", "shape": (4,), "loss": "lsgan", "pool": 20, "hp": {"wgan_gp": 1.0}},
-    "cyclegan-image": {"kind": "cyclegan", "shape": (16, 16, 2), "net": "dcgan"},
+    "cyclegan-image": {"kind": "cyclegan", "shape": (16, 16, 2), "net": "dcgan", "d_norm": "spectral"},
     "bicyclegan": {"kind": "bicyclegan", "shape": (4,)},
 }
 

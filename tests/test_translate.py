@@ -80,6 +80,16 @@ def test_each_discriminator_of_cyclegan_sees_its_own_set():
     np.testing.assert_allclose(game.score(run, state.vars, x, None), score_b, rtol=1e-5)
 
 
+def test_weights_of_rows_weigh_both_images():
+    """cyclegan's D with logits sum(x) and a Wasserstein loss: minus the weighted sums of both real images."""
+    c, game, _ = configured("cyclegan", pool=0, loss="wasserstein", hp={"wgan_gp": 0.0})
+    x, w = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32), np.arange(8, dtype=np.float32) / 3.5
+    run = lambda vars, net, *inputs, **options: ((inputs[0].sum(1) if net == "d" else 0 * inputs[1]), vars)  # noqa: E731
+    numbers = {name: jnp.float32(value) for name, value in vars(c.hp).items()}
+    found, _ = game.players["d"].loss(run, {}, {"x": x, "w": w}, rng.root(0), numbers)
+    np.testing.assert_allclose(found, -(w * x.sum(1)).mean(), rtol=1e-5)
+
+
 def test_the_pool_never_shows_an_image_of_one_set_as_the_other_s():
     """After many updates D_A has met old F(b) and D_B old G(a): here all of one sign each."""
     _, game, _ = configured("cyclegan", pool=20)
@@ -262,6 +272,8 @@ REFUSED = {
     "fakes": ("cyclegan", {"fake_batch": 4}, (4,), "fake_batch"),
     "labels": ("cyclegan", {"conditional": True}, (4,), "conditional"),
     "pool": ("bicyclegan", {"pool": 4}, (4,), "pool"),
+    "generator's norm": ("bicyclegan", {"g_norm": "spectral"}, (4,), "g_norm"),
+    "virtual batch": ("pix2pix", {"d_norm": "virtual"}, (4,), "virtual"),
     "net": ("cyclegan", {"net": "conv1d"}, (8, 2), "conv1d"),
 }
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from jaxgan import rng
 from jaxgan.config import Config
-from jaxgan.games.adversarial import Parts, adversarial, judged, observer, refuse, usual
+from jaxgan.games.adversarial import Parts, adversarial, judged, observer, refuse, usual, weights
 from jaxgan.games.encoder import kl, posterior
 from jaxgan.games.terms import Play, Term, active
 from jaxgan.losses import LOSSES, Loss
@@ -18,7 +18,10 @@ UNPAIRED = "unpaired"  # of a name of data: its rows pair images at random
 
 
 def half(config: Config, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of one image of a pair; JaxganError where examples are no pairs."""
+    """The shape of one image of a pair; JaxganError where examples are no pairs, or norms are not for them."""
+    refuse(config, "conditional", "fake_batch", "g_norm")
+    if config.d_norm == "virtual":
+        raise JaxganError(f"d_norm is 'virtual', which kind {config.kind!r} does not serve; take another d_norm")
     if shape[-1] % 2:
         raise JaxganError(
             f"kind {config.kind!r} translates between two sets, so an example has to hold an image of each on its last "
@@ -38,7 +41,7 @@ def _paired(config: Config, shape, axis: Axis, g_terms: dict[str, Term], more: d
 
     more: {name: Net} of further networks of G's player, which see an image of B.
     """
-    refuse(config, "conditional", "fake_batch", "augment", "cr", "cr_fake")  # D would see b moved, and a not
+    refuse(config, "augment", "cr", "cr_fake")  # D would see b moved, and a not
     if UNPAIRED in config.data.split(":"):
         raise JaxganError(
             f"kind {config.kind!r} learns from pairs, and data {config.data!r} pair images at random; use cyclegan"
@@ -113,7 +116,8 @@ def bicyclegan(config: Config, shape, classes: int, axis: Axis) -> Game:
             odd = rng.places(key, len(b), axis) % 2
             z = jnp.where(odd[:, None] == 1, code, latent(rng.stream(key, "z"), len(b), axis))
             fake, vars = run(vars, "g", z, a)
-            return answer(run, vars, before, key, hp, (b, a), (fake, a), z, (2 * odd, mean, logvar), batch.get("w"))
+            rest = {"more": (2 * odd, mean, logvar), **weights(batch, jnp.arange(len(b)))}
+            return answer(run, vars, before, key, hp, (b, a), (fake, a), z, **rest)
 
         return play
 
@@ -173,8 +177,9 @@ def there_and_back(config: Config, classes: int, axis: Axis, latent: Callable, f
         if pooled and config.pool:
             (fakes, _), vars = run(vars, "pool", fakes, None, rng.stream(key, "pool"))
         real, fake = heads.alternated(a, b), heads.alternated(*halves(fakes))
-        weight = jnp.repeat(batch["w"], 2, 0) if "w" in batch else None
-        return answer(run, vars, before, key, hp, (real, None), (fake, None), z, (a, b, fake_a, fake_b), weight)
+        each = {name: jnp.repeat(batch[name], 2, 0) for name in ("w", "w_fake") if name in batch}
+        rest = {"more": (a, b, fake_a, fake_b), **weights(each, jnp.arange(len(real)))}
+        return answer(run, vars, before, key, hp, (real, None), (fake, None), z, **rest)
 
     return play
 
@@ -187,8 +192,7 @@ def cyclegan(config: Config, shape, classes: int, axis: Axis) -> Game:
     lsgan's has a factor 1/2 that the paper's has not. A pool keeps fakes of both sides, those of one row together, and
     shows each to its own D.
     """
-    refuse(config, "conditional", "fake_batch", "latent_steps", "zcr", "zcr_g", "path_length", "lecam")
-    refuse(config, "feature_matching", "top_k")
+    refuse(config, "latent_steps", "zcr", "zcr_g", "path_length", "lecam", "feature_matching", "top_k")
     if LOSSES[config.loss].gathers:
         raise JaxganError(
             f"loss {config.loss!r} compares all logits, and kind 'cyclegan' has those of two discriminators; use lsgan"
