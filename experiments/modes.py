@@ -38,7 +38,6 @@ SETTINGS = {
     "pac4": {"loss": "ns", "pack": 4},
     "unrolled": {"loss": "ns", "unroll": 3},
     "spectral norm": {"loss": "ns", "d_norm": "spectral"},
-    "hinge, spectral norm": {"loss": "hinge", "d_norm": "spectral"},
     "lecam": {"loss": "ns", "lecam": 0.3},
     "gradient norm": {"loss": "ns", "gradient_norm": True},
 }

@@ -39,3 +39,11 @@ def server(tmp_path_factory):
     server = Server(tmp_path_factory.mktemp("server"))
     yield server
     server.close()
+
+
+@pytest.fixture
+def float64():
+    import jax
+
+    with jax.enable_x64(True):
+        yield
