@@ -79,7 +79,7 @@ SOURCES = {
     "unpaired": _two_folders("unpaired"),
     "tfds": _tfds,
 }
-ENDS = {"folder": "folder:PATH", "pairs": "pairs:PATH", "unpaired": "unpaired:PATH", "tfds": "tfds:NAME[:SPLIT]"}
+ENDS = {"pairs": "pairs:PATH", "unpaired": "unpaired:PATH", "folder": "folder:PATH", "tfds": "tfds:NAME[:SPLIT]"}
 
 
 def open_source(
