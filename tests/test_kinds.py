@@ -125,6 +125,8 @@ WEIGHTS = {
     ("pix2pix", "g"): ("l1",),
     ("cyclegan", "g"): ("cycle", "identity"),
     ("bicyclegan", "g"): ("l1", "kl", "reconstruct"),
+    ("stargan", "d"): ("d_class",),
+    ("stargan", "g"): ("cycle", "g_class"),
 }
 
 
