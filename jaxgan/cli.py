@@ -156,7 +156,7 @@ def sample(
         n: How many; rounded up to whole rows with --interpolate, --traverse, --reconstruct and --translate.
         seed: Sample i depends on the seed and i alone.
         out: .png for a grid, .npz for the array "x" in [-1, 1] (and labels "y").
-        labels: Classes to draw in turn (conditional runs; default all).
+        labels: Classes to draw in turn (conditional runs; default all), or to turn examples into (stargan).
         truncation: Largest |z| per coordinate; smaller is less varied; 0 is off.
         interpolate: Walk from one latent to another along each row.
         traverse: Change only the code of this number along each row, over all of its values (infogan).
@@ -164,7 +164,7 @@ def sample(
         reconstruct: Real examples, held-out ones if there are, and in the row below each what the encoder and G make
             of it.
         translate: Real images of set A, held-out ones if there are, and in the row below each its translation (pix2pix,
-            cyclegan, bicyclegan).
+            cyclegan, bicyclegan); of any class, and below each a row for every class it is turned into (stargan).
         back: With --translate, from set B to A (cyclegan).
         ema: Averaged generator weights; --no-ema takes the last ones.
     """
@@ -184,7 +184,7 @@ def sample(
     if back and not translate:
         raise JaxganError("--back goes with --translate")
     if translate:
-        (x, columns), y = draw.translated(trained, -(-n // 8), seed, back, ema), None
+        (x, columns), y = draw.translated(trained, n, seed, labels, back, ema), None
     elif reconstruct:
         x, y, columns = draw.reconstructed(trained, -(-n // 8), seed, ema)
     else:

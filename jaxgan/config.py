@@ -29,6 +29,7 @@ Kind = Literal[
     "pix2pix",
     "cyclegan",
     "bicyclegan",
+    "stargan",
     "own",
 ]
 Loss = Literal[
@@ -156,7 +157,7 @@ class Hp:
     l1: float = 100.0
     """Weight of the absolute error of translations (pix2pix; bicyclegan's paper uses 10)."""
     cycle: float = 10.0
-    """Weight of the absolute error of images translated there and back, of each side (cyclegan)."""
+    """Weight of the absolute error of images translated there and back (cyclegan: of each side; stargan)."""
     identity: float = 5.0
     """Weight of what a translator changes in images that are of its target's kind already (cyclegan); 0 is off."""
     consensus: float = 0.1

@@ -5,7 +5,7 @@ import numpy as np
 from jaxgan import plots
 from jaxgan.errors import JaxganError
 from jaxgan.games.info import values
-from jaxgan.run import stacked
+from jaxgan.run import SHOWN, stacked, turns
 from jaxgan.train import drawn as drawn_from
 from jaxgan.train import hold_out, open_source
 from jaxgan.types import halves
@@ -51,11 +51,22 @@ def reconstructed(trained, rows: int, seed: int, ema: bool):
     again = trained.reconstruct(x, y, ema)
     x = halves(x)[1] if game.translate else x
     columns = min(8, len(x))
-    return np.asarray(stacked(x, again, columns)), None if y is None else np.asarray(stacked(y, y, columns)), columns
+    return np.asarray(stacked(columns, x, again)), None if y is None else np.asarray(stacked(columns, y, y)), columns
 
 
-def translated(trained, rows: int, seed: int, back: bool, ema: bool):
-    """Rows of 8 real images of A, each above the row of their translations, back: of B; and 8."""
-    x = halves(real(trained, rows, seed)["x"])[back]
+def translated(trained, n: int, seed: int, labels, back: bool, ema: bool):
+    """Rows of 8 real images of A, back: of B, each above the row of their translations, n or a few more; and 8.
+
+    stargan: of real examples of any class, each above as many rows as there are labels, by default SHOWN classes.
+    """
+    game = trained.game
+    if labels and not game.targets:
+        raise JaxganError(f"--labels with --translate is for stargan, and the run's kind is {trained.config.kind!r}")
+    classes = labels or range(min(game.classes, SHOWN))
+    x = real(trained, -(-n // (8 * len(classes) if game.targets else 8)), seed)["x"]
+    x = x if game.targets else halves(x)[back]
     columns = min(8, len(x))
-    return np.asarray(stacked(x, trained.translate(x, back=back, seed=seed, ema=ema), columns)), columns
+    if game.targets:
+        translate = lambda x, y: trained.translate(x, labels=y, back=back, ema=ema)  # noqa: E731
+        return np.asarray(turns(translate, x, classes, columns)), columns
+    return np.asarray(stacked(columns, x, trained.translate(x, back=back, seed=seed, ema=ema))), columns

@@ -18,6 +18,8 @@ from jaxgan.games.info import with_code
 from jaxgan.solvers import SOLVERS
 from jaxgan.types import Game, State, halves
 
+SHOWN = 16  # classes into which pictures show examples turned
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:
@@ -79,15 +81,21 @@ class Run:
             return self.translate(halves(x)[0], z, ema=ema)
         return self.generate(z, labels, ema)
 
-    def translate(self, x, z=None, back: bool = False, seed: int = 0, ema: bool = True) -> np.ndarray:
+    def translate(self, x, z=None, back: bool = False, seed: int = 0, ema: bool = True, labels=None) -> np.ndarray:
         """Images of set B that translate images x [n, *half] of set A, in [-1, 1]; back: of A, from images of B.
 
         half: the shape of one image of a pair. z: latents [n, latent], by default those of this seed; none in a
-        cyclegan, which alone goes back too.
+        cyclegan, which alone goes back too. stargan: x [n, *shape], turned into the classes labels [n].
         """
         game, shape = self.game, tuple(self.env["shape"])
         if not game.translate:
-            raise JaxganError(f"kind {self.config.kind!r} translates nothing; pix2pix, cyclegan and bicyclegan do")
+            raise JaxganError(
+                f"kind {self.config.kind!r} translates nothing; pix2pix, bicyclegan, cyclegan and stargan do"
+            )
+        if game.targets:
+            return self._turn(x, labels, z is None and not back, ema)
+        if labels is not None:
+            raise JaxganError(f"kind {self.config.kind!r} translates to set B and has no use for labels; stargan has")
         if back and len(game.translate) == 1:
             raise JaxganError(f"kind {self.config.kind!r} translates from A to B only; --kind cyclegan goes back too")
         check_shape("images to translate", x, (*shape[:-1], shape[-1] // 2))
@@ -95,6 +103,17 @@ class Run:
         if z is not None and jnp.shape(z) != wanted.shape:
             raise JaxganError(f"latents have shape {jnp.shape(z)}; expected {wanted.shape}")
         return self._map(game.translate[back], ema, wanted if z is None else jnp.asarray(z), jnp.asarray(x))
+
+    def _turn(self, x, labels, alone: bool, ema: bool) -> np.ndarray:
+        """x [n, *shape] turned into classes labels [n]; alone: nothing else was asked for."""
+        if labels is None or not alone:
+            raise JaxganError(
+                f"kind {self.config.kind!r} turns images into classes: give labels, the class of each of {len(x)} "
+                "translations, and neither z nor back"
+            )
+        check_shape("images to translate", x, tuple(self.env["shape"]))
+        z = jax.nn.one_hot(self._checked(labels, len(x)), self.game.classes)
+        return self._map(self.game.translate[0], ema, z, jnp.asarray(x))
 
     def interpolate(
         self, rows: int, columns: int, seed: int = 0, labels=None, truncation: float = 0.0, ema: bool = True
@@ -154,10 +173,20 @@ def generate(game: Game, nets: dict, z, y=None):
     return applied(game, game.sample, nets, z, y)
 
 
-def stacked(above, below, columns: int):
-    """Rows of `columns` of above [n, ...], each over the same row of below [n, ...] -> [2n, ...]; columns divide n."""
-    rows = [x.reshape(-1, columns, *x.shape[1:]) for x in (above, below)]
-    return jnp.stack(rows, 1).reshape(-1, *above.shape[1:])
+def stacked(columns: int, *sets):
+    """Rows of `columns` of the first of m sets [n, ...], each over the others' -> [mn, ...]; columns divide n."""
+    rows = [x.reshape(-1, columns, *x.shape[1:]) for x in sets]
+    return jnp.stack(rows, 1).reshape(-1, *sets[0].shape[1:])
+
+
+def turns(translate: Callable, x, classes, columns: int):
+    """Rows of `columns` of x [n, ...], below each a row of its translations into each of k classes -> [(k + 1) n, ...].
+
+    translate: (x, labels) -> translations.
+    """
+    n, k = len(x), len(classes)
+    made = translate(jnp.tile(x, (k, *[1] * (x.ndim - 1))), np.repeat(np.asarray(classes, np.int32), n))
+    return stacked(columns, x, *made.reshape(k, *x.shape))
 
 
 def latents(game: Game, n: int, seed: int, truncation: float = 0.0):

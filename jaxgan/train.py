@@ -19,7 +19,7 @@ from jaxgan.config import Config
 from jaxgan.data.holdout import split
 from jaxgan.errors import JaxganError, LostProcess, NonFiniteError, nearest
 from jaxgan.metrics.modes import modes
-from jaxgan.run import Run, generate, initial, latents, stacked, template
+from jaxgan.run import SHOWN, Run, generate, initial, latents, stacked, template, turns
 from jaxgan.signals import Stop
 from jaxgan.types import Source, halves
 
@@ -246,15 +246,21 @@ def tools(c: Config, source: Source, held: Source | None = None) -> Tools:
     count = 8 * columns if len(source.shape) > 1 else 2500  # 2,500: PacGAN's protocol for modes
     z = latents(game, count, seed=0)
     y = np.arange(count, dtype=np.int32) % source.classes if game.classes else None
+    turning = range(min(source.classes, SHOWN)) if game.targets and len(source.shape) > 1 else ()
+    if turning:
+        columns = 8
+        count = columns * max(1, 8 // len(turning))
     if game.translate:
-        y = halves(drawn(held or source, count)["x"])[0]
+        y = game.given(drawn(held or source, count))
 
     @jax.jit
     def samples(nets, y):  # y is an argument: XLA would work through images that are constants when it compiles
+        if turning:
+            return turns(lambda x, to: generate(game, nets, jax.nn.one_hot(to, game.classes), x), y, turning, columns)
         made = generate(game, nets, z, y)
-        if not game.translate:
+        if not game.translate or game.targets:
             return made
-        return stacked(*halves(made), columns) if len(source.shape) > 1 else halves(made)[1]
+        return stacked(columns, *halves(made)) if len(source.shape) > 1 else halves(made)[1]
 
     measure = None
     if c.diagnose_every:

@@ -66,6 +66,8 @@ class Game(NamedTuple):
     codes:  the latents' last entries are codes of these sizes, see Config.codes
     translate: functions (run, vars, z, x) -> translations of images x: from set A to B, and back where there are two.
             Such a game's examples are pairs (`halves`), and sample takes images of A in place of labels
+    targets: examples are no pairs, sample and translate take whole ones, and z [n, classes] is the one-hot class that
+            each is to be turned into
     """
 
     nets: dict[str, Net]
@@ -82,11 +84,12 @@ class Game(NamedTuple):
     encode: Callable | None = None
     codes: tuple[int, ...] = ()
     translate: tuple[Callable, ...] = ()
+    targets: bool = False
 
     def given(self, batch):
-        """What sample is given besides latents: images of A to translate, labels, or None."""
+        """What sample is given besides latents: images to translate, labels, or None."""
         if self.translate:
-            return halves(batch["x"])[0]
+            return batch["x"] if self.targets else halves(batch["x"])[0]
         return batch["y"] if self.classes else None
 
     @property

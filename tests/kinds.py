@@ -36,6 +36,8 @@ TABLE = {
     "cyclegan": {"kind": "cyclegan", "shape": (4,), "loss": "lsgan", "pool": 20, "hp": {"wgan_gp": 1.0}},
     "cyclegan-image": {"kind": "cyclegan", "shape": (16, 16, 2), "net": "dcgan", "d_norm": "spectral"},
     "bicyclegan": {"kind": "bicyclegan", "shape": (4,)},
+    "stargan": {"kind": "stargan", "loss": "lsgan", "hp": {"wgan_gp": 1.0}},
+    "stargan-image": {"kind": "stargan", "net": "dcgan", "d_norm": "virtual", "loss": "hinge"},
 }
 
 

@@ -125,6 +125,8 @@ WEIGHTS = {
     ("pix2pix", "g"): ("l1",),
     ("cyclegan", "g"): ("cycle", "identity"),
     ("bicyclegan", "g"): ("l1", "kl", "reconstruct"),
+    ("stargan", "d"): ("d_class",),
+    ("stargan", "g"): ("cycle", "g_class"),
 }
 
 
@@ -196,6 +198,7 @@ from jaxgan.train import open_source
 cases = {
   "2c and pool": dict(kind="conditional", head="2c", pool=12), "began": dict(kind="began", hp={"k_rate": 0.1}),
   "cyclegan": dict(kind="cyclegan", pool=12, hp={"wgan_gp": 1.0, "noise": 0.1}), "bicyclegan": dict(kind="bicyclegan"),
+  "stargan": dict(kind="stargan"),
 }
 found = {}
 for name, values in cases.items():
@@ -214,7 +217,10 @@ np.savez(sys.argv[1], **found)
 
 @pytest.mark.slow
 def test_two_devices_agree_with_one_where_the_batch_is_compared_with_itself(tmp_path):
-    """Contrasts, pools and BEGAN's control are those of the global batch. SGD: no rounding is amplified."""
+    """Contrasts, pools and BEGAN's control are those of the global batch, targets those of the example.
+
+    SGD: no rounding is amplified.
+    """
     for devices in (1, 2):
         python(DEVICES, devices, tmp_path / f"{devices}.npz")
     one, two = (dict(np.load(tmp_path / f"{n}.npz")) for n in (1, 2))

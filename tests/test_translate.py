@@ -252,7 +252,7 @@ def test_pictures_show_sources_above_their_translations(monkeypatch):
     kept, held = train.hold_out(c, source)
     unseen = held.rows(np.arange(16))["x"]
     for back in (False, True):
-        shown, columns = draw.translated(run, 2, 0, back, True)
+        shown, columns = draw.translated(run, 16, 0, (), back, True)
         shown = shown.reshape(2, 2, 8, 8, 8, 1)
         above = shown[:, 0].reshape(16, 8, 8, 1)
         assert columns == 8 and {x.tobytes() for x in above} == {x.tobytes() for x in halves(unseen)[back]}

@@ -3,7 +3,7 @@
 import dataclasses
 
 from jaxgan.config import Config
-from jaxgan.games import autoencoder, encoder, heads, info, plain, rotation, translate
+from jaxgan.games import autoencoder, encoder, heads, info, plain, rotation, star, translate
 from jaxgan.solvers import SOLVERS
 from jaxgan.types import Axis, Game, JaxganError
 
@@ -22,6 +22,7 @@ KINDS = {
     "pix2pix": translate.pix2pix,
     "cyclegan": translate.cyclegan,
     "bicyclegan": translate.bicyclegan,
+    "stargan": star.stargan,
 }
 
 
@@ -47,5 +48,6 @@ def make(config: Config, shape: tuple[int, ...], classes: int = 0, axis: Axis = 
             f"solver {config.solver!r} moves all players together, once a step, but d_steps is {config.d_steps} and "
             f"g_steps is {config.g_steps}; leave both at 1, or use alternating, simultaneous or lookahead"
         )
-    game = KINDS[kind](dataclasses.replace(config, kind=kind), shape, classes if labelled else 0, axis)
+    told = classes if labelled or kind == "stargan" else 0
+    game = KINDS[kind](dataclasses.replace(config, kind=kind), shape, told, axis)
     return game._replace(accumulate=config.accumulate)

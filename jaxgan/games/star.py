@@ -1,0 +1,89 @@
+"""One generator that turns examples of any class into any other, learnt from labelled examples without pairs."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxgan import rng
+from jaxgan.config import Config
+from jaxgan.games.adversarial import Parts, adversarial, judged, refuse, weights
+from jaxgan.games.heads import cross_entropy
+from jaxgan.games.terms import Play, Term, active
+from jaxgan.games.translate import absolute
+from jaxgan.losses import LOSSES
+from jaxgan.nets import build, heads, translator
+from jaxgan.types import Axis, Game, JaxganError
+
+
+def check(config: Config, classes: int) -> None:
+    """JaxganError where there are no classes to turn into each other, and for what a target label leaves no room."""
+    refuse(config, "fake_batch", "pool", "g_norm", "latent_steps", "zcr", "zcr_g", "path_length")
+    if classes < 2:
+        raise JaxganError(
+            f"kind 'stargan' turns examples of one class into another, and data {config.data!r} have "
+            f"{'one class' if classes else 'no labels'}; use mnist5k, or a folder with a subfolder for each class"
+        )
+    if config.hp.g_class > 0 and not config.hp.d_class > 0:
+        raise JaxganError(
+            "hp.g_class lets G learn from classes that D is never taught, as hp.d_class is 0; set both, or both to 0"
+        )
+
+
+def target(classes: int):
+    """(key, n, axis) -> one-hot targets [n, classes], each class with the same chance."""
+
+    def latent(key, n, axis=None):
+        draw = jax.vmap(lambda k: jax.random.randint(k, (), 0, classes))
+        return jax.nn.one_hot(draw(rng.examples(key, n, axis)), classes)
+
+    return latent
+
+
+def turned(config: Config, classes: int, axis: Axis, latent, features: bool):
+    """`observer` of an update in which G turns each real example into its target class."""
+    answer = judged(config, axis, features)
+
+    def play(run, vars, batch, key, hp, pooled):
+        x, before = batch["x"], vars
+        z = latent(rng.stream(key, "z"), len(x), axis)
+        fake, vars = run(vars, "g", z, x)
+        sides = (x, batch["y"]), (fake, z.argmax(1))
+        return answer(run, vars, before, key, hp, *sides, z, **weights(batch, jnp.arange(len(x))))
+
+    return play
+
+
+def stargan(config: Config, shape, classes: int, axis: Axis) -> Game:
+    """G(x, c') turns an x of class c into one of class c': Choi et al. 2018, arXiv 1711.09020.
+
+    D's head learns the classes of real examples (hp.d_class); G's player also pays hp.g_class times the cross entropy
+    of c' where the head sees G(x, c'), and hp.cycle times |G(G(x, c'), c) - x|. c' is drawn for each example, c itself
+    included, and stands one-hot where other translators have z. The paper: wasserstein, hp.wgan_gp 10, d_steps 5.
+    """
+    check(config, classes)
+    d = build(config, shape, 0, axis)["d"]
+    example = (jnp.zeros((2, heads.feature_count(d, shape, None))),)
+
+    def d_class(play: Play, vars):
+        scores, _ = play.run(vars, "head", play.h_real)
+        return cross_entropy(scores, play.y), vars
+
+    def g_class(play: Play, vars):
+        return cross_entropy(play.run(vars, "head", play.h_fake)[0], play.y_fake), vars
+
+    def cycle(play: Play, vars):  # at these inputs batch norm's statistics are not those of a translation
+        again, _ = play.run(play.vars, "g", jax.nn.one_hot(play.y, classes), play.fake)
+        return absolute(again, play.real), vars
+
+    taught = Term(d_class, lambda *_: {"head": (heads.dense(classes), example)}, features=True)
+    g_terms = {"cycle": Term(cycle), "g_class": Term(g_class, features=True)}
+    parts = Parts(LOSSES[config.loss], {"g": translator(config, shape, axis), "d": d}, target(classes), turned)
+    terms = active(config, {"d_class": taught}), active(config, g_terms)
+    game = adversarial(config, shape, classes, axis, *terms, parts)
+
+    def inputs(batch, key):
+        return game.inputs(batch, key) | {"g": (game.latent(key, len(batch["x"])), batch["x"])}
+
+    def translate(run, vars, z, x):
+        return run(vars, "g", z, x, train=False)[0]
+
+    return game._replace(inputs=inputs, sample=translate, translate=(translate,), targets=True)
