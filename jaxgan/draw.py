@@ -62,11 +62,13 @@ def translated(trained, n: int, seed: int, labels, back: bool, ema: bool):
     game = trained.game
     if labels and not game.targets:
         raise JaxganError(f"--labels with --translate is for stargan, and the run's kind is {trained.config.kind!r}")
+    if back and game.targets:
+        raise JaxganError("--back is for cyclegan; a stargan translates into any class: --labels 3 5")
     classes = labels or range(min(game.classes, SHOWN))
     x = real(trained, -(-n // (8 * len(classes) if game.targets else 8)), seed)["x"]
     x = x if game.targets else halves(x)[back]
     columns = min(8, len(x))
     if game.targets:
-        translate = lambda x, y: trained.translate(x, labels=y, back=back, ema=ema)  # noqa: E731
+        translate = lambda x, y: trained.translate(x, labels=y, ema=ema)  # noqa: E731
         return np.asarray(turns(translate, x, classes, columns)), columns
     return np.asarray(stacked(columns, x, trained.translate(x, back=back, seed=seed, ema=ema))), columns

@@ -132,6 +132,7 @@ def test_translate_takes_classes():
         "sample": (lambda: run.sample(3), "--translate"),
         "pairs": (lambda: other.translate(x, labels=[0] * 4), "no use for labels"),
         "sample --labels": (lambda: draw.translated(other, 8, 0, (1,), False, True), "is for stargan"),
+        "sample --back": (lambda: draw.translated(run, 8, 0, (), True, True), "--back is for cyclegan"),
     }.values():
         with pytest.raises(JaxganError, match=words):
             call()
