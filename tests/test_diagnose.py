@@ -217,6 +217,7 @@ def test_columns_of_an_untrained_game(ring):
     assert row["eig_abs"] >= max(abs(row["eig_re"]), row["eig_im"])
 
 
+@pytest.mark.slow
 def test_packs_are_diagnosed_whole():
     """1,024 examples are not made of packs of 3, and 1,023 are."""
     c = Config(data="ring8", net="mlp", width=8, latent=2, batch=12, pack=3)

@@ -70,6 +70,7 @@ def test_kills(server, experiment, tmp_path, rounds):
     assert rows(tmp_path / "run") == rows(tmp_path / "alone")
 
 
+@pytest.mark.slow
 def test_kills_of_a_streamed_run(server, experiment, tmp_path):
     kill_and_restart(server, experiment, tmp_path / "run", DIGITS, [3, 1, 0, 3], seed=1)
     finish_both(server, experiment, tmp_path / "run", tmp_path / "alone", *DIGITS)
@@ -78,7 +79,11 @@ def test_kills_of_a_streamed_run(server, experiment, tmp_path):
 
 @pytest.mark.parametrize(
     "number, code, times",
-    [(signal.SIGTERM, 0, 3), (signal.SIGUSR1, 0, 1), (signal.SIGINT, 130, 2)],
+    [
+        (signal.SIGTERM, 0, 3),
+        pytest.param(signal.SIGUSR1, 0, 1, marks=pytest.mark.slow),
+        (signal.SIGINT, 130, 2),
+    ],
     ids=["TERM", "USR1", "INT"],
 )
 def test_told_to_stop(server, experiment, tmp_path, number, code, times):
