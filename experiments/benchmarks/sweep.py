@@ -7,7 +7,7 @@ Each run makes 500 steps of an MLP (2-128-128-2 against 2-128-128-1, batch 256, 
 whole run folders: logs, digest, checkpoint, picture. PyTorch (eager, no files; on a GPU where there is one) trains one
 run after the other in one process, and its start is counted. 8 of the separate processes are timed and scaled up
 (--timed 64 is all of them). The compilation cache is warm for both. Processor time tells more than seconds where a
-machine is busy. About 6 minutes on 2 CPU cores. PyTorch is left out where it is not installed. The curve times the
+machine is busy. About 9 minutes on 2 CPU cores. PyTorch is left out where it is not installed. The curve times the
 compiled program alone, without files and compilation: the median of three times --steps steps.
 """
 
