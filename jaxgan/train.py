@@ -72,6 +72,11 @@ def run(c: Config, dir, source: Source | None = None, quiet: bool = False, stop:
                 say(f"NOTE: {text}")
             micro = f", {c.accumulate} micro-batches" if c.accumulate > 1 else ""
             say(f"data: {c.data}, {compiled.feed}; devices: {devices.count} x {kind}, {devices.mode}{micro}")
+            if not parallel.reproducible():
+                say(
+                    "NOTE: on this GPU the same seed may give other bits: XLA is not asked for, or does not know, "
+                    f"--{parallel.DETERMINISTIC}=true"
+                )
             with parallel.together():
                 state = _loop(c, dir, source, devices, compiled, state, saved, say, stop, held)
             _conclude(c, dir, start, int(state.step), say)

@@ -163,7 +163,7 @@ def _compiled(c: Config, mode: str, width: int):
 
     state = jax.eval_shape(lambda: _kit(c).start(c))
     arguments = _rows(_named(c)), jax.tree.map(shaped, state), jax.ShapeDtypeStruct((width,), np.int32)
-    return jax.jit(many, donate_argnums=1).lower(*arguments).compile()
+    return jax.jit(many, donate_argnums=1).lower(*arguments).compile(parallel.compiler_options())
 
 
 def rounded(width: int) -> int:
