@@ -13,7 +13,7 @@ from jaxgan.data import feed
 from jaxgan.errors import JaxganError
 from jaxgan.run import initial, load
 from jaxgan.solvers import SOLVERS
-from jaxgan.step import train_step
+from jaxgan.step import at_now, train_step
 from jaxgan.theory import jacobian
 from jaxgan.theory.diagnose import COLUMNS, instruments, readings
 from jaxgan.train import hold_out, open_source
@@ -100,6 +100,7 @@ def along(game, c, source: Source, state) -> dict[str, np.ndarray]:
 
     @jax.jit
     def measured(first, state, players):
+        state = at_now(state, c.batch)
         m = jacobian.motion(game, state, players, rng.stream(state.key, "path"))
         begun = jacobian.motion(game, dataclasses.replace(state, params=first.params), players, state.key).at
         return jacobian.path(m, begun, jnp.asarray(REACH, jnp.float32))

@@ -16,6 +16,7 @@ from jaxgan.config import Config
 from jaxgan.errors import JaxganError
 from jaxgan.games.info import values as code_values
 from jaxgan.games.info import with_code
+from jaxgan.hp import arrays
 from jaxgan.solvers import SOLVERS
 from jaxgan.types import Game, State, halves
 
@@ -274,7 +275,7 @@ def initializer(game: Game, solver: str, shape: tuple[int, ...]) -> Callable[[Co
         return dataclasses.replace(state, memory=SOLVERS[solver].init(game, state.params))
 
     def start(settings: Config) -> State:
-        hp = {name: np.float32(value) for name, value in dataclasses.asdict(settings.hp).items()}
+        hp = {name: np.asarray(value, np.float32) for name, value in arrays(settings.hp).items()}
         return make(np.uint32(settings.seed), hp)
 
     return start

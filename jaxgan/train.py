@@ -14,7 +14,22 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from jaxgan import changes, checkpoint, config, data, folder, games, log, parallel, plots, program, rng, unused
+from jaxgan import (
+    changes,
+    checkpoint,
+    config,
+    data,
+    folder,
+    games,
+    hp,
+    log,
+    override,
+    parallel,
+    plots,
+    program,
+    rng,
+    unused,
+)
 from jaxgan.config import Config
 from jaxgan.data.holdout import split
 from jaxgan.errors import JaxganError, LostProcess, NonFiniteError, nearest
@@ -36,11 +51,14 @@ def hold_out(c: Config, source: Source) -> tuple[Source, Source | None]:
     return split(source, c.holdout) if c.holdout else (source, None)
 
 
-def run(c: Config, dir, source: Source | None = None, quiet: bool = False, stop: Stop | None = None) -> Run:
+def run(
+    c: Config, dir, source: Source | None = None, quiet: bool = False, stop: Stop | None = None, new: dict | None = None
+) -> Run:
     """Train until c.steps in folder dir, from its newest checkpoint if it holds this run already.
 
-    source: real examples in place of c.data. Raises JaxganError for what the user can mend, and at the first non-finite
-    number. SIGTERM and Ctrl-C save a checkpoint and return; the state has then made fewer than c.steps steps.
+    source: real examples in place of c.data. new: numbers of Hp that change from here on (override.py). Raises
+    JaxganError for what the user can mend, and at the first non-finite number. SIGTERM and Ctrl-C save a checkpoint and
+    return; the state has then made fewer than c.steps steps.
     """
     c, dir = config.check(c), Path(dir).expanduser()
     say = log.show if not quiet and jax.process_index() == 0 else lambda text: None
@@ -52,6 +70,7 @@ def run(c: Config, dir, source: Source | None = None, quiet: bool = False, stop:
         program.check_sizes(c, source, devices)
         program.check_accumulate(c, source)
         if not (dir / "config.json").exists():  # a run that is there goes on, though what it set was not read
+            override.check_new(new)
             unused.check(c, program.reads(c, source))
         with (
             folder.entered(dir, c, source) as env,
@@ -63,11 +82,15 @@ def run(c: Config, dir, source: Source | None = None, quiet: bool = False, stop:
             if start >= c.steps:
                 say(f"{dir} is finished at step {start}. To train on: --steps {2 * start}")
                 return Run(c, state, env, dir)
+            changed = override.resumed(dir, c, start, new or {})
+            state = override.applied(state, changed)
             if jax.process_index() == 0:
                 log.rewind(dir / "metrics.jsonl", start)
             compiled = program.build(game, source, c, devices)
             kind = jax.devices()[0].device_kind
             say(f"{'resuming' if start else 'training'} {dir} from step {start} to {c.steps}")
+            for row in changed:
+                say(f"since step {row['step']}: hp.{row['name']} {row['old']} -> {hp.plain(row['new'])}")
             for text in changes.since(env, c, source) if start else ():
                 say(f"NOTE: {text}")
             micro = f", {c.accumulate} micro-batches" if c.accumulate > 1 else ""

@@ -112,8 +112,9 @@ class Game(NamedTuple):
 class State:
     """Everything the next step depends on; all of it is checkpointed.
 
-    step int32, key the run's root key, hp {name: float32}, params and vars {net: tree}, opt {player: tree},
-    ema {net: {"params": tree, "vars": tree}} for the networks in Game.shown; memory is the solver's, {} for most.
+    step int32, key the run's root key, params and vars {net: tree}, opt {player: tree}; hp {name: float32, or float32
+    [k, 4] for a schedule of k pieces (hp.arrays)}; ema {net: {"params": tree, "vars": tree}} for the networks in
+    Game.shown; memory is the solver's, {} for most.
     """
 
     step: jax.Array

@@ -3,8 +3,11 @@
 Numbers of Hp are watched: a step is traced, and what it does not read is not used. Static fields have a table.
 """
 
+import dataclasses
+
 from jaxgan.config import Config, Hp
 from jaxgan.errors import JaxganError
+from jaxgan.hp import text, typical
 
 # fields of Config that act only beside others: whether they do, and what they need
 STATIC = {
@@ -25,10 +28,11 @@ def check(config: Config, read: frozenset[str]) -> None:
     for name, value in numbers.items():
         if value != getattr(default, name) and name not in read:
             raise JaxganError(
-                f"hp.{name} is {value:g}, but nothing in this run uses it: not kind {config.kind!r}, loss "
+                f"hp.{name} is {text(value)}, but nothing in this run uses it: not kind {config.kind!r}, loss "
                 f"{config.loss!r}, solver {config.solver!r}, optimizer {config.optimizer!r} or what is switched on "
                 f"beside them. See --help for what it belongs to, or leave it at {getattr(default, name):g}"
             )
+    config = dataclasses.replace(config, hp=typical(config.hp))
     for name, (acts, needed) in STATIC.items():
         value, usual = getattr(config, name), getattr(Config(), name)
         if config.kind != "own" and value != usual and not acts(config):

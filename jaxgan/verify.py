@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from jaxgan import changes, checkpoint, folder, games, log, parallel, program
+from jaxgan import changes, checkpoint, folder, games, log, override, parallel, program
 from jaxgan.config import Config
 from jaxgan.errors import JaxganError
 from jaxgan.parallel import Devices
@@ -46,7 +46,7 @@ def replay(dir: Path, c: Config, env: dict, recorded: dict[int, str], compiled, 
 
     pick: what belongs to this run in a tree that the program makes.
     """
-    progress, step = log.Progress(0, max(recorded), c.batch * c.d_steps, say), 0
+    progress, step, changed = log.Progress(0, max(recorded), c.batch * c.d_steps, say), 0, override.read(dir)
     for at in sorted(recorded):
         while step < at:
             n = min(compiled.length(step), at - step)
@@ -60,6 +60,7 @@ def replay(dir: Path, c: Config, env: dict, recorded: dict[int, str], compiled, 
             progress.close()
             raise JaxganError(_difference(at, recorded[at], found, env))
         progress.line(step)
+        state = override.applied(state, changed, step)
     progress.close()
     say(f"{len(recorded)} digests up to step {step} agree: {dir} is reproduced bit for bit")
     return len(recorded)

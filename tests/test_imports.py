@@ -13,15 +13,15 @@ ROOT = Path(jaxgan.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 # a module imports from the rows above it only; a name without a file yet is a place kept free
 ROWS = [
-    ["errors", "types", "config", "rng", "kernels"],
+    ["errors", "types", "hp", "config", "rng", "kernels"],
     ["losses", "penalties", "augment", "optim", "nets", "data", "metrics"],
     ["step", "solvers"],
     ["games"],
-    ["changes", "unused", "parallel", "checkpoint", "log", "plots", "folder", "signals", "program", "run"],
+    ["changes", "unused", "parallel", "checkpoint", "log", "plots", "folder", "signals", "program", "run", "override"],
     ["theory"],
     ["train", "verify", "diagnose", "plan", "draw"],
     ["sweep"],
-    ["experiment", "cli", "__main__"],
+    ["experiment", "commands", "cli", "__main__"],
 ]
 APART = 1  # in this row not even neighbours import each other: flat tables of functions
 ROW = {name: i for i, row in enumerate(ROWS) for name in row}

@@ -15,8 +15,9 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxgan import checkpoint, games, parallel, program, unused
-from jaxgan.config import OFF, Config, Hp, switched_on
+from jaxgan.config import Config, Hp
 from jaxgan.errors import JaxganError
+from jaxgan.hp import OFF, Piece, pieces, switched_on
 from jaxgan.run import initializer, template
 from jaxgan.sweep.space import ALWAYS
 from jaxgan.train import Tools, hold_out, open_source, tools
@@ -45,6 +46,7 @@ def common(c: Config) -> Config:
     on = switched_on(c.hp)
     hp = {n: v if n in ALWAYS else 1.0 if n in on else 0.0 for n, v in vars(Hp()).items()}
     hp |= {n: 0.5 if n in on else off for n, off in OFF.items()}
+    hp |= {n: (Piece(hp[n], hp[n], 1.0),) * count for n, count in pieces(c.hp).items()}
     neutral = {"steps": 1, "chunk": 0, "log_every": 1, "sample_every": 0, "checkpoint_every": 1, "keep": 1}
     looks = {"diagnose_every": int(c.diagnose_every > 0), "writers": ()}
     return dataclasses.replace(c, seed=0, hp=Hp(**hp), **neutral, **looks)
