@@ -2,7 +2,7 @@
 
 import os
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Config", "Hp", "JaxganError", "fit", "load"]
 
 _HOME = {  # public name: module; imported when first asked for, so that `import jaxgan` and --help stay fast
