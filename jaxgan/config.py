@@ -54,6 +54,7 @@ Loss = Literal[
     "own",
 ]
 Norm = Literal["own", "none", "batch", "virtual", "spectral"]
+Head = Literal["projection", "concat", "embedding", "ac", "ac_real", "adc", "multihinge", "2c", "2c_proxy", "d2dce"]
 Augment = Literal["flip", "brightness", "saturation", "contrast", "translation", "cutout", "jitter"]
 
 
@@ -65,8 +66,11 @@ class Config:
     """Kind of GAN; auto is conditional where the data has labels, else plain; own is a program's, see the README."""
     conditional: bool = False
     """Give the networks of any kind the labels of the data too."""
-    head: Literal["projection", "concat", "embedding", "ac", "adc", "multihinge", "2c", "d2dce"] = "projection"
-    """How D uses labels (kind conditional): beside its input or features, or as a classifier's loss."""
+    head: Head = "projection"
+    """How D uses labels (kind conditional): beside its input or features, or as a classifier's loss.
+
+    ac_real is ac whose D learns classes from real examples alone, 2c_proxy is 2c without same-label examples in its
+    numerator."""
     codes: tuple[int, ...] = (10, 1, 1)
     """Codes of infogan: n above 1 is a category out of n, 1 is a number in [-1, 1]."""
     pool: int = 0
