@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_devices import python, start_pair
+from processes import pair, python
 
 import jaxgan
 from jaxgan import checkpoint, config, games, parallel, program, rng, train
@@ -104,9 +104,9 @@ def test_two_processes_with_micro_batches(trained, tmp_path):
         f"def config():\n    return from_dict(json.loads('{values}'))\n"
     )
     command = ["train", tmp_path / "ns.py", "--dir", tmp_path / "run", "--accumulate", 4]
-    processes, outs = start_pair([command], tmp_path)
-    assert [p.wait(100) for p in processes] == [0, 0], [out.read_text()[-2000:] for out in outs]
-    assert "devices: 4 x cpu, pmap, 4 micro-batches" in outs[0].read_text()
+    with pair(tmp_path, command) as both:
+        assert both.wait() == [0, 0], both.texts
+    assert "devices: 4 x cpu, pmap, 4 micro-batches" in both.texts[0]
     fields = checkpoint.to_host(jaxgan.load(tmp_path / "run").state)
     many = {jax.tree_util.keystr(p): a for p, a in jax.tree.leaves_with_path(fields)}
     one = {name: a for name, a in trained(1, "pmap", 1, "ns").items() if name in many}

@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import pytest
-from test_devices import python
+from processes import python
 
 from jaxgan import cli, config, games
 from jaxgan.nets.layers import EMBED, PLATFORM

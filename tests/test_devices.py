@@ -4,17 +4,13 @@ import json
 import os
 import re
 import signal
-import socket
-import subprocess
-import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import jax
 import numpy as np
 import pytest
-from processes import digests, rows, steps_saved
+from processes import ENDLESS, digests, pair, python, rows, steps_saved
 
 import jaxgan
 from jaxgan import checkpoint
@@ -98,19 +94,6 @@ for mode in modes:
         x, z = first(source, c, d)
         np.savez(f"{out}-{mode}-{name}.npz", x=x, z=z, **arrays)
 """
-
-
-def environment(devices):
-    flags = f"--xla_force_host_platform_device_count={devices}"
-    return {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
-
-
-def python(code, devices, *args, seconds=500):
-    """Run code over virtual devices, which may hang rather than fail."""
-    command = ["timeout", "-k", "5", str(seconds), sys.executable, "-c", code, *map(str, args)]
-    done = subprocess.run(command, env=environment(devices), capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +182,7 @@ def test_a_run_goes_on_over_another_number_of_devices(experiments, tmp_path):
     digest = None
     for devices, steps, mode in ((4, 20, "pmap"), (1, 40, "pmap"), (2, STEPS, "jit")):
         args = ["train", experiments / "ring.py", "--dir", dir, "--steps", steps, "--parallel", mode]
-        out = python(RESUME, devices, *args, seconds=100)
+        out = python(RESUME, devices, *args)
         assert f"devices: {devices} x cpu" in out
         if digest:
             assert f"restored {digest}" in out
@@ -207,7 +190,7 @@ def test_a_run_goes_on_over_another_number_of_devices(experiments, tmp_path):
         assert checkpoint.digest(checkpoint.to_host(jaxgan.load(dir).state)) == digest
     assert [len(start["devices"]) for start in json.loads((dir / "env.json").read_text())["starts"]] == [4, 1, 2]
     alone = tmp_path / "alone"
-    python(RESUME, 1, "train", experiments / "ring.py", "--dir", alone, seconds=100)
+    python(RESUME, 1, "train", experiments / "ring.py", "--dir", alone)
     assert largest_difference(jaxgan.load(dir), jaxgan.load(alone)) <= TOLERANCE
 
 
@@ -218,40 +201,14 @@ def largest_difference(a, b):
     return max(np.abs(np.asarray(x) - np.asarray(y)).max() for x, y in pairs)
 
 
-# The first run joins the processes; the others are already together.
-PAIR = """
-import json, sys
-from jaxgan import cli
-for args in json.loads(sys.argv[1]):
-    print("begin", flush=True)
-    cli.main(args)
-"""
-
-
-def start_pair(runs, tmp_path):
-    """Two processes of two devices each that run the same commands -> processes, paths of what they print."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    started = []
-    for i in (0, 1):
-        flags = ["--coordinator", f"127.0.0.1:{port}", "--processes", "2", "--process", str(i)]
-        args = json.dumps([[*map(str, run), *flags[: 6 * (k == 0)]] for k, run in enumerate(runs)])
-        out = tmp_path / f"process{i}.txt"
-        command = ["timeout", "-k", "5", "200", sys.executable, "-c", PAIR, args]
-        with out.open("w") as file:
-            started.append((subprocess.Popen(command, env=environment(2), stdout=file, stderr=subprocess.STDOUT), out))
-    return zip(*started)
-
-
 @pytest.mark.slow
 def test_two_processes(trained, experiments, tmp_path):
     runs = [("ring", "pmap"), ("dcgan", "jit"), ("pairs", "jit")]
     runs = [(case, mode, tmp_path / f"{case}-{mode}") for case, mode in runs]
     commands = [("train", experiments / f"{c}.py", "--dir", dir, "--parallel", mode) for c, mode, dir in runs]
-    processes, outs = start_pair(commands, tmp_path)
-    texts = [out.read_text() for p, out in zip(processes, outs) if p.wait(250) is not None]
-    assert [p.returncode for p in processes] == [0, 0], texts[0][-2000:] + texts[1][-2000:]
+    with pair(tmp_path, *commands) as both:
+        assert both.wait() == [0, 0], both.texts
+    texts = both.texts
     assert texts[0].count("finished 50 steps") == len(runs) and texts[0].count("devices: 4 x cpu") == len(runs)
     for word in ("training", "finished", "step 10"):  # only process 0 speaks
         assert word not in texts[1]
@@ -269,22 +226,16 @@ def test_two_processes(trained, experiments, tmp_path):
         assert len(json.loads((dir / "env.json").read_text())["starts"]) == 1
 
 
-def children(process):
-    """The Python processes under `timeout`."""
-    return [int(pid) for pid in open(f"/proc/{process.pid}/task/{process.pid}/children").read().split()]
-
-
 @pytest.mark.parametrize("told", [pytest.param((0, 1), marks=pytest.mark.slow), (1,)], ids=["both", "one"])
 def test_a_signal_stops_all_processes_at_one_step(experiments, tmp_path, told):
     dir = tmp_path / "run"
-    processes, outs = start_pair([("train", experiments / "ring.py", "--dir", dir, "--steps", 10**6)], tmp_path)
-    end = time.monotonic() + 120
-    while not digests(dir) and time.monotonic() < end:
-        time.sleep(0.05)
-    for i in told:
-        os.kill(children(processes[i])[0], signal.SIGTERM)
-    assert [p.wait(60) for p in processes] == [0, 0], [out.read_text() for out in outs]
-    step = int(re.search(r"stopped at step (\d+) and saved", outs[0].read_text()).group(1))
+    command = ["train", experiments / "ring.py", "--dir", dir, "--steps", ENDLESS]
+    with pair(tmp_path, command) as both:
+        assert both.until(lambda: digests(dir)), both.texts
+        for i in told:
+            both.signal(i, signal.SIGTERM)
+        assert both.wait() == [0, 0], both.texts
+    step = int(re.search(r"stopped at step (\d+) and saved", both.texts[0]).group(1))
     assert max(steps_saved(dir)) == step == max(digests(dir))
     assert checkpoint.digest(checkpoint.to_host(jaxgan.load(dir).state)) == digests(dir)[step]
 
@@ -292,8 +243,8 @@ def test_a_signal_stops_all_processes_at_one_step(experiments, tmp_path, told):
 def test_a_bad_start_ends_all_processes_with_its_message(experiments, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").write_text("mine")
-    processes, outs = start_pair([("train", experiments / "ring.py", "--dir", tmp_path / "run")], tmp_path)
-    assert [p.wait(60) for p in processes] == [2, 2], [out.read_text() for out in outs]
-    assert "holds other files (thesis.tex)" in outs[0].read_text()
-    assert "another process of this run could not start" in outs[1].read_text()
+    with pair(tmp_path, ["train", experiments / "ring.py", "--dir", tmp_path / "run"]) as both:
+        assert both.wait() == [2, 2], both.texts
+    assert "holds other files (thesis.tex)" in both.texts[0]
+    assert "another process of this run could not start" in both.texts[1]
     assert os.listdir(tmp_path / "run") == ["thesis.tex"]

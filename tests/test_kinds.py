@@ -7,7 +7,7 @@ import optax
 import pytest
 from kinds import CLASSES, TABLE, batches, configured
 from matplotlib.figure import Figure
-from test_devices import python
+from processes import python
 
 from jaxgan import checkpoint, games, plots, step
 from jaxgan.games import heads

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from kinds import TABLE, configured
 from kinds import batches as kind_batches
-from test_devices import python
+from processes import python
 from test_games import SHAPES, batches, make
 
 from jaxgan import games, kernels, step
