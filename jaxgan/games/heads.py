@@ -38,8 +38,8 @@ def multi_hinge(scores, y):
 def _similarities(f, y, axis: Axis):
     """Of the rows f [n, k] to all of the global batch [n, N], whether the labels agree, whether it is another row."""
     everyone, labels = everywhere((f, y), axis)
-    other = jnp.arange(len(everyone)) != rng.positions(len(f), axis)[:, None]
-    return f @ everyone.T, labels == y[:, None], other
+    other = jnp.arange(len(everyone))[None] != rng.positions(len(f), axis)[:, None]
+    return f @ everyone.T, labels[None] == y[:, None], other
 
 
 def _log_sum(first, more, which):

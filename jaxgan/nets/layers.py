@@ -61,6 +61,11 @@ def biased(norm: str) -> bool:
     return norm not in ("batch", "virtual")
 
 
+def per_channel(numbers: jax.Array, x: jax.Array) -> jax.Array:
+    """One number per channel [c] as an array [1, ..., 1, c] of the rank of x [b, ..., c]."""
+    return jnp.expand_dims(numbers, tuple(range(x.ndim - 1)))
+
+
 def down_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """4x4 convolution, stride 2, padding 1: x [b, 2h, 2w, cin], kernel [4, 4, cin, cout] -> [b, h, w, cout]."""
     return jax.lax.conv_general_dilated(x, kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=("NHWC", "HWIO", "NHWC"))
@@ -156,7 +161,7 @@ class Down(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         kernel = self.param("kernel", self.kernel_init, (4, 4, x.shape[-1], self.features))
         x = down(x, kernel)
-        return x + self.param("bias", nn.initializers.zeros, (self.features,)) if self.bias else x
+        return x + per_channel(self.param("bias", nn.initializers.zeros, (self.features,)), x) if self.bias else x
 
 
 class Up(nn.Module):
@@ -170,7 +175,7 @@ class Up(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         kernel = self.param("kernel", self.kernel_init, (4, 4, x.shape[-1], self.features))
         x = up(x, kernel)
-        return x + self.param("bias", nn.initializers.zeros, (self.features,)) if self.bias else x
+        return x + per_channel(self.param("bias", nn.initializers.zeros, (self.features,)), x) if self.bias else x
 
 
 class VirtualNorm(nn.Module):
@@ -188,10 +193,11 @@ class VirtualNorm(nn.Module):
         reference = moments[:, :REFERENCE].mean(1, keepdims=True)
         share = jnp.where(jnp.arange(len(x)) < REFERENCE, 0.0, 1 / (REFERENCE + 1))
         share = share.reshape(-1, *[1] * (x.ndim - 1)).astype(x.dtype)
-        mean, square = reference + share * (moments - reference)
+        mean, square = reference + share[None] * (moments - reference)
         scale = self.param("scale", self.scale_init, (x.shape[-1],))
         x = (x - mean) * jax.lax.rsqrt(nn.relu(square - mean**2) + 1e-5)
-        return x * scale + self.param("bias", nn.initializers.zeros, (x.shape[-1],))
+        bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
+        return x * per_channel(scale, x) + per_channel(bias, x)
 
 
 class Embed(nn.Module):

@@ -21,7 +21,7 @@ from jaxgan.types import Game, Player, Source, State
 
 def posterior(log_p_x_given_y, log_prior):
     """log p(y | x) [n, c] by Bayes' rule, from log p(x | y) [n, c] and log p(y) [c]."""
-    return jax.nn.log_softmax(log_p_x_given_y + log_prior, axis=-1)
+    return jax.nn.log_softmax(log_p_x_given_y + log_prior[None], axis=-1)
 
 
 def log_frequencies(y, classes: int):
