@@ -51,6 +51,7 @@ class Server:
     def close(self) -> None:
         self.process.stdin.close()
         self.process.wait(30)
+        self.process.stdout.close()
 
 
 class Child:

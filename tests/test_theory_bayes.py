@@ -145,7 +145,8 @@ def test_a_classifier_learns_the_posterior():
     # a boundary off by e costs about 0.24 e^2 of accuracy: 0.01 allows 0.2
     assert float(bayes.expected_accuracy(found, truth, w)) > ndtr(d / 2) - 0.01
     p = np.exp(np.asarray(truth, np.float64))
-    excess = (w[:, None] * p * (np.asarray(bayes.posterior(truth, np.zeros(2))) - found)).sum()  # KL of the two posteriors
+    best = np.asarray(bayes.posterior(truth, np.zeros(2)))
+    excess = (w[:, None] * p * (best - found)).sum()  # KL of the two posteriors
     # a fit of p parameters to n points exceeds by p / 2n (Akaike), and by less where not all of them are needed
     assert 0 < excess < 1186 / (2 * 256_000)
 
