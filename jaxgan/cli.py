@@ -4,6 +4,7 @@ import dataclasses
 import os
 import signal
 import sys
+from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
 from typing import Annotated, Literal
@@ -275,8 +276,8 @@ def prepare(
     prepare(name, source, data_dir)
 
 
-COMMANDS = {"train": train, "sweep": sweep, "sample": sample, "verify": verify, "diagnose": diagnose, "plan": plan}
-COMMANDS |= {"data": prepare}
+COMMANDS: dict[str, Callable] = {"train": train, "sweep": sweep, "sample": sample, "verify": verify}
+COMMANDS |= {"diagnose": diagnose, "plan": plan, "data": prepare}
 
 USAGE = """usage: jaxgan COMMAND ...
 
@@ -372,7 +373,7 @@ def _with_defaults(command, default: dict, extra: dict):
             values["config"] = dataclasses.replace(c, data=f"{prefix}:{Path(path).expanduser().absolute()}")
         command(**values, **extra)
 
-    filled.__signature__ = old.replace(parameters=new)
+    filled.__signature__ = old.replace(parameters=new)  # type: ignore[attr-defined]
     return filled
 
 

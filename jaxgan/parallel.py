@@ -34,7 +34,7 @@ class Devices(NamedTuple):
 
     mode: str
     axis: Axis
-    count: int
+    count: int  # type: ignore[assignment]  # hides a method of tuples
     local: int
     split: Callable
     replicate: Callable
@@ -151,8 +151,8 @@ def _pmap(count: int, pool: list | None = None) -> Devices:
 
     def split(rows):
         if pool:
-            one = lambda r: jax.ShapeDtypeStruct((n_local, *r.shape[:2], r.shape[2] // n_local, *r.shape[3:]), r.dtype)  # noqa: E731
-            return jax.tree.map(one, rows)
+            cut = lambda r: jax.ShapeDtypeStruct((n_local, *r.shape[:2], r.shape[2] // n_local, *r.shape[3:]), r.dtype)  # noqa: E731
+            return jax.tree.map(cut, rows)
 
         def one(r):  # [k, updates, local batch, ...] -> [local devices, k, updates, b, ...]
             r = r.reshape(*r.shape[:2], n_local, r.shape[2] // n_local, *r.shape[3:])
@@ -171,7 +171,7 @@ def _pmap(count: int, pool: list | None = None) -> Devices:
             devices=pool,
         )
         call = partial(mapped, np.zeros(n_local))
-        call.lower = partial(mapped.lower, np.zeros(n_local))
+        call.lower = partial(mapped.lower, np.zeros(n_local))  # type: ignore[attr-defined]
         return call
 
     replicated = NamedSharding(mesh, PartitionSpec())

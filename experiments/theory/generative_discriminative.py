@@ -52,7 +52,7 @@ LOOKS = {  # model: label, colour, line
 
 def truth():
     """log p(x | y) at the nodes [n, c]: each class is a mixture of one."""
-    densities = [toy.gaussian_mixture([center], STD).density for center in CENTERS]
+    densities = [toy.gaussian_mixture([center], STD).exact for center in CENTERS]
     return jnp.stack([jax.vmap(density.log_pdf)(X) for density in densities], axis=-1)
 
 

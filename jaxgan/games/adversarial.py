@@ -79,9 +79,9 @@ def check(config: Config, shape, classes: int) -> None:
 
 def refuse(config: Config, *names: str) -> None:
     """JaxganError for fields of Config or Hp that this kind could only ignore, where they are not at their defaults."""
-    default, names = Config(), dict.fromkeys(names)
-    ignored = [n for n in names if n in vars(default) and getattr(config, n) != getattr(default, n)]
-    ignored += [f"hp.{n}" for n in names if n in vars(default.hp) and getattr(config.hp, n) != getattr(default.hp, n)]
+    default, once = Config(), dict.fromkeys(names)
+    ignored = [n for n in once if n in vars(default) and getattr(config, n) != getattr(default, n)]
+    ignored += [f"hp.{n}" for n in once if n in vars(default.hp) and getattr(config.hp, n) != getattr(default.hp, n)]
     if ignored:
         raise JaxganError(f"kind {config.kind!r} has no use for {', '.join(ignored)}; leave it at its default")
 
@@ -353,7 +353,8 @@ def adversarial(
         return total("d", seen, vars, {"d_real": seen.d_real.mean(), "d_fake": seen.d_fake.mean()})
 
     def g_loss(run, vars, batch, key, hp):
-        return total("g", *play(run, begin("g", run, vars, batch), batch, key, hp, False), {})
+        seen, vars = play(run, begin("g", run, vars, batch), batch, key, hp, False)
+        return total("g", seen, vars, {})
 
     heads = brought["d"] | brought["g"]
 

@@ -134,7 +134,7 @@ HEADS = {
     "2c": _against(contrastive),
     "d2dce": _against(data_to_data),
 }
-NOTHING = Loss(*[lambda real, fake: (0 * real, 0 * fake)] * 2)
+NOTHING = Loss(lambda real, fake: (0 * real, 0 * fake), lambda real, fake: (0 * real, 0 * fake))
 # Mirza and Osindero 2014, arXiv 1411.1784: one-hot channels; and learned ones
 MAPS = {"concat": (heads.one_hot_maps, lambda classes: classes), "embedding": (heads.label_maps, lambda classes: 1)}
 

@@ -1,6 +1,7 @@
 """Layers that the architectures share, and the only adapter from Flax Linen to `types.Net`."""
 
 from contextvars import ContextVar
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -24,7 +25,7 @@ def linen(module: nn.Module) -> Net:
         variables = dict(module.init(key, *inputs, train=False))
         return variables.pop("params", {}), variables
 
-    def apply(params: Tree, vars: Tree, *inputs, train: bool, **options) -> tuple[jax.Array, Tree]:
+    def apply(params: Tree, vars: Tree, *inputs, train: bool, **options) -> tuple[Any, Tree]:
         variables = {"params": params, **vars}
         if not (train and vars):
             return module.apply(variables, *inputs, train=train, **options), vars
@@ -129,7 +130,7 @@ def up_matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
         return depth_to_space(jnp.concatenate(shifted(x), axis=-1) @ table)
     table = blocks(kernel).transpose(4, 0, 1, 2, 3, 5).reshape(cin, 16 * cout)
     parts = (x @ table).reshape(n, h, w, 4, 4 * cout)
-    return depth_to_space(sum(shifted(parts[:, :, :, k])[k] for k in range(4)))
+    return depth_to_space(sum(shifted(parts[:, :, :, k])[k] for k in range(4)))  # type: ignore[arg-type]  # not 0
 
 
 def on_cpu() -> bool:

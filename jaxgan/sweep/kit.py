@@ -8,7 +8,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -45,8 +45,9 @@ def common(c: Config) -> Config:
     on = switched_on(c.hp)
     hp = {n: v if n in ALWAYS else 1.0 if n in on else 0.0 for n, v in vars(Hp()).items()}
     hp["top_k"] = 0.5 if "top_k" in on else 1.0
-    neutral = {"steps": 1, "chunk": 0, "log_every": 1, "sample_every": 0, "checkpoint_every": 1, "keep": 1}
-    looks = {"diagnose_every": int(c.diagnose_every > 0), "writers": ()}
+    neutral: dict[str, Any] = {"steps": 1, "chunk": 0, "keep": 1}
+    neutral |= {"log_every": 1, "sample_every": 0, "checkpoint_every": 1}
+    looks: dict[str, Any] = {"diagnose_every": int(c.diagnose_every > 0), "writers": ()}
     return dataclasses.replace(c, seed=0, hp=Hp(**hp), **neutral, **looks)
 
 
