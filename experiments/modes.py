@@ -30,7 +30,7 @@ from jaxgan.run import generate
 from jaxgan.solvers import SOLVERS
 from jaxgan.theory.play import advance
 
-SETTINGS = {
+SETTINGS: dict[str, dict] = {
     **{name: {"loss": name} for name in ("minimax", "ns", "klgan", "lsgan", "hinge", "rpgan", "ragan", "rahinge")},
     **{name: {"loss": name} for name in ("f_kl", "f_reverse_kl", "f_hellinger", "f_js", "mmd")},
     "wasserstein, gp": {"loss": "wasserstein", "wgan_gp": 1.0},
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4000)
     args = parser.parse_args()
     for data in args.data:
-        density = TOYS[data]().density
+        density = TOYS[data]().exact
         print(f"\n{data}, {args.steps} steps, {args.seeds} seeds: mean ± standard deviation\n")
         print("| setting | modes | high quality, % | reverse KL, nats |\n|---|---|---|---|", flush=True)
         for name in args.settings:

@@ -1,11 +1,9 @@
 """Versions in which the numbers of some runs changed: because they were wrong. All other runs keep their bits."""
 
-import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
 from jaxgan.config import Config, Hp
-from jaxgan.hp import typical
 from jaxgan.penalties import PAIRED
 from jaxgan.rng import SHUFFLED
 from jaxgan.types import Source
@@ -24,7 +22,7 @@ class Change(NamedTuple):
 
 def _rounds_up(c: Config, source: Source) -> bool:
     """Whether a half was rounded to the even number below."""
-    names = {*c.augment, *(c.cr_augment if c.hp.cr > 0 or c.hp.cr_fake > 0 else ())}
+    names = {*c.augment, *(c.cr_augment if c.hp.on("cr") or c.hp.on("cr_fake") else ())}
     parts = ("translation", 8), ("cutout", 2)
     return any(name in names and round(n / k) != int(n / k + 0.5) for name, k in parts for n in source.shape[:2])
 
@@ -32,27 +30,29 @@ def _rounds_up(c: Config, source: Source) -> bool:
 CHANGES = (
     Change(
         "0.2.0",
-        lambda c, source: c.solver in ("optimistic", "lookahead") and (c.hp.clip > 0 or c.hp.max_norm > 0),
+        lambda c, source: c.solver in ("optimistic", "lookahead") and (c.hp.on("clip") or c.hp.on("max_norm")),
         "hp.clip and hp.max_norm hold after every step of the solvers optimistic and lookahead",
     ),
     Change(
         "0.2.0",
-        lambda c, source: bool(c.augment) and (c.hp.r1 > 0 or c.hp.r2 > 0),
+        lambda c, source: bool(c.augment) and (c.hp.on("r1") or c.hp.on("r2")),
         "R1 and R2 are taken at the image before augmentation, as published gammas mean",
     ),
     Change(
         "0.2.0",
-        lambda c, source: (c.lazy > 1 and (c.hp.r1 > 0 or c.hp.r2 > 0)) or (c.lazy_g > 1 and c.hp.path_length > 0),
+        lambda c, source: (
+            (c.lazy > 1 and (c.hp.on("r1") or c.hp.on("r2"))) or (c.lazy_g > 1 and c.hp.on("path_length"))
+        ),
         "lazy and lazy_g leave learning rate and betas as they are",
     ),
     Change(
         "0.2.0",
-        lambda c, source: c.hp.path_length > 0,
+        lambda c, source: c.hp.on("path_length"),
         "gradients of the path length penalty flow through its running mean too",
     ),
     Change(
         "0.2.0",
-        lambda c, source: c.pack > 1 and any(getattr(c.hp, name) > 0 for name in PAIRED),
+        lambda c, source: c.pack > 1 and any(c.hp.on(name) for name in PAIRED),
         "penalties between real and generated examples draw one point for each pack",
     ),
     Change("0.2.0", _rounds_up, "translation and cutout round halves of a pixel up"),
@@ -77,5 +77,5 @@ def since(env: dict, c: Config, source: Source) -> list[str]:
         f"this run began with jaxgan {begun}; since {change.version} {change.text}, so its numbers from here on are "
         "other ones, and verify cannot replay those from before"
         for change in CHANGES
-        if _number(begun) < _number(change.version) and change.touches(dataclasses.replace(c, hp=typical(c.hp)), source)
+        if _number(begun) < _number(change.version) and change.touches(c, source)
     ]

@@ -206,15 +206,16 @@ def _no_loop(hook):
 
 def _reason(error: BaseException) -> str:
     """The operating system's words inside whatever Orbax made of them, else the first line."""
-    chain, one = [], error
+    chain: list[BaseException] = []
+    one: BaseException | None = error
     while one is not None:
         chain.append(one)
         one = one.__cause__ or one.__context__
-    for one in chain:
-        if isinstance(one, OSError) and one.strerror:
-            return one.strerror
+    for link in chain:
+        if isinstance(link, OSError) and link.strerror:
+            return link.strerror
     for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
-        if any(os.strerror(number) in str(one) for one in chain):
+        if any(os.strerror(number) in str(link) for link in chain):
             return os.strerror(number)
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 

@@ -137,7 +137,7 @@ def _with_defaults(command, default: dict, extra: dict):
             values["config"] = dataclasses.replace(c, data=f"{prefix}:{Path(path).expanduser().absolute()}")
         command(**values, **extra)
 
-    filled.__signature__ = old.replace(parameters=new)
+    filled.__signature__ = old.replace(parameters=new)  # type: ignore[attr-defined]
     return filled
 
 

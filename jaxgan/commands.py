@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -288,5 +289,5 @@ def _start_jax(coordinator: str = "", processes: int = 0, process: int = -1, joi
         parallel.start(coordinator, processes, process)
 
 
-COMMANDS = {"train": train, "sweep": sweep, "sample": sample, "verify": verify, "diagnose": diagnose, "plan": plan}
-COMMANDS |= {"data": prepare}
+COMMANDS: dict[str, Callable] = {"train": train, "sweep": sweep, "sample": sample, "verify": verify}
+COMMANDS |= {"diagnose": diagnose, "plan": plan, "data": prepare}

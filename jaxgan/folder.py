@@ -149,11 +149,11 @@ def read_env(dir: Path) -> dict:
             return {name: env[name] for name in kinds}
         reason = "a field has another type"
     except OSError as e:
-        reason = e.strerror
+        reason = e.strerror or str(e)
     except KeyError as e:
         reason = f"it has no {e}"
     except (ValueError, TypeError) as e:
-        reason = e
+        reason = str(e)
     raise JaxganError(
         f"{path} is missing or damaged ({reason}); it describes the data of the run. Bring it back, or start the run "
         "again in another folder"

@@ -62,8 +62,8 @@ def _float(where: str, value, part) -> float:
         raise JaxganError(f"{where} is {value!r}; expected float, or a schedule START:END:IMAGES")
     try:
         return float(part)
-    except OverflowError:
-        return math.inf if part > 0 else -math.inf
+    except OverflowError:  # of a whole number
+        return -math.inf if isinstance(part, int) and part < 0 else math.inf
     except ValueError:
         raise JaxganError(f"{where} is {value!r}; expected float, or a schedule START:END:IMAGES") from None
 
@@ -83,6 +83,10 @@ def plain(value: Number) -> float | str:
 def values(value: Number) -> tuple[float, ...]:
     """The constant, or all starts and ends of a schedule, between which it stays."""
     return tuple(x for piece in value for x in piece[:2]) if isinstance(value, tuple) else (value,)
+
+
+OFF = {"top_k": 1.0, "d_scale": 1.0}
+"""What leaves a number out of the program, where that is not 0."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,24 +206,18 @@ class Hp:
     ema_ramp: Number = 0.05
     """The half-life is at most this fraction of the images seen."""
 
+    def on(self, name: str) -> bool:
+        """Whether the number is in the program: above 0 at some time, or other than what leaves it out (OFF)."""
+        off, value = OFF.get(name, 0.0), getattr(self, name)
+        return any(x > 0 and x != off for x in values(value))
 
-OFF = {"top_k": 1.0, "d_scale": 1.0}
-"""What leaves a number out of the program, where that is not 0."""
+
 SIGNED = {"real_target", "fake_target", "g_target"}
 
 
-def typical(hp: Hp) -> Hp:
-    """hp with each schedule as one constant, that of its values which is farthest from leaving the number out."""
-
-    def one(name, value):
-        return max(values(value), key=lambda x: abs(x - OFF.get(name, 0.0)))
-
-    return Hp(**{name: one(name, value) for name, value in vars(hp).items()})
-
-
 def switched_on(hp: Hp) -> set[str]:
-    """Names of the numbers that are in the program: those above 0 at some time, and those of OFF that leave it."""
-    return {n for n, v in vars(typical(hp)).items() if v > 0 and v != OFF.get(n)}
+    """Names of the numbers that are in the program."""
+    return {name for name in vars(hp) if hp.on(name)}
 
 
 def pieces(hp: Hp) -> dict[str, int]:

@@ -50,7 +50,7 @@ def read(dir: Path) -> list[dict]:
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, TypeError) as e:
-        reason = e
+        reason = str(e)
     raise JaxganError(f"{path} cannot be used ({reason}); bring it back, or the run cannot go on as it was")
 
 

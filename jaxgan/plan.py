@@ -111,7 +111,7 @@ def lower(c: Config, source: Source, pool: list) -> jax.stages.Lowered:
     try:
         game = games.make(c, source.shape, source.classes, devices.axis)
         state = jax.eval_shape(partial(initial, game, c, source.shape))
-        return program.build(game, source, c, devices).lower(state)
+        return program.build(game, source, c, devices).lower(state)  # type: ignore[misc]  # these programs have it
     finally:
         PLATFORM.reset(token)
 
@@ -229,8 +229,9 @@ def fill(text: str, calls: dict[str, int], unit: int) -> float:
     useful = spent = 0
     shapes: dict[str, list[int]] = {}
     for here, line in computations(text):
-        if defined := re.match(r"\s*(?:ROOT )?(%[\w.\-]+) = \w+\[([\d,]*)\]", line):
-            shapes[here + defined[1]] = [int(n) for n in defined[2].split(",") if n]
+        if not (defined := re.match(r"\s*(?:ROOT )?(%[\w.\-]+) = \w+\[([\d,]*)\]", line)):
+            continue
+        shapes[here + defined[1]] = [int(n) for n in defined[2].split(",") if n]
         if found := re.search(r" convolution\((%[\w.\-]+), (%[\w.\-]+)\).*dim_labels=\w+_(\w+)->(\w+)", line):
             out, kernel = shapes[here + defined[1]], shapes[here + found[2]]
             k, n = kernel[found[3].index("i")], kernel[found[3].index("o")]

@@ -216,7 +216,7 @@ def slerp(a, b, t):
     la, lb = jnp.linalg.norm(a), jnp.linalg.norm(b)
     angle = jnp.arccos(jnp.clip(a @ b / (la * lb), -1 + 1e-6, 1 - 1e-6))
     t = t[:, None]
-    direction = (jnp.sin((1 - t) * angle) * a / la + jnp.sin(t * angle) * b / lb) / jnp.sin(angle)
+    direction = (jnp.sin((1 - t) * angle) * a[None] / la + jnp.sin(t * angle) * b[None] / lb) / jnp.sin(angle)
     return direction * ((1 - t) * la + t * lb)
 
 

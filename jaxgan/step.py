@@ -191,7 +191,7 @@ jax.tree_util.register_pytree_node(_Watched, lambda w: (tuple(w.values()), (tupl
 
 def reads(game: Game, state: State, batches, solver) -> frozenset[str]:
     """Names of the numbers of state.hp that a train step looks at; state and batches as arrays or shapes."""
-    seen = set()
+    seen: set[str] = set()
 
     def watching(game, state, *rest):
         return solver(game, dataclasses.replace(state, hp=_Watched(state.hp, seen.add)), *rest)

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Generator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -36,7 +36,7 @@ from jaxgan.errors import JaxganError, LostProcess, NonFiniteError, nearest
 from jaxgan.metrics.modes import modes
 from jaxgan.run import SHOWN, Run, generate, initial, latents, stacked, template, turns
 from jaxgan.signals import Stop
-from jaxgan.types import Source, halves
+from jaxgan.types import Source, State, halves
 
 PROFILED = 10  # steps in a trace
 
@@ -132,6 +132,9 @@ def _loop(c: Config, dir: Path, source: Source, devices, compiled, state, saved,
     return parallel.local(state)
 
 
+Course = Generator[tuple[int, int], tuple[State, dict], None]  # as `course` makes it
+
+
 class Tools(NamedTuple):
     """What draws and diagnoses; runs that differ in seed and in numbers of Hp only share it, and compile it once.
 
@@ -147,14 +150,14 @@ class Tools(NamedTuple):
 
 def course(
     c: Config, dir: Path, tools: Tools, length, step: int, saved, say, stop: Stop, quiet: bool = False
-) -> Generator:
+) -> Course:
     """The course of a run from `step` to c.steps or a signal: log, draw, diagnose and save.
 
     Yields (step, n), and is sent what n steps from there give: (state, metrics). Whoever drives it decides how they are
     computed. length: step -> n at most. quiet: no lines of progress. JaxganError at the first non-finite number.
     """
     safe = step  # the last step that is in a checkpoint
-    pending = None
+    pending: tuple | None = None
     with (
         log.writer(dir, c.writers, config.to_dict(c)) as write,
         contextlib.closing(
@@ -333,12 +336,13 @@ def _painter(c: Config, dir: Path, tools: Tools, write) -> Callable:
 
 def _doctor(tools: Tools, write, say) -> Callable:
     """(state, step) -> None, which writes the columns diagnosis/* and says what alarms."""
-    if tools.measure is None or jax.process_index() > 0:
+    measure = tools.measure
+    if measure is None or jax.process_index() > 0:
         return lambda state, step: None
     from jaxgan.theory.diagnose import readings
 
     def diagnose(state, step):
-        row = tools.measure(parallel.local(state)).row
+        row = measure(parallel.local(state)).row
         write({"step": step, **{f"diagnosis/{name}": value for name, value in row.items()}})
         for text in readings(row):
             if text.startswith("ALARM"):
@@ -361,7 +365,7 @@ def fit(images, labels=None, *, dir=None, quiet: bool = False, **fields) -> Run:
     if unknown:
         known = [*Config.__dataclass_fields__, *config.Hp.__dataclass_fields__]
         raise JaxganError(f"fit has no argument {unknown[0]!r}.{nearest(unknown[0], known)}")
-    defaults = {"data": "arrays", "kind": "plain" if labels is None else "conditional"}
+    defaults: dict[str, Any] = {"data": "arrays", "kind": "plain" if labels is None else "conditional"}
     defaults |= {"net": "dcgan" if len(source.shape) == 3 else "mlp", "batch": min(64, source.size)}
     c = config.from_dict({**defaults, **fields, "hp": traced})
     if dir is not None:

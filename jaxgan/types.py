@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jaxgan.errors import JaxganError  # noqa: F401
+from jaxgan.errors import JaxganError
 
 Tree = Any
 Axis = str | jax.sharding.NamedSharding | None
@@ -164,3 +164,10 @@ class Source(NamedTuple):
     fingerprint: str
     bytes: int = 0
     density: Density | None = None
+
+    @property
+    def exact(self) -> Density:
+        """The density of a toy; JaxganError for data without one."""
+        if self.density is None:
+            raise JaxganError(f"{self.name} has no exact density; take a toy such as ring")
+        return self.density

@@ -3,11 +3,9 @@
 Numbers of Hp are watched: a step is traced, and what it does not read is not used. Static fields have a table.
 """
 
-import dataclasses
-
 from jaxgan.config import Config, Hp
 from jaxgan.errors import JaxganError
-from jaxgan.hp import text, typical
+from jaxgan.hp import text
 
 # fields of Config that act only beside others: whether they do, and what they need
 STATIC = {
@@ -16,9 +14,9 @@ STATIC = {
     "depth": (lambda c: c.net == "mlp", "--net mlp"),
     "latent": (lambda c: c.kind not in ("cyclegan", "stargan"), "a kind whose generator takes latents"),
     "conditional": (lambda c: c.kind != "stargan", "a kind that can do without labels"),
-    "cr_augment": (lambda c: c.hp.cr > 0 or c.hp.cr_fake > 0, "--hp.cr or --hp.cr-fake"),
-    "lazy": (lambda c: c.hp.r1 > 0 or c.hp.r2 > 0, "--hp.r1 or --hp.r2"),
-    "lazy_g": (lambda c: c.hp.path_length > 0, "--hp.path-length"),
+    "cr_augment": (lambda c: c.hp.on("cr") or c.hp.on("cr_fake"), "--hp.cr or --hp.cr-fake"),
+    "lazy": (lambda c: c.hp.on("r1") or c.hp.on("r2"), "--hp.r1 or --hp.r2"),
+    "lazy_g": (lambda c: c.hp.on("path_length"), "--hp.path-length"),
 }
 
 
@@ -32,7 +30,6 @@ def check(config: Config, read: frozenset[str]) -> None:
                 f"{config.loss!r}, solver {config.solver!r}, optimizer {config.optimizer!r} or what is switched on "
                 f"beside them. See --help for what it belongs to, or leave it at {getattr(default, name):g}"
             )
-    config = dataclasses.replace(config, hp=typical(config.hp))
     for name, (acts, needed) in STATIC.items():
         value, usual = getattr(config, name), getattr(Config(), name)
         if config.kind != "own" and value != usual and not acts(config):

@@ -82,8 +82,8 @@ def report(found: dict[str, np.ndarray]) -> list[str]:
 def draw(found: dict[str, np.ndarray], out: Path) -> None:
     """Samples of data and GAN above; spectra, autocorrelations and marginals below."""
     figure = Figure(figsize=(11, 6.6), dpi=100, layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=[1, 1.5])
-    for side, (name, color) in zip(above.subfigures(1, 2), (("data", "#555555"), ("GAN", GENERATED))):
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[1, 1.5])[:, 0]
+    for side, (name, color) in zip(above.subfigures(1, 2, squeeze=False)[0], (("data", "#555555"), ("GAN", GENERATED))):
         side.suptitle(f"{name}: the first eight samples")
         for axes, x in zip(side.subplots(2, 4, sharex=True, sharey=True).flat, found[name]):
             axes.plot(x[:, 0], c=color, lw=1.1)

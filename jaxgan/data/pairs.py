@@ -49,7 +49,7 @@ def pairs(path: str, size: int, *, flip: bool, skip_corrupt: bool) -> Source:
 
     a, b = _folders(path, "pairs", size, skip_corrupt)
     names = [set(list_images(root)) for root in _roots(path, "pairs")]
-    for i, (here, there) in enumerate(("AB", "BA")):
+    for i, (here, there) in enumerate((("A", "B"), ("B", "A"))):
         alone = sorted(names[i] - names[1 - i])
         if alone:
             more = f" and {len(alone) - 3} more" if len(alone) > 3 else ""

@@ -28,7 +28,7 @@ class Recipe(NamedTuple):
     archive: str = ""
 
 
-IDX = {
+IDX: dict[str, tuple[str, ...]] = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
@@ -168,8 +168,9 @@ def _expected(recipe: Recipe) -> str:
 
 def read_idx(recipe: Recipe, source_dir: Path) -> tuple[dict, dict]:
     """The splits of IDX files, and no class names."""
-    paths = {f: _first(source_dir / f"{f}.gz", source_dir / f) for split in recipe.splits.values() for f in split}
-    missing = [file for file, path in paths.items() if path is None]
+    files = [f for split in recipe.splits.values() for f in split]
+    paths = {f: path for f in files if (path := _first(source_dir / f"{f}.gz", source_dir / f))}
+    missing = [f for f in files if f not in paths]
     if missing:
         raise JaxganError(f"{source_dir} lacks {', '.join(f'{f}[.gz]' for f in missing)}; expected {_expected(recipe)}")
     splits = {}
@@ -208,14 +209,14 @@ def read_bin(recipe: Recipe, source_dir: Path) -> tuple[dict, dict]:
     record = len(recipe.labels) + int(np.prod(recipe.shape))
     height, width, channels = recipe.shape
     splits = {}
-    for split, names in recipe.splits.items():
-        for file in names:
+    for split, parts in recipe.splits.items():
+        for file in parts:
             if not files[file] or len(files[file]) % record:
                 raise JaxganError(f"{file}: {len(files[file])} bytes are not a number of {record}-byte records")
-        rows = np.concatenate([np.frombuffer(files[file], np.uint8).reshape(-1, record) for file in names])
+        rows = np.concatenate([np.frombuffer(files[file], np.uint8).reshape(-1, record) for file in parts])
         labels = {feature: rows[:, i] for i, feature in enumerate(recipe.labels)}
         images = rows[:, len(recipe.labels) :].reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
-        splits[split] = np.ascontiguousarray(images), _checked(labels, recipe, ", ".join(names))
+        splits[split] = np.ascontiguousarray(images), _checked(labels, recipe, ", ".join(parts))
     names = {feature: files[file].decode().split() for feature, file in recipe.names.items()}
     for feature, count in recipe.labels.items():
         if len(names[feature]) != count:
@@ -236,8 +237,9 @@ def _bin_files(recipe: Recipe, source_dir: Path, wanted: list[str]) -> dict[str,
     try:
         with tarfile.open(archive) as tar:  # read, never unpacked: names in it are not trusted with paths
             for member in tar:
-                if member.isfile() and os.path.basename(member.name) in wanted:
-                    found[os.path.basename(member.name)] = tar.extractfile(member).read()
+                name = os.path.basename(member.name)
+                if name in wanted and member.isfile() and (file := tar.extractfile(member)):
+                    found[name] = file.read()
     except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as e:
         raise JaxganError(f"{archive}: damaged archive ({e}); get it again") from e
     if missing := [file for file in wanted if file not in found]:

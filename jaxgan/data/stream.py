@@ -180,7 +180,7 @@ def _build(data, image: str, label: str | None, size: int, what: str, part: Path
                 if label is not None:
                     labels.append(int(record[label]))
             progress.update(min(READ, n - start))
-    out.flush()
+    out.flush()  # type: ignore[union-attr]  # `open_split` lets no empty split through
     if labels and min(labels) < 0:
         print(f"{what}: some examples have no label (-1), so labels are left out")
         labels = []

@@ -4,7 +4,6 @@ import dataclasses
 
 from jaxgan.config import Config
 from jaxgan.games import autoencoder, encoder, heads, info, plain, rotation, star, translate
-from jaxgan.hp import typical
 from jaxgan.solvers import SOLVERS
 from jaxgan.types import Axis, Game, JaxganError
 
@@ -50,6 +49,5 @@ def make(config: Config, shape: tuple[int, ...], classes: int = 0, axis: Axis = 
             f"g_steps is {config.g_steps}; leave both at 1, or use alternating, simultaneous or lookahead"
         )
     told = classes if labelled or kind == "stargan" else 0
-    steady = dataclasses.replace(config, kind=kind, hp=typical(config.hp))  # a schedule switches on what it ever needs
-    game = KINDS[kind](steady, shape, told, axis)
+    game = KINDS[kind](dataclasses.replace(config, kind=kind), shape, told, axis)
     return game._replace(accumulate=config.accumulate, rounds=SOLVERS[config.solver].rounds)

@@ -35,7 +35,7 @@ def pull_away(h, axis: Axis = None):
     """
     rows = heads.unit(h)
     everyone = everywhere(rows, axis)
-    other = jnp.arange(len(everyone)) != rng.positions(len(h), axis)[:, None]
+    other = jnp.arange(len(everyone))[None] != rng.positions(len(h), axis)[:, None]
     return jnp.where(other, (rows @ everyone.T) ** 2, 0).sum(1) / (len(everyone) - 1)
 
 

@@ -39,8 +39,8 @@ def multi_hinge(scores, y):
 def _similarities(f, y, axis: Axis):
     """Of the rows f [n, k] to all of the global batch [n, N], whether the labels agree, whether it is another row."""
     everyone, labels = everywhere((f, y), axis)
-    other = jnp.arange(len(everyone)) != rng.positions(len(f), axis)[:, None]
-    return f @ everyone.T, labels == y[:, None], other
+    other = jnp.arange(len(everyone))[None] != rng.positions(len(f), axis)[:, None]
+    return f @ everyone.T, labels[None] == y[:, None], other
 
 
 def _log_sum(first, more, which):
@@ -146,7 +146,7 @@ HEADS = {
     "2c_proxy": _against(partial(contrastive, proxy_alone=True)),
     "d2dce": _against(data_to_data),
 }
-NOTHING = Loss(*[lambda real, fake: (0 * real, 0 * fake)] * 2)
+NOTHING = Loss(lambda real, fake: (0 * real, 0 * fake), lambda real, fake: (0 * real, 0 * fake))
 # Mirza and Osindero 2014, arXiv 1411.1784: one-hot channels; and learned ones
 MAPS = {"concat": (heads.one_hot_maps, lambda classes: classes), "embedding": (heads.label_maps, lambda classes: 1)}
 

@@ -246,6 +246,6 @@ LAZY_PATH_LENGTH = Term(lazy_path_length, lambda *_: {"path_length": (memory(mea
 
 def active(config: Config, terms: dict[str, Term]) -> dict[str, Term]:
     """The terms that config switches on by a weight above 0."""
-    found = {name: term for name, term in terms.items() if getattr(config.hp, name) > 0}
+    found = {name: term for name, term in terms.items() if config.hp.on(name)}
     lazily = {"path_length": LAZY_PATH_LENGTH} if config.lazy_g > 1 else {}
     return {name: lazily.get(name, term) for name, term in found.items()}

@@ -8,7 +8,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -47,8 +47,9 @@ def common(c: Config) -> Config:
     hp = {n: v if n in ALWAYS else 1.0 if n in on else 0.0 for n, v in vars(Hp()).items()}
     hp |= {n: 0.5 if n in on else off for n, off in OFF.items()}
     hp |= {n: (Piece(hp[n], hp[n], 1.0),) * count for n, count in pieces(c.hp).items()}
-    neutral = {"steps": 1, "chunk": 0, "log_every": 1, "sample_every": 0, "checkpoint_every": 1, "keep": 1}
-    looks = {"diagnose_every": int(c.diagnose_every > 0), "writers": ()}
+    neutral: dict[str, Any] = {"steps": 1, "chunk": 0, "keep": 1}
+    neutral |= {"log_every": 1, "sample_every": 0, "checkpoint_every": 1}
+    looks: dict[str, Any] = {"diagnose_every": int(c.diagnose_every > 0), "writers": ()}
     return dataclasses.replace(c, seed=0, hp=Hp(**hp), **neutral, **looks)
 
 

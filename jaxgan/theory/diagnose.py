@@ -144,10 +144,12 @@ def judge(game: Game, state: State, batch, key):
     n, labels = len(batch["x"]), batch["y"] if game.classes else None
     run = runner(game, state.params)
     made = game.sample(run, state.vars, game.latent(rng.stream(key, "z"), n), game.given(batch))
-    # batch statistics of real and of generated examples apart, as in training
-    sides = {"training": batch["x"], "generated": made} if game.score else {}
     few = slice(min(n, DIVERSE))
     diversity = relative_diversity(made[few], batch["x"][few])
+    if game.score is None:
+        return {}, diversity
+    # batch statistics of real and of generated examples apart, as in training
+    sides = {"training": batch["x"], "generated": made}
     return {name: game.score(run, state.vars, x, labels) for name, x in sides.items()}, diversity
 
 

@@ -101,7 +101,7 @@ def location(config: Config, start: dict[str, float], std: float, box: float) ->
 def location_value(theta, w, c=0.0, *, std: float, box: float):
     """V(D, G) of `location` at theta, w and c, by quadrature, to rounding."""
     x, weights = gauss_legendre(-box - 8 * std, box + 8 * std, 40)
-    log_pdf = jax.vmap(toy.gaussian_mixture([[0.0]], std).density.log_pdf)
+    log_pdf = jax.vmap(toy.gaussian_mixture([[0.0]], std).exact.log_pdf)
     return value(w * x + c, log_pdf(x[:, None]), log_pdf((x - theta)[:, None]), weights)
 
 
