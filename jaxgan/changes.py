@@ -27,6 +27,11 @@ def _rounds_up(c: Config, source: Source) -> bool:
     return any(name in names and round(n / k) != int(n / k + 0.5) for name, k in parts for n in source.shape[:2])
 
 
+def _every(period: int, c: Config, *names: str) -> bool:
+    """Whether one of these numbers is in the program and acts in some updates only."""
+    return period > 1 and any(c.hp.on(name) for name in names)
+
+
 CHANGES = (
     Change(
         "0.2.0",

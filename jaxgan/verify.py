@@ -3,12 +3,12 @@
 import dataclasses
 from pathlib import Path
 
-from jaxgan import changes, checkpoint, folder, games, log, override, parallel, program
+from jaxgan import changes, checkpoint, data, folder, games, log, override, parallel, program
 from jaxgan.config import Config
 from jaxgan.errors import JaxganError
 from jaxgan.parallel import Devices
-from jaxgan.run import initial
-from jaxgan.train import check_finite, hold_out, open_source
+from jaxgan.state import initial
+from jaxgan.train import check_finite
 from jaxgan.types import Source
 
 
@@ -22,7 +22,7 @@ def verify(dir, source: Source | None = None, steps: int = 0, say=log.show, devi
     c, env = folder.read_config(dir), folder.read_env(dir)
     recorded = digests(dir, steps)
     c = dataclasses.replace(c, steps=max(recorded))  # the folder may have been asked for fewer steps since
-    source, _ = hold_out(c, open_source(c) if source is None else source)
+    source, _ = data.of_config(c, source)
     folder.check_data(dir, c, env, source)
     for text in changes.since(env, c, source):
         say(f"NOTE: {text}")

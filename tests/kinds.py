@@ -5,7 +5,8 @@ import numpy as np
 
 from jaxgan import games
 from jaxgan.config import from_dict
-from jaxgan.run import Run, initial
+from jaxgan.run import Run
+from jaxgan.state import initial
 
 CLASSES, BATCH = 3, 8
 SQUARE = (8, 8, 1)

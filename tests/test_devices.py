@@ -48,8 +48,8 @@ import json, sys
 import jax, jax.numpy as jnp, numpy as np
 from jaxgan import checkpoint, config, games, parallel, program, rng
 from jaxgan.data import feed
-from jaxgan.run import initial
-from jaxgan.train import open_source
+from jaxgan.state import initial
+from jaxgan.data import of_config
 
 out, steps, cases, modes = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3]), sys.argv[4].split(",")
 
@@ -71,7 +71,7 @@ def widened(tree):
     return jax.tree.map(wide, tree)
 
 def opened(c):
-    source = open_source(c)
+    source = of_config(c)[0]
     return source._replace(finish=lambda rows, keys: widened(source.finish(rows, keys)))
 
 for mode in modes:

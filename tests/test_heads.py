@@ -12,7 +12,8 @@ from jaxgan import draw, rng, step
 from jaxgan.errors import JaxganError
 from jaxgan.games import autoencoder, heads, info, pool, rotation
 from jaxgan.games.adversarial import Play
-from jaxgan.run import initial, latents
+from jaxgan.run import latents
+from jaxgan.state import initial
 
 
 def unit_rows(n, seed, k=5):

@@ -112,7 +112,7 @@ def test_values(pieces):
 def steps(c, n=6):
     """{hp/*, g_grad, and how far G moved} of each of n steps, and the last state."""
     from jaxgan import games
-    from jaxgan.run import initial
+    from jaxgan.state import initial
 
     game = games.make(c, (2,))
     state = jax.jit(lambda: initial(game, c, (2,)))()

@@ -14,13 +14,13 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxgan import checkpoint, games, parallel, program, unused
+from jaxgan import checkpoint, data, games, parallel, program, unused
 from jaxgan.config import Config, Hp
 from jaxgan.errors import JaxganError
 from jaxgan.hp import OFF, Piece, pieces, switched_on
-from jaxgan.run import initializer, template
+from jaxgan.looks import Look, looks
+from jaxgan.state import initializer, template
 from jaxgan.sweep.space import ALWAYS
-from jaxgan.train import Tools, hold_out, open_source, tools
 from jaxgan.types import Source, Tree
 
 MODES = ("map", "vmap")
@@ -28,14 +28,14 @@ SHARE = 0.8  # of the memory that is free
 
 
 class Kit(NamedTuple):
-    """source: training examples. tools: as in train. start: Config -> initial State. like: shapes of a checkpoint.
+    """source: training examples. looks: as in looks.py. start: Config -> initial State. like: shapes of a checkpoint.
 
     loop: (rows, state, n) -> state, metrics of one member.
     """
 
     c: Config
     source: Source
-    tools: Tools
+    looks: list[Look]
     start: Callable
     like: dict
     loop: Callable
@@ -91,10 +91,10 @@ def kit(c: Config) -> Kit:
 def _kit(c: Config) -> Kit:
     source, held = _data(_named(c))
     game = games.make(c, source.shape, source.classes)
-    like = template(c, {"shape": source.shape, "classes": source.classes})
+    like = template(game, c, source.shape)
     start = initializer(game, c.solver, source.shape)
     loop = program.from_device(game, source, c, c.batch)
-    return Kit(c, source, tools(c, source, held), start, like, loop)
+    return Kit(c, source, looks(c, source, held), start, like, loop)
 
 
 NAMING = ("data", "data_dir", "size", "flip", "skip_corrupt", "holdout")  # the fields that say what the data are
@@ -106,7 +106,7 @@ def _named(c: Config) -> Config:
 
 @functools.lru_cache(maxsize=2)
 def _data(c: Config) -> tuple[Source, Source | None]:
-    return hold_out(c, open_source(c))
+    return data.of_config(c)
 
 
 @functools.lru_cache(maxsize=1)  # groups on the same data share them
