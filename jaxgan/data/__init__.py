@@ -4,9 +4,10 @@ import difflib
 from pathlib import Path
 
 from jaxgan.config import Config
+from jaxgan.data.catalogue import CATALOGUE
 from jaxgan.data.holdout import split
 from jaxgan.data.memory import from_arrays, mnist5k
-from jaxgan.data.prepare import CATALOGUE, prepare
+from jaxgan.data.prepare import prepare
 from jaxgan.data.sequences import SEQUENCES
 from jaxgan.data.toy import TOYS
 from jaxgan.types import JaxganError, Source
