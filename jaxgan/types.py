@@ -22,10 +22,13 @@ class Net(NamedTuple):
 
     init:  (key, *inputs) -> params, vars
     apply: (params, vars, *inputs, train, **options) -> output, vars; D's option features asks for its features too
+    keyed: apply takes the option key as well, for noise inputs, style mixing or dropout: in training the update's for
+           this network, of which rng.normal and rng.examples make one per example; None where samples are drawn
     """
 
     init: Callable
     apply: Callable
+    keyed: bool = False
 
 
 class Player(NamedTuple):

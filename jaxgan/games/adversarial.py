@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import optax
 
 from jaxgan import augment, rng
-from jaxgan.config import Config
+from jaxgan.config import Config, Hp
+from jaxgan.errors import nearest
 from jaxgan.games import pool
 from jaxgan.games.norms import check_norms, normalised, ready
 from jaxgan.games.terms import CLOCK, D_TERMS, G_TERMS, Play, Term, active, updates
@@ -96,6 +97,16 @@ def check_pairs(config: Config) -> None:
             f"{' and '.join(paired)} compares each real example with a generated one, so it needs as many of each; got "
             f"batch={config.batch} and fake_batch={fakes}. Leave fake_batch at 0, or take an unpaired loss"
         )
+
+
+def check_weights(terms: dict[str, Term]) -> None:
+    """JaxganError for a term whose name is no hyperparameter, which then had no weight."""
+    for name, term in terms.items():
+        if term.weighed and name not in Hp.__dataclass_fields__:
+            raise JaxganError(
+                f"a term is called {name!r}, but no weight in Hp is.{nearest(name, Hp.__dataclass_fields__)} Name it "
+                "after its weight, or make it Term(..., weighed=False)"
+            )
 
 
 def _nets(terms: dict[str, Term], config: Config, shape, classes: int, axis: Axis) -> dict:
@@ -332,6 +343,7 @@ def adversarial(
     nets = normalised(config, nets, latent, classes)
     real_n, fake_n = config.batch, config.fake_batch or config.batch
     terms = {"d": active(config, D_TERMS) | (d_terms or {}), "g": active(config, G_TERMS) | (g_terms or {})}
+    check_weights(terms["d"] | terms["g"])
     brought = {side: _nets(terms[side], config, shape, classes, axis) for side in terms}
     timed = config.lazy > 1 or config.hp.on("noise")
     brought["d"] |= CLOCK if timed else {}
@@ -346,7 +358,7 @@ def adversarial(
         for name, term in terms[side].items():
             numbers, vars = term.loss(seen, vars)
             metrics[name] = numbers.mean()
-            summed += seen.hp.get(name, 1.0) * metrics[name]
+            summed += (seen.hp[name] if term.weighed else 1.0) * metrics[name]
         return summed, (vars, metrics)
 
     def d_loss(run, vars, batch, key, hp):

@@ -55,17 +55,19 @@ class Play(NamedTuple):
 
 
 class Term(NamedTuple):
-    """A summand of a player's loss, weighted by the hyperparameter of its name, by 1 where there is none.
+    """A summand of a player's loss, weighted by the hyperparameter of its name.
 
     loss: (play, vars) -> numbers whose mean is taken, vars (as they came where it remembers nothing)
     nets: (config, shape, classes, axis) -> {name: (Net, example inputs)}, heads and memory that it brings; its player
           owns them
     features: whether it reads D's features
+    weighed: whether the hyperparameter of its name multiplies it
     """
 
     loss: Callable
     nets: Callable = lambda config, shape, classes, axis: {}
     features: bool = False
+    weighed: bool = True
 
 
 def memory(**start) -> Net:
