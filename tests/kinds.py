@@ -45,7 +45,12 @@ TABLE = {
 
 
 def configured(name, **more):
-    c = {"net": "mlp", "width": 8, "depth": 1, "latent": 4, "batch": BATCH, **TABLE[name], **more}
+    return made({**TABLE[name], **more})
+
+
+def made(settings):
+    """The small configuration that settings make, its game and the shape of its examples."""
+    c = {"net": "mlp", "width": 8, "depth": 1, "latent": 4, "batch": BATCH, **settings}
     shape = c.pop("shape", SQUARE if c["net"] == "dcgan" else (2,))
     c["hp"] = {"g_lr": 0.01, "d_lr": 0.01, "ema_half_life": 8.0, **c.get("hp", {})}
     c = from_dict(c)
