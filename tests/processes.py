@@ -140,6 +140,24 @@ def python(code: str, devices: int, *args) -> str:
     return done.stdout
 
 
+# Code, in one line, after which rectifiers are smooth: no kink makes a finite difference of a rounding error.
+SMOOTH = (
+    "import jax; from flax import linen as nn; "
+    "nn.relu, nn.leaky_relu = jax.nn.softplus, lambda x, a: a * x + (1 - a) * jax.nn.softplus(x)"
+)
+
+
+def rounding(w: float, steps: int = 50, terms: int = 32 * 28 * 28) -> float:
+    """A bound on the difference of two runs in float32 by SGD without kinks whose parameters are at most w.
+
+    The unit is u = 2^-24. Each step rounds a parameter once, by u w at most. It adds lr times a gradient, a sum of n
+    terms (the examples of a batch times the pixels of each), whose rounding is below sqrt(n) u times the sum of their
+    sizes (Higham and Mary 2019, with overwhelming probability); over all steps lr times these sums is what a parameter
+    moves, at most w. So (steps + sqrt(n)) u w. Later steps do not amplify it: in float64 such runs end 2 units apart.
+    """
+    return 2.0**-24 * (steps + terms**0.5) * w
+
+
 # The first command joins the processes; at the others they are already together.
 PAIR = """
 import json, sys
@@ -151,8 +169,8 @@ for args in json.loads(sys.argv[1]):
 
 
 @contextlib.contextmanager
-def pair(dir: Path, *commands):
-    """A Pair of processes, of two devices each, that run the same commands."""
+def pair(dir: Path, *commands, first: str = ""):
+    """A Pair of processes, of two devices each, that run the same commands after the code `first`."""
     with socket.socket() as held:  # to the end: no other process is given the port, which the coordinator shares
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         held.bind(("127.0.0.1", 0))
@@ -161,7 +179,7 @@ def pair(dir: Path, *commands):
             for i, out in enumerate(both.outs):
                 at = ["--coordinator", f"127.0.0.1:{held.getsockname()[1]}", "--processes", "2", "--process", str(i)]
                 args = json.dumps([[*map(str, words), *at[: 6 * (k == 0)]] for k, words in enumerate(commands)])
-                words = ["timeout", "-k", "5", "500", sys.executable, "-c", PAIR, args]
+                words = ["timeout", "-k", "5", "500", sys.executable, "-c", f"{first}\n{PAIR}", args]
                 with out.open("w") as file:
                     one = subprocess.Popen(words, env=environment(2), stdout=file, stderr=subprocess.STDOUT)
                 both.processes.append(one)
