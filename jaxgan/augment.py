@@ -35,18 +35,18 @@ def contrast(key, x):
 
 
 def translation(key, x):
-    """Moved by up to 1/8 of the size in each direction, zeros coming in."""
-    reach = [round(n / 8) for n in x.shape[:2]]
+    """Moved by up to 1/8 of the size, halves rounded up, in each direction, zeros coming in."""
+    reach = [int(n / 8 + 0.5) for n in x.shape[:2]]
     start = [jax.random.randint(k, (), 0, 2 * r + 1) for k, r in zip(jax.random.split(key), reach)]
     padded = jnp.pad(x, (*((r, r) for r in reach), (0, 0)))
     return jax.lax.dynamic_slice(padded, (*start, 0), x.shape)
 
 
 def cutout(key, x):
-    """A square of half the size set to zero, its centre anywhere in the image."""
+    """A square of half the size, rounded up, set to zero, its centre anywhere in the image."""
 
     def outside(k, n):
-        size = round(n / 2)
+        size = int(n / 2 + 0.5)
         first = jax.random.randint(k, (), 0, n + 1 - size % 2) - size // 2
         i = jnp.arange(n)
         return (i < first) | (i >= first + size)

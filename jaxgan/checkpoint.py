@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgan import parallel
+from jaxgan.changes import LATER
 from jaxgan.config import Hp
 from jaxgan.types import JaxganError, State
 
@@ -41,9 +42,10 @@ def from_host(fields: dict) -> State:
 
 
 def digest(fields: dict) -> str:
-    """SHA-256 over names, types, shapes and bytes of all arrays in to_host's result."""
+    """SHA-256 over names, types, shapes and bytes of all arrays in to_host's result; of changes.LATER, if not there."""
     total = hashlib.sha256()
-    for path, array in sorted((jax.tree_util.keystr(p), a) for p, a in jax.tree.leaves_with_path(fields)):
+    hp = {name: value for name, value in fields["hp"].items() if name not in LATER or value != np.float32(LATER[name])}
+    for path, array in sorted((jax.tree_util.keystr(p), a) for p, a in jax.tree.leaves_with_path({**fields, "hp": hp})):
         total.update(f"{path} {array.dtype} {array.shape}".encode())
         total.update(np.ascontiguousarray(array).tobytes())
     return total.hexdigest()

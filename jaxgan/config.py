@@ -72,6 +72,8 @@ class Hp:
     """Largest absolute weight of the discriminator (WGAN uses 0.01); 0 is off."""
     max_norm: float = 0.0
     """Largest L2 norm of the weights into one unit of the discriminator; 0 is off."""
+    d_scale: float = 1.0
+    """What D's logits are multiplied by. Under spectral norm D's slope is at most this: 1 is little on narrow modes."""
     orthogonal: float = 0.0
     """Weight of ||W^T W * (1 - I)||^2 of both players' kernels (BigGAN uses 1e-4); 0 is off."""
     spectral: float = 0.0
@@ -167,7 +169,7 @@ class Hp:
     lookahead_every: float = 5.0
     """Steps between two looks of the lookahead solver."""
     ema_half_life: float = 10_000.0
-    """Half-life of the averaged generator, in images; 0 is no averaging."""
+    """Half-life of the averaged generator, in images (batch a step, whatever d_steps); 0 is no averaging."""
     ema_ramp: float = 0.05
     """The half-life is at most this fraction of the images seen."""
 
@@ -233,9 +235,16 @@ class Config:
     feed: Literal["auto", "device", "stream"] = "auto"
     """Keep all data on the device, or stream batches from the host; auto streams above 2 GB."""
     solver: Literal[
-        "alternating", "simultaneous", "extragradient", "past_extragradient", "optimistic", "consensus", "lookahead"
+        "alternating",
+        "simultaneous",
+        "extragradient",
+        "extragradient_two",
+        "past_extragradient",
+        "optimistic",
+        "consensus",
+        "lookahead",
     ] = "alternating"
-    """How the players move."""
+    """How the players move; extragradient looks twice at one batch, extragradient_two (ExtraAdam's) at two."""
     optimizer: Literal["adam", "sgd", "rmsprop"] = "adam"
     """Optimizer of both players."""
     batch: int = 64
@@ -280,9 +289,13 @@ NEUTRAL = frozenset(
 )
 
 
+OFF = {"top_k": 1.0, "d_scale": 1.0}
+"""What leaves a number out of the program, where that is not 0."""
+
+
 def switched_on(hp: Hp) -> set[str]:
-    """Names of the numbers that are in the program: those above 0, and top_k below 1."""
-    return {n for n, v in vars(hp).items() if v > 0} - ({"top_k"} if hp.top_k >= 1 else set())
+    """Names of the numbers that are in the program: those above 0, and those of OFF that have another value."""
+    return {n for n, v in vars(hp).items() if v > 0 and v != OFF.get(n)}
 
 
 def _check_type(owner: type, name: str, kind: Any, value: Any) -> Any:
@@ -341,6 +354,8 @@ def check(config: Config) -> Config:
             raise JaxganError(f"hp.{name} is {value}; expected a finite number, 0 or more")
     if not 0 < config.hp.alpha < 1:
         raise JaxganError(f"hp.alpha is {config.hp.alpha}; expected a number above 0 and below 1")
+    if not config.hp.d_scale > 0:
+        raise JaxganError(f"hp.d_scale is {config.hp.d_scale}; expected a number above 0")
     if not 0 < config.hp.top_k <= 1:
         raise JaxganError(f"hp.top_k is {config.hp.top_k}; expected a share above 0, at most 1")
     for name in ("b1", "b2", "lecam_decay"):

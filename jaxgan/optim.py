@@ -17,15 +17,6 @@ OPTIMIZERS = {
 }
 
 
-def lazy(lr, hp: dict, every: int):
-    """Learning rate and hp of an optimizer whose player is regularised every `every` updates, at `every` times weight.
-
-    lr * c and betas ** c with c = every / (every + 1), Karras et al. 2019, arXiv 1912.04958, appendix B.
-    """
-    c = every / (every + 1)
-    return lr * c, hp | {name: hp[name] ** c for name in ("b1", "b2")}
-
-
 def _projected(project) -> optax.GradientTransformation:
     """project: parameter -> parameter, applied to every parameter after the update. Stands last in a chain."""
 
@@ -57,6 +48,16 @@ def max_norm(bound) -> optax.GradientTransformation:
         return jnp.where((bound > 0) & (size > bound), new * (bound / jnp.maximum(size, 1e-30)) - p, u)
 
     return _projected(project)
+
+
+RULES = {"max_norm": max_norm, "clip": clip_weights}
+"""Rules on D's weights, in the order in which they are applied, by the names of their bounds in Hp."""
+
+
+def hold(rules: optax.GradientTransformation, params):
+    """params moved by nothing but rules, a transformation without memory such as those in RULES."""
+    still = jax.tree.map(jnp.zeros_like, params)
+    return optax.apply_updates(params, rules.update(still, rules.init(params), params)[0])
 
 
 def overlap(params):
@@ -112,11 +113,17 @@ def spectral(weight) -> optax.GradientTransformation:
     return optax.GradientTransformation(init, update)
 
 
+def _norm(tree):
+    """The L2 norm of all entries of tree, right too where their squares overflow."""
+    largest = jnp.maximum(optax.tree.norm(tree, ord=jnp.inf), 1e-30)
+    return largest * optax.tree.norm(jax.tree.map(lambda x: x / largest, tree))
+
+
 def balanced(main, adversarial, ratio, eps=1e-6):
     """main + c * adversarial for two gradients (trees), with c such that |main| / |c * adversarial| is ratio.
 
     TF-GAN's combine_adversarial_loss with gradient_ratio, after Rippel and Bourdev 2017, arXiv 1705.05823. A zero
     adversarial gradient stays zero.
     """
-    c = optax.tree.norm(main) / (ratio * (optax.tree.norm(adversarial) + eps))
+    c = _norm(main) / (ratio * (_norm(adversarial) + eps))
     return jax.tree.map(lambda a, b: a + c * b, main, adversarial)

@@ -81,12 +81,18 @@ def normal(key: jax.Array | Part, n: int, shape: tuple[int, ...], axis: Axis = N
     return jax.vmap(lambda k: jax.random.normal(k, shape))(examples(key, n, axis))
 
 
+SHUFFLED = 16  # rows
+
+
 def permute(key: jax.Array, index: jax.Array, n: int) -> jax.Array:
     """The images of index under a random permutation of range(n), each found without making the whole permutation.
 
     A Feistel cipher of 6 rounds on the smallest even number of bits that holds n, walked until it lands in the range
-    (Black and Rogaway 2002, "Ciphers with arbitrary finite domains"). index: int [m] in [0, n).
+    (Black and Rogaway 2002, "Ciphers with arbitrary finite domains"). index: int [m] in [0, n). On so few bits as
+    n <= 16 has, the cipher favours some permutations, so these are shuffled.
     """
+    if n <= SHUFFLED:
+        return jax.random.permutation(key, n)[index].astype(jnp.int32)
     half = max(1, math.ceil(math.log2(max(n, 2)) / 2))
     mask = jnp.uint32((1 << half) - 1)
     round_keys = jax.random.bits(key, (6,), jnp.uint32)

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -152,14 +153,19 @@ class Run:
     def _map(self, f, ema: bool, *inputs) -> np.ndarray:
         """f(run, vars, *inputs) of all rows, by parts, which bounds memory; an input may be None."""
         nets = parallel.local(self.state.ema if ema else step.shown(self.game, self.state))
-        make = jax.jit(partial(applied, self.game, f))
+        make = self._compiled.setdefault(f, jax.jit(partial(applied, self.game, f)))
         parts = [slice(i, i + 256) for i in range(0, len(inputs[0]), 256)]
         return np.concatenate([np.asarray(make(nets, *(x if x is None else x[p] for x in inputs))) for p in parts])
 
-    @property
+    @functools.cached_property
     def game(self) -> Game:
         """The game, rebuilt from the configuration."""
         return games.make(self.config, tuple(self.env["shape"]), self.env["classes"])
+
+    @functools.cached_property
+    def _compiled(self) -> dict[Callable, Callable]:
+        """Functions of the game, each jitted once, so that what was drawn in one shape is drawn fast again."""
+        return {}
 
 
 def applied(game: Game, f, nets: dict, *inputs):

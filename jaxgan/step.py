@@ -111,8 +111,8 @@ def move(game: Game, name: str, state: State, grads, vars) -> State:
 def averaged(game: Game, state: State, batch: int):
     """state.ema after one more step of `batch` images: half-life in images, at most hp.ema_ramp of the images seen.
 
-    decay = 0.5 ** (batch / half_life), Karras et al. 2020, arXiv 2006.06676. BatchNorm's statistics are averaged with
-    the parameters they belong to.
+    decay = 0.5 ** (batch / half_life), Karras et al. 2020, arXiv 2006.06676. A step counts as one batch of images,
+    whatever d_steps and g_steps are. BatchNorm's statistics are averaged with the parameters they belong to.
     """
     seen = (state.step + 1).astype(jnp.float32) * batch
     half_life = jnp.minimum(state.hp["ema_half_life"], state.hp["ema_ramp"] * seen)
@@ -141,6 +141,41 @@ def train_step(game: Game, state: State, batches, solver):
     if isinstance(game.axis, str):
         batch *= jax.lax.axis_size(game.axis)
     return dataclasses.replace(state, step=state.step + 1, ema=averaged(game, state, batch)), metrics
+
+
+class _Watched(dict):
+    """A dict whose copies in a trace note in one place which of their entries are read."""
+
+    def __init__(self, values, note):
+        super().__init__(values)
+        self.note = note
+
+    def __getitem__(self, name):
+        self.note(name)
+        return super().__getitem__(name)
+
+    def get(self, name, default=None):
+        self.note(name)
+        return super().get(name, default)
+
+
+def _rebuilt(aux, leaves) -> _Watched:
+    names, note = aux
+    return _Watched(zip(names, leaves), note)
+
+
+jax.tree_util.register_pytree_node(_Watched, lambda w: (tuple(w.values()), (tuple(w), w.note)), _rebuilt)
+
+
+def reads(game: Game, state: State, batches, solver) -> frozenset[str]:
+    """Names of the numbers of state.hp that a train step looks at; state and batches as arrays or shapes."""
+    seen: set[str] = set()
+
+    def watched(state, batches):
+        return train_step(game, dataclasses.replace(state, hp=_Watched(state.hp, seen.add)), batches, solver)
+
+    jax.eval_shape(watched, state, batches)
+    return frozenset(seen)
 
 
 def init(game: Game, seed, hp: dict, batch) -> State:

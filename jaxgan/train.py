@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxgan import checkpoint, config, data, folder, games, log, parallel, plots, program, rng
+from jaxgan import changes, checkpoint, config, data, folder, games, log, parallel, plots, program, rng, unused
 from jaxgan.config import Config
 from jaxgan.data.holdout import split
 from jaxgan.errors import JaxganError, LostProcess, NonFiniteError, nearest
@@ -51,6 +51,8 @@ def run(c: Config, dir, source: Source | None = None, quiet: bool = False, stop:
         game = games.make(c, source.shape, source.classes, devices.axis)
         program.check_sizes(c, source, devices)
         program.check_accumulate(c, source)
+        if not (dir / "config.json").exists():  # a run that is there goes on, though what it set was not read
+            unused.check(c, program.reads(c, source))
         with (
             folder.entered(dir, c, source) as env,
             _closing(checkpoint.Checkpoints(dir / "checkpoints", c.keep)) as saved,
@@ -66,8 +68,15 @@ def run(c: Config, dir, source: Source | None = None, quiet: bool = False, stop:
             compiled = program.build(game, source, c, devices)
             kind = jax.devices()[0].device_kind
             say(f"{'resuming' if start else 'training'} {dir} from step {start} to {c.steps}")
+            for text in changes.since(env, c, source) if start else ():
+                say(f"NOTE: {text}")
             micro = f", {c.accumulate} micro-batches" if c.accumulate > 1 else ""
             say(f"data: {c.data}, {compiled.feed}; devices: {devices.count} x {kind}, {devices.mode}{micro}")
+            if not parallel.reproducible():
+                say(
+                    "NOTE: on this GPU the same seed may give other bits: XLA is not asked for, or does not know, "
+                    f"--{parallel.DETERMINISTIC}=true"
+                )
             with parallel.together():
                 state = _loop(c, dir, source, devices, compiled, state, saved, say, stop, held)
             _conclude(c, dir, start, int(state.step), say)

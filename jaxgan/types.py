@@ -37,12 +37,15 @@ class Player(NamedTuple):
            micro-batch's rng.Part
     tx:    hp -> optax.GradientTransformation, built inside the trace so that its numbers can be swept
     steps: updates per train step (k in Goodfellow et al. 2014, arXiv 1406.2661), each with a fresh batch
+    hold:  (hp, {net: params}) -> the nearest parameters that the player's rules on weights allow; tx keeps to them by
+           itself, so this is for solvers that make moves of their own
     """
 
     nets: tuple[str, ...]
     loss: Callable
     tx: Callable
     steps: int = 1
+    hold: Callable = lambda hp, params: params
 
 
 def halves(x):
@@ -61,6 +64,7 @@ class Game(NamedTuple):
     axis:   where examples live, see the module's docstring
     accumulate: micro-batches of an update, one after the other; see step.field
     unroll: moves of the other players that the last one foresees where they move in turn (solvers.alternating)
+    rounds: how many times the solver asks for fresh batches for all updates of a step
     score:  (run, vars, x, y) -> D's logits [n] of examples, higher for real ones; None where no D judges examples
     encode: (run, vars, x, y) -> latents [n, latent] of examples; None without an encoder
     codes:  the latents' last entries are codes of these sizes, see Config.codes
@@ -80,6 +84,7 @@ class Game(NamedTuple):
     axis: Axis = None
     accumulate: int = 1
     unroll: int = 0
+    rounds: int = 1
     score: Callable | None = lambda run, vars, x, y: run(vars, "d", x, y)[0]
     encode: Callable | None = None
     codes: tuple[int, ...] = ()
@@ -95,7 +100,7 @@ class Game(NamedTuple):
     @property
     def updates(self) -> int:
         """Batches that one train step consumes."""
-        return sum(player.steps for player in self.players.values())
+        return self.rounds * sum(player.steps for player in self.players.values())
 
 
 @partial(

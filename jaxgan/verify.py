@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from jaxgan import checkpoint, folder, games, log, parallel, program
+from jaxgan import changes, checkpoint, folder, games, log, parallel, program
 from jaxgan.config import Config
 from jaxgan.errors import JaxganError
 from jaxgan.parallel import Devices
@@ -24,6 +24,8 @@ def verify(dir, source: Source | None = None, steps: int = 0, say=log.show, devi
     c = dataclasses.replace(c, steps=max(recorded))  # the folder may have been asked for fewer steps since
     source, _ = hold_out(c, open_source(c) if source is None else source)
     folder.check_data(dir, c, env, source)
+    for text in changes.since(env, c, source):
+        say(f"NOTE: {text}")
     devices = devices or parallel.devices(c.parallel)
     game = games.make(c, source.shape, source.classes, devices.axis)
     compiled = program.build(game, source, c, devices)

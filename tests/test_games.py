@@ -38,6 +38,7 @@ TABLE = [
     ("conditional", "mlp", "minimax", {"r2": 1.0}, "simultaneous", {"fake_batch": 4}),
     ("conditional", "mlp", "rpgan", {}, "simultaneous", {}),
     ("plain", "mlp", "ns", {}, "extragradient", {}),
+    ("plain", "mlp", "ns", {"d_scale": 5.0}, "extragradient_two", {}),
     ("conditional", "mlp", "ns", {"r1": 1.0}, "past_extragradient", {}),
     ("plain", "mlp", "lsgan", {}, "optimistic", {}),
     ("conditional", "mlp", "ns", {"r2": 1.0}, "consensus", {}),
@@ -304,10 +305,10 @@ def test_the_weight_multiplies_the_term(side, names):
 # base hyperparameters, other settings, and for each number another value
 TRACED = [
     (
-        {"r1": 1.0, "r2": 1.0, "wgan_gp": 1.0, "clip": 10.0, "ema_ramp": 1.0},
+        {"r1": 1.0, "r2": 1.0, "wgan_gp": 1.0, "clip": 10.0, "ema_ramp": 1.0, "d_scale": 2.0},
         {},
         {"g_lr": 0.5, "d_lr": 0.5, "b1": 0.9, "b2": 0.5, "clip": 0.01, "r1": 9.0, "r2": 9.0, "wgan_gp": 9.0}
-        | {"ema_half_life": 1e6, "ema_ramp": 0.5, "real_target": 0.5},
+        | {"ema_half_life": 1e6, "ema_ramp": 0.5, "real_target": 0.5, "d_scale": 5.0},
     ),
     (
         {**OTHER_D, **OTHER_G, "gp_target": 0.1, "top_k": 0.5, "noise": 0.1, "noise_updates": 4.0, "max_norm": 2.0}

@@ -17,7 +17,7 @@ ROWS = [
     ["losses", "penalties", "augment", "optim", "nets", "data", "metrics"],
     ["step", "solvers"],
     ["games"],
-    ["parallel", "checkpoint", "log", "plots", "folder", "signals", "program", "run"],
+    ["changes", "unused", "parallel", "checkpoint", "log", "plots", "folder", "signals", "program", "run"],
     ["theory"],
     ["train", "verify", "diagnose", "plan", "draw"],
     ["sweep"],

@@ -289,6 +289,9 @@ def test_balanced_gradients_have_the_ratio_asked_for():
     np.testing.assert_allclose(optax.tree.norm(main) / optax.tree.norm(part), 4.0, rtol=1e-5)
     cosine = sum(jax.tree.leaves(jax.tree.map(lambda a, b: (a * b).sum(), part, other)))
     np.testing.assert_allclose(cosine, optax.tree.norm(part) * optax.tree.norm(other), rtol=1e-5)
+    for size in (1e-12, 1e19, 1e30):  # whose squares have no place in float32
+        part = balanced(np.full(3, size, np.float32), np.full(3, -2 * size, np.float32), 4.0)
+        np.testing.assert_allclose(part, 0.75 * size, rtol=1e-4 if size > 1 else 1)  # eps is felt at 1e-12
     same = balanced(main, jax.tree.map(np.zeros_like, other), 1.0)
     jax.tree.map(np.testing.assert_array_equal, same, main)
 

@@ -16,10 +16,10 @@ from jaxgan import augment, rng
 from jaxgan.config import Config
 from jaxgan.games import pool
 from jaxgan.games.norms import check_norms, normalised, ready
-from jaxgan.games.terms import CLOCK, D_TERMS, G_TERMS, LAZY, Play, Term, active, updates
+from jaxgan.games.terms import CLOCK, D_TERMS, G_TERMS, Play, Term, active, updates
 from jaxgan.losses import LOSSES, Loss, value
 from jaxgan.nets import build
-from jaxgan.optim import OPTIMIZERS, clip_weights, lazy, max_norm, orthogonal, spectral
+from jaxgan.optim import OPTIMIZERS, RULES, hold, orthogonal, spectral
 from jaxgan.penalties import PAIRED
 from jaxgan.solvers import SOLVERS
 from jaxgan.step import everywhere
@@ -131,7 +131,7 @@ def networks(config: Config, shape, classes: int, axis: Axis) -> dict[str, Net]:
 
 
 def judge(config: Config, features: bool) -> Callable:
-    """(run, vars, x, y) -> logits, features or None, vars: D as the losses see it."""
+    """(run, vars, x, y, hp) -> logits, features or None, vars: D as the losses see it, times hp.d_scale."""
 
     def plain(run, vars, x, y):
         out, vars = run(vars, "d", x, y, **{"features": True} if features else {})
@@ -149,7 +149,13 @@ def judge(config: Config, features: bool) -> Callable:
         size = jnp.sqrt((slope**2).reshape(len(logits), -1).sum(1) + 1e-12)
         return logits / (size + abs(logits)), h, new
 
-    return normalized if config.gradient_norm else plain
+    d = normalized if config.gradient_norm else plain
+
+    def scaled(run, vars, x, y, hp):
+        logits, h, vars = d(run, vars, x, y)
+        return (hp["d_scale"] * logits if config.hp.d_scale != 1 else logits), h, vars
+
+    return scaled
 
 
 def viewer(config: Config, axis: Axis) -> Callable:
@@ -194,12 +200,12 @@ def judged(config: Config, axis: Axis, features: bool) -> Callable:
             return view(x, rng.stream(key, f"view {name}"), before, hp)
 
         def score(x, y):
-            return d(run, before, x, y)[0]
+            return d(run, before, x, y, hp)[0]
 
         (x, y), (made, y_fake) = real, fake
         seen = see(x, "real"), see(made, "fake")
-        d_real, h_real, vars = d(run, vars, seen[0], y)
-        d_fake, h_fake, vars = d(run, vars, seen[1], y_fake)
+        d_real, h_real, vars = d(run, vars, seen[0], y, hp)
+        d_fake, h_fake, vars = d(run, vars, seen[1], y_fake, hp)
         answers = d_real, d_fake, h_real, h_fake
         sides = x, y, made, y_fake, z
         return Play(run, before, key, hp, axis, *sides, *answers, see, score, *seen, weight, config, **rest), vars
@@ -219,7 +225,7 @@ def observer(config: Config, classes: int, axis: Axis, latent: Callable, feature
 
         def rank(z):
             x = view(run(before, "g", z, y_fake)[0], rng.stream(key, "view fake"), before, hp)
-            return d(run, before, x, y_fake)[0].sum()
+            return d(run, before, x, y_fake, hp)[0].sum()
 
         start = latent(rng.stream(key, "z"), n, axis)
         z = improved(rank, start, hp, config.latent_steps)
@@ -286,23 +292,20 @@ def terms_of(side: str, loss: Loss, seen: Play):
     return real, fake
 
 
-def optimizer(config: Config, side: str) -> Callable:
-    """hp -> the transformation of this player's gradients."""
+def optimizer(config: Config, side: str) -> dict[str, Callable]:
+    """The player's fields tx, which ends with its rules on weights, and hold, which is these alone."""
     make, own = OPTIMIZERS[config.optimizer], config.hp
+    on = [name for name in RULES if side == "d" and getattr(own, name) > 0]
+
+    def rules(hp):
+        return [RULES[name](hp[name]) for name in on]
 
     def tx(hp):
-        rate, numbers = hp[f"{side}_lr"], hp
-        if side == "d" and config.lazy > 1 and any(getattr(own, name) > 0 for name in LAZY):
-            rate, numbers = lazy(rate, hp, config.lazy)
-        if side == "g" and config.lazy_g > 1 and own.path_length > 0:
-            rate, numbers = lazy(rate, hp, config.lazy_g)
         parts = [orthogonal(hp["orthogonal"])] * (own.orthogonal > 0)
-        parts += [spectral(hp["spectral"])] * (side == "d" and own.spectral > 0) + [make(rate, numbers)]
-        if side == "d":
-            parts += [max_norm(hp["max_norm"])] * (own.max_norm > 0) + [clip_weights(hp["clip"])] * (own.clip > 0)
-        return optax.chain(*parts)
+        parts += [spectral(hp["spectral"])] * (side == "d" and own.spectral > 0)
+        return optax.chain(*parts, make(hp[f"{side}_lr"], hp), *rules(hp))
 
-    return tx
+    return {"tx": tx, "hold": lambda hp, params: hold(optax.chain(*rules(hp)), params)} if on else {"tx": tx}
 
 
 def usual(config: Config, shape, classes: int, axis: Axis) -> Parts:
@@ -368,8 +371,8 @@ def adversarial(
 
     more = [name for name in nets if name not in ("g", "d")]
     players = {
-        "d": Player(("d", *brought["d"]), d_loss, optimizer(config, "d"), config.d_steps),
-        "g": Player(("g", *more, *brought["g"]), g_loss, optimizer(config, "g"), config.g_steps),
+        "d": Player(("d", *brought["d"]), d_loss, steps=config.d_steps, **optimizer(config, "d")),
+        "g": Player(("g", *more, *brought["g"]), g_loss, steps=config.g_steps, **optimizer(config, "g")),
     }
     nets = nets | {name: net for name, (net, _) in heads.items()}
     return Game(nets, players, inputs, sample, latent, classes=classes, axis=axis, unroll=config.unroll)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxgan import checkpoint, folder, log, program
+from jaxgan import changes, checkpoint, folder, log, program
 from jaxgan.config import Config
 from jaxgan.errors import JaxganError, NonFiniteError, nearest
 from jaxgan.signals import Stop
@@ -55,6 +55,9 @@ def train(dir, ids=None, until=None, mode="auto", width=0, say=log.show, stop: S
     with stop or Stop() as stop:
         for c in {kit.common(c): c for c in wanted.values()}.values():
             kit.check(c)
+        for id, c in wanted.items():
+            if not (store.run_dir(dir, id) / "config.json").exists():
+                kit.check_used(c)
         groups = store.assign(dir, wanted, lambda configs: kit.plan(configs, mode, width))
         todo = [chunk for chunk in chunks(groups) if not wanted.keys().isdisjoint(chunk.ids)]
         with contextlib.closing(Meter(dir, wanted, say)) as meter:
@@ -153,11 +156,13 @@ def enter(
     id = chunk.ids[slot]
     run, tell = store.run_dir(dir, id), lambda text: say(f"{id}: {text}")
     with (
-        folder.entered(run, c, k.source),
+        folder.entered(run, c, k.source) as env,
         contextlib.closing(checkpoint.Checkpoints(run / "checkpoints", c.keep)) as saved,
     ):
         fields = saved.restore(k.like, tell) or checkpoint.to_host(k.start(c))
         step = int(fields["step"])
+        for text in changes.since(env, c, k.source) if step else ():
+            tell(f"NOTE: {text}")
         log.rewind(run / "metrics.jsonl", step)
         place = {"mode": chunk.mode, "width": chunk.width, "index": slot, "group": chunk.group}
         part = {**place, "devices": kit.mesh().size}

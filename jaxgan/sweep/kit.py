@@ -14,8 +14,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxgan import checkpoint, games, parallel, program
-from jaxgan.config import Config, Hp, switched_on
+from jaxgan import checkpoint, games, parallel, program, unused
+from jaxgan.config import OFF, Config, Hp, switched_on
 from jaxgan.errors import JaxganError
 from jaxgan.run import initializer, template
 from jaxgan.sweep.space import ALWAYS
@@ -44,7 +44,7 @@ def common(c: Config) -> Config:
     """c without what its group leaves open: the seed and the values of Hp, but for whether they are above 0."""
     on = switched_on(c.hp)
     hp = {n: v if n in ALWAYS else 1.0 if n in on else 0.0 for n, v in vars(Hp()).items()}
-    hp["top_k"] = 0.5 if "top_k" in on else 1.0
+    hp |= {n: 0.5 if n in on else off for n, off in OFF.items()}
     neutral: dict[str, Any] = {"steps": 1, "chunk": 0, "keep": 1}
     neutral |= {"log_every": 1, "sample_every": 0, "checkpoint_every": 1}
     looks: dict[str, Any] = {"diagnose_every": int(c.diagnose_every > 0), "writers": ()}
@@ -68,6 +68,16 @@ def check(c: Config) -> None:
             f"a sweep keeps all data on the device, and {c.data} is {source.bytes / 2**20:,.0f} MB with feed "
             f"{c.feed!r}; use --feed device if it fits, else train the members one by one with jaxgan train"
         )
+
+
+def check_used(c: Config) -> None:
+    """JaxganError for what c sets and nothing uses; members of one group share the work."""
+    unused.check(c, _reads(common(c)))
+
+
+@functools.lru_cache
+def _reads(c: Config) -> frozenset[str]:
+    return program.reads(c, _data(_named(c))[0])
 
 
 def kit(c: Config) -> Kit:
@@ -154,7 +164,7 @@ def _compiled(c: Config, mode: str, width: int):
 
     state = jax.eval_shape(lambda: _kit(c).start(c))
     arguments = _rows(_named(c)), jax.tree.map(shaped, state), jax.ShapeDtypeStruct((width,), np.int32)
-    return jax.jit(many, donate_argnums=1).lower(*arguments).compile()
+    return jax.jit(many, donate_argnums=1).lower(*arguments).compile(parallel.compiler_options())
 
 
 def rounded(width: int) -> int:
