@@ -22,6 +22,19 @@ settings.register_profile("jaxgan", derandomize=True, deadline=None)  # the same
 settings.load_profile("jaxgan")
 
 
+# No key may be drawn from twice in these, which trace the programs of every kind; fold_in may derive many from one.
+# Other tests give one key to two calls on purpose, to compare what they make of the same numbers.
+DRAWN_ONCE = {"test_games", "test_kinds", "test_rng"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def drawn_once(request):
+    import jax
+
+    with jax.debug_key_reuse(request.module.__name__ in DRAWN_ONCE or jax.config.jax_debug_key_reuse):
+        yield
+
+
 @pytest.fixture(scope="module")
 def optimised():
     """Programs as users get them, for tests that train long or look at what XLA made."""
