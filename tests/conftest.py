@@ -4,7 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
+from beartype import BeartypeConf, beartype
 from hypothesis import settings
+from jaxtyping import install_import_hook
 from processes import Server
 
 # In the environment rather than in jax.config: tests that start processes pass it on.
@@ -17,6 +19,13 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 # Shapes [n] and [n, 1] that meet by accident make [n, n], whose mean is a wrong number: say which axis is meant.
 os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
+
+# Tables of pure functions, whose arguments and results are held to their annotated shapes in every call and trace of
+# this process; not of others, where an import hook would have to be in each. Elsewhere annotations name no shapes.
+SHAPED = ["augment", "kernels", "losses", "metrics", "optim", "penalties", "rng"]
+SHAPED += ["theory.bayes", "theory.divergence", "theory.value"]
+checked = beartype(conf=BeartypeConf(is_pep484_tower=True))  # a float may be an int
+install_import_hook([f"jaxgan.{name}" for name in SHAPED], "conftest.checked")
 
 settings.register_profile("jaxgan", derandomize=True, deadline=None)  # the same examples every time; compiling is slow
 settings.load_profile("jaxgan")
