@@ -57,7 +57,7 @@ def main() -> None:
     source, held = split(data.open_source("mnist5k"), HELD_OUT)
     reader = bayes.classifier(CLASSIFIER, source.shape, source.classes)
     learned = bayes.train(reader, CLASSIFIER, held)
-    found = {"their code": [], "a random one": []}
+    found: dict[str, list] = {"their code": [], "a random one": []}
     for seed in args.seeds:
         c = dataclasses.replace(config(), seed=seed)
         game = games.make(c, source.shape)
