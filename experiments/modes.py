@@ -24,12 +24,13 @@ import numpy as np
 
 from jaxgan import Config, Hp, games, rng, step
 from jaxgan.data.toy import TOYS
+from jaxgan.hp import arrays
 from jaxgan.metrics.modes import modes
 from jaxgan.run import generate
 from jaxgan.solvers import SOLVERS
 from jaxgan.theory.play import advance
 
-SETTINGS = {
+SETTINGS: dict[str, dict] = {
     **{name: {"loss": name} for name in ("minimax", "ns", "klgan", "lsgan", "hinge", "rpgan", "ragan", "rahinge")},
     **{name: {"loss": name} for name in ("f_kl", "f_reverse_kl", "f_hellinger", "f_js", "mmd")},
     "wasserstein, gp": {"loss": "wasserstein", "wgan_gp": 1.0},
@@ -67,7 +68,7 @@ def samples(c: Config, seeds: int) -> np.ndarray:
     game = games.make(c, source.shape)
 
     def one(seed):
-        state = step.init(game, seed, dataclasses.asdict(c.hp), {"x": jnp.zeros((2, *source.shape))})
+        state = step.init(game, seed, arrays(c.hp), {"x": jnp.zeros((2, *source.shape))})
         state = dataclasses.replace(state, memory=SOLVERS[c.solver].init(game, state.params))
         state = jax.lax.fori_loop(0, c.steps, lambda i, state: advance(game, c, source, {}, state), state)
         return generate(game, state.ema, game.latent(rng.stream(rng.root(seed), "eval"), SAMPLES))
@@ -93,7 +94,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4000)
     args = parser.parse_args()
     for data in args.data:
-        density = TOYS[data]().density
+        density = TOYS[data]().exact
         print(f"\n{data}, {args.steps} steps, {args.seeds} seeds: mean ± standard deviation\n")
         print("| setting | modes | high quality, % | reverse KL, nats |\n|---|---|---|---|", flush=True)
         for name in args.settings:

@@ -52,7 +52,7 @@ def cutout(key, x):
         return (i < first) | (i >= first + size)
 
     rows, columns = (outside(k, n) for k, n in zip(jax.random.split(key), x.shape))
-    return x * (rows[:, None] | columns)[..., None]
+    return x * (rows[:, None] | columns[None])[..., None]
 
 
 def jitter(key, x):

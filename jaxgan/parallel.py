@@ -21,7 +21,7 @@ DETERMINISTIC = "xla_gpu_deterministic_ops"
 HEARTBEAT = 30  # seconds after which a silent process counts as lost; a closed connection is noticed at once
 
 
-def compiler_options() -> dict[str, bool]:
+def compiler_options() -> dict[str, bool | str]:
     """What XLA is asked for wherever training is compiled; empty where there is nothing to ask.
 
     On a GPU: no sums in the order of arrival, and no kernels that a race of kernels chooses, so that a seed is a run.
@@ -63,7 +63,7 @@ class Devices(NamedTuple):
 
     mode: str
     axis: Axis
-    count: int
+    count: int  # type: ignore[assignment]  # hides a method of tuples
     local: int
     split: Callable
     replicate: Callable
@@ -180,8 +180,8 @@ def _pmap(count: int, pool: list | None = None) -> Devices:
 
     def split(rows):
         if pool:
-            one = lambda r: jax.ShapeDtypeStruct((n_local, *r.shape[:2], r.shape[2] // n_local, *r.shape[3:]), r.dtype)  # noqa: E731
-            return jax.tree.map(one, rows)
+            cut = lambda r: jax.ShapeDtypeStruct((n_local, *r.shape[:2], r.shape[2] // n_local, *r.shape[3:]), r.dtype)  # noqa: E731
+            return jax.tree.map(cut, rows)
 
         def one(r):  # [k, updates, local batch, ...] -> [local devices, k, updates, b, ...]
             r = r.reshape(*r.shape[:2], n_local, r.shape[2] // n_local, *r.shape[3:])
@@ -200,7 +200,7 @@ def _pmap(count: int, pool: list | None = None) -> Devices:
             devices=pool,
         )
         call = partial(_ahead(mapped) if compiler_options() else mapped, np.zeros(n_local))
-        call.lower = partial(mapped.lower, np.zeros(n_local))
+        call.lower = partial(mapped.lower, np.zeros(n_local))  # type: ignore[attr-defined]
         return call
 
     replicated = NamedSharding(mesh, PartitionSpec())
@@ -210,7 +210,7 @@ def _pmap(count: int, pool: list | None = None) -> Devices:
 
 def _ahead(mapped) -> Callable:
     """A pmapped function, for arguments of one shape, compiled with compiler_options, which pmap does not take."""
-    made = []
+    made: list[Callable] = []
 
     def call(*args):
         if not made:
@@ -230,8 +230,13 @@ def _jit(count: int, pool: list | None = None) -> Devices:
 
     def compile(f, rows_split: bool):
         rows = by_example if rows_split else replicated
-        shardings = {"in_shardings": (rows, replicated, None), "out_shardings": replicated}
-        return jax.jit(f, donate_argnums=1, compiler_options=compiler_options(), **shardings)
+        return jax.jit(
+            f,
+            donate_argnums=1,
+            in_shardings=(rows, replicated, None),
+            out_shardings=replicated,
+            compiler_options=compiler_options(),
+        )
 
     def replicate(x):  # device_put takes no array of one process to devices of another
         if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):

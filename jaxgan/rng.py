@@ -6,7 +6,7 @@ name moves no other, and one example draws the same numbers on 1 or 256 devices.
 
 import math
 import zlib
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +21,11 @@ class Part(NamedTuple):
     """
 
     key: jax.Array
-    index: jax.Array | int
-    count: int
+    index: jax.Array | int  # type: ignore[assignment]  # hides a method of tuples
+    count: int  # type: ignore[assignment]
+
+
+Key = TypeVar("Key", jax.Array, Part)
 
 
 def root(seed: int) -> jax.Array:
@@ -30,7 +33,7 @@ def root(seed: int) -> jax.Array:
     return jax.random.key(seed, impl="threefry2x32")
 
 
-def stream(key: jax.Array | Part, name: str) -> jax.Array | Part:
+def stream(key: Key, name: str) -> Key:
     """The key of the stream called name; of a Part, the same Part of it."""
     if isinstance(key, Part):
         return key._replace(key=stream(key.key, name))
@@ -69,8 +72,8 @@ def split(batch, index: jax.Array | int, count: int, axis: Axis = None):
 
 def examples(key: jax.Array | Part, n: int, axis: Axis = None) -> jax.Array:
     """One key per example [n], by global example index."""
-    key, *part = key if isinstance(key, Part) else (key, 0, 1)
-    return jax.vmap(jax.random.fold_in, (None, 0))(key, positions(n, axis, part))
+    whole = key.key if isinstance(key, Part) else key
+    return jax.vmap(jax.random.fold_in, (None, 0))(whole, places(key, n, axis))
 
 
 def normal(key: jax.Array | Part, n: int, shape: tuple[int, ...], axis: Axis = None) -> jax.Array:

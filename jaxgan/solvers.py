@@ -47,7 +47,8 @@ def alternating(game: Game, state: State, batches, key):
 
     The last one also foresees game.unroll answers of the others.
     """
-    metrics, first, last = {}, 0, list(game.players)[-1]
+    metrics: dict = {}
+    first, last = 0, list(game.players)[-1]
     for name, player in game.players.items():
 
         def update(state, u, name=name):
@@ -68,7 +69,8 @@ def alternating(game: Game, state: State, batches, key):
 
 def simultaneous(game: Game, state: State, batches, key):
     """All players take their gradients at the same point, then all move; one with fewer steps leaves later rounds."""
-    metrics, u = {}, 0
+    metrics: dict = {}
+    u = 0
     for turn in range(max(player.steps for player in game.players.values())):
         moves = []
         for name, player in game.players.items():
@@ -85,7 +87,8 @@ def simultaneous(game: Game, state: State, batches, key):
 
 def fields(game: Game, state: State, batches, key, first: int = 0):
     """All players' gradients at one point, on the batches from `first` on -> {player: (grads, vars)}, metrics."""
-    found, metrics = {}, {}
+    found: dict = {}
+    metrics: dict = {}
     for u, name in enumerate(game.players, first):
         batch = jax.tree.map(lambda b, u=u: b[u], batches)
         grads, vars, new = field(game, name, state, batch, jax.random.fold_in(key, u))
@@ -123,7 +126,7 @@ def extragradient(game, state, batches, key):
 
 def past_extragradient(game, state, batches, key):
     """Extragradient that looks ahead by the gradient of last time, one gradient a step (Popov 1980)."""
-    old = {name: (grads, {}) for name, grads in state.memory["grads"].items()}
+    old: dict = {name: (grads, {}) for name, grads in state.memory["grads"].items()}
     ahead = dataclasses.replace(move_all(game, state, old), opt=state.opt)
     found, metrics = fields(game, ahead, batches, key)
     state = move_all(game, state, found)

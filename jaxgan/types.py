@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jaxgan.errors import JaxganError  # noqa: F401
+from jaxgan.errors import JaxganError
 
 Tree = Any
 Axis = str | jax.sharding.NamedSharding | None
@@ -22,10 +22,13 @@ class Net(NamedTuple):
 
     init:  (key, *inputs) -> params, vars
     apply: (params, vars, *inputs, train, **options) -> output, vars; D's option features asks for its features too
+    keyed: apply takes the option key as well, for noise inputs, style mixing or dropout: in training the update's for
+           this network, of which rng.normal and rng.examples make one per example; None where samples are drawn
     """
 
     init: Callable
     apply: Callable
+    keyed: bool = False
 
 
 class Player(NamedTuple):
@@ -112,8 +115,9 @@ class Game(NamedTuple):
 class State:
     """Everything the next step depends on; all of it is checkpointed.
 
-    step int32, key the run's root key, hp {name: float32}, params and vars {net: tree}, opt {player: tree},
-    ema {net: {"params": tree, "vars": tree}} for the networks in Game.shown; memory is the solver's, {} for most.
+    step int32, key the run's root key, params and vars {net: tree}, opt {player: tree}; hp {name: float32, or float32
+    [k, 4] for a schedule of k pieces (hp.arrays)}; ema {net: {"params": tree, "vars": tree}} for the networks in
+    Game.shown; memory is the solver's, {} for most.
     """
 
     step: jax.Array
@@ -163,3 +167,10 @@ class Source(NamedTuple):
     fingerprint: str
     bytes: int = 0
     density: Density | None = None
+
+    @property
+    def exact(self) -> Density:
+        """The density of a toy; JaxganError for data without one."""
+        if self.density is None:
+            raise JaxganError(f"{self.name} has no exact density; take a toy such as ring")
+        return self.density

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from processes import Server
 
 # In the environment rather than in jax.config: tests that start processes pass it on.
@@ -15,8 +15,11 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 # Most of the time of most tests is XLA's; what they prove does not depend on how well it optimises.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+# Shapes [n] and [n, 1] that meet by accident make [n, n], whose mean is a wrong number: say which axis is meant.
+os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 
-settings.register_profile("jaxgan", derandomize=True, deadline=None)  # the same examples every time; compiling is slow
+# The same examples every time; compiling is slow, and a busy machine is no failure.
+settings.register_profile("jaxgan", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("jaxgan")
 
 

@@ -18,7 +18,7 @@ from jax.nn import softplus as sp
 from kinds import BATCH, CLASSES, TABLE, made
 
 from jaxgan import augment, rng, step
-from jaxgan.run import initial
+from jaxgan.state import initial
 
 SINGLE = 1e-5  # relative error of what rounds to float32 on its way
 

@@ -5,7 +5,8 @@ import numpy as np
 
 from jaxgan import games
 from jaxgan.config import from_dict
-from jaxgan.run import Run, initial
+from jaxgan.run import Run
+from jaxgan.state import initial
 
 CLASSES, BATCH = 3, 8
 SQUARE = (8, 8, 1)
@@ -14,9 +15,11 @@ TABLE = {
     "concat": {"kind": "conditional", "head": "concat"},
     "embedding": {"kind": "conditional", "head": "embedding", "net": "dcgan"},
     "ac": {"kind": "conditional", "head": "ac", "hp": {"r1": 1.0, "r2": 1.0}},
+    "ac_real": {"kind": "conditional", "head": "ac_real"},
     "adc": {"kind": "conditional", "head": "adc", "d_steps": 2, "g_steps": 2},
     "multihinge": {"kind": "conditional", "head": "multihinge"},
     "2c": {"kind": "conditional", "head": "2c"},
+    "2c_proxy": {"kind": "conditional", "head": "2c_proxy"},
     "d2dce": {"kind": "conditional", "head": "d2dce", "fake_batch": 12},
     "infogan": {"kind": "infogan", "codes": (3, 1, 2)},
     "infogan-y": {"kind": "infogan", "conditional": True, "codes": (1,)},

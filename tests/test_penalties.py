@@ -34,12 +34,12 @@ def constant(x):
 
 
 def linear(x, w=W):
-    return (x * w).sum((1, 2, 3)) + 5
+    return (x * w[None]).sum((1, 2, 3)) + 5
 
 
 def quadratic(x):
     """Its gradient is 2 a x with a = W**2."""
-    return (W**2 * x**2).sum((1, 2, 3))
+    return ((W**2)[None] * x**2).sum((1, 2, 3))
 
 
 def square(x):

@@ -9,7 +9,7 @@ def distances(x):
     """Squared distances [n, n] between the rows of x [n, ...]."""
     x = x.reshape(len(x), -1)
     square = (x**2).sum(1)
-    return jnp.maximum(square[:, None] + square - 2 * x @ x.T, 0.0)
+    return jnp.maximum(square[:, None] + square[None] - 2 * x @ x.T, 0.0)
 
 
 def vendi(x, scale):

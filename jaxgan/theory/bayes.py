@@ -14,14 +14,15 @@ from jaxgan import rng, step
 from jaxgan.config import Config
 from jaxgan.nets import encoder, mlp
 from jaxgan.optim import OPTIMIZERS
-from jaxgan.run import generate, initial
+from jaxgan.run import generate
+from jaxgan.state import initial
 from jaxgan.theory.play import advance
 from jaxgan.types import Game, Player, Source, State
 
 
 def posterior(log_p_x_given_y, log_prior):
     """log p(y | x) [n, c] by Bayes' rule, from log p(x | y) [n, c] and log p(y) [c]."""
-    return jax.nn.log_softmax(log_p_x_given_y + log_prior, axis=-1)
+    return jax.nn.log_softmax(log_p_x_given_y + log_prior[None], axis=-1)
 
 
 def log_frequencies(y, classes: int):
@@ -84,7 +85,8 @@ def classifier(config: Config, shape: tuple[int, ...], classes: int) -> Game:
     net = mlp.generator((classes,), config.width, config.depth) if flat else encoder(config, shape, 0, None, classes)
     player = Player(("c",), loss, lambda hp: OPTIMIZERS[config.optimizer](hp["d_lr"], hp))
     inputs = lambda batch, key: {"c": (seen(batch), None)}  # noqa: E731
-    return Game({"c": net}, {"c": player}, inputs, None, None, shown=("c",), classes=classes)
+    nothing = lambda *_: None  # noqa: E731  # it generates no examples
+    return Game({"c": net}, {"c": player}, inputs, nothing, nothing, shown=("c",), classes=classes)
 
 
 def discriminative(game: Game, state: State, x):

@@ -137,6 +137,7 @@ def step_matrix(j, owner, rate, solver: str, hp: dict | None = None) -> tuple[np
     j [n, n] at the equilibrium, owner [n] from `owners`, rate [n] or scalar: step sizes. Solvers with a memory act on
     (now, before) [2n]. hp: weights of consensus and lookahead as in config.Hp.
     """
+    hp = hp or {}
     j, rate = np.asarray(j, np.float64), np.broadcast_to(np.asarray(rate, np.float64), len(j))
     one, a = np.eye(len(j)), rate[:, None] * j
 
