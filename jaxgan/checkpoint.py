@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgan import parallel
+from jaxgan.changes import LATER
 from jaxgan.config import Hp
 from jaxgan.types import JaxganError, State
 
@@ -41,9 +42,11 @@ def from_host(fields: dict) -> State:
 
 
 def digest(fields: dict) -> str:
-    """SHA-256 over names, types, shapes and bytes of all arrays in to_host's result."""
+    """SHA-256 over names, types, shapes and bytes of all arrays in to_host's result; of changes.LATER, if not there."""
     total = hashlib.sha256()
-    for path, array in sorted((jax.tree_util.keystr(p), a) for p, a in jax.tree.leaves_with_path(fields)):
+    absent = {name for name, rest in LATER.items() if np.array_equal(fields["hp"].get(name), np.float32(rest))}
+    hp = {name: value for name, value in fields["hp"].items() if name not in absent}
+    for path, array in sorted((jax.tree_util.keystr(p), a) for p, a in jax.tree.leaves_with_path({**fields, "hp": hp})):
         total.update(f"{path} {array.dtype} {array.shape}".encode())
         total.update(np.ascontiguousarray(array).tobytes())
     return total.hexdigest()
@@ -203,15 +206,16 @@ def _no_loop(hook):
 
 def _reason(error: BaseException) -> str:
     """The operating system's words inside whatever Orbax made of them, else the first line."""
-    chain, one = [], error
+    chain: list[BaseException] = []
+    one: BaseException | None = error
     while one is not None:
         chain.append(one)
         one = one.__cause__ or one.__context__
-    for one in chain:
-        if isinstance(one, OSError) and one.strerror:
-            return one.strerror
+    for link in chain:
+        if isinstance(link, OSError) and link.strerror:
+            return link.strerror
     for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
-        if any(os.strerror(number) in str(one) for one in chain):
+        if any(os.strerror(number) in str(link) for link in chain):
             return os.strerror(number)
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 

@@ -101,7 +101,7 @@ def _check_same(dir: Path, c: Config, source: Source) -> dict:
         fields = "\n  ".join(changed)
         raise JaxganError(
             f"{dir} holds a run with another configuration:\n  {fields}\nGive the same values to resume it, or choose "
-            "another --dir"
+            "another --dir. To change a number of hp on purpose from here on: --override hp.NAME=VALUE"
         )
     check_data(dir, c, env, source)
     log.read(dir / "metrics.jsonl")  # complains before anything is written
@@ -149,11 +149,11 @@ def read_env(dir: Path) -> dict:
             return {name: env[name] for name in kinds}
         reason = "a field has another type"
     except OSError as e:
-        reason = e.strerror
+        reason = e.strerror or str(e)
     except KeyError as e:
         reason = f"it has no {e}"
     except (ValueError, TypeError) as e:
-        reason = e
+        reason = str(e)
     raise JaxganError(
         f"{path} is missing or damaged ({reason}); it describes the data of the run. Bring it back, or start the run "
         "again in another folder"

@@ -99,7 +99,7 @@ class _Wandb:
         self.run.finish()
 
 
-WRITERS = {"tensorboard": _TensorBoard, "wandb": _Wandb}
+WRITERS: dict[str, Callable] = {"tensorboard": _TensorBoard, "wandb": _Wandb}
 PACKAGES = {"tensorboard": "tensorboardX", "wandb": "wandb"}
 
 
@@ -159,12 +159,12 @@ def _has_terminal() -> bool:
 class Progress:
     """A bar with losses, images/s and remaining time on a terminal; one line per log period elsewhere."""
 
-    def __init__(self, done: int, total: int, batch: int, say: Callable):
+    def __init__(self, done: int, total: int, batch: float, say: Callable):
         from tqdm import tqdm
 
         self.total, self.batch, self.say = total, batch, say
         self.tty = say is show and _has_terminal()
-        self.begin = None  # (time, step) at the end of the first dispatch
+        self.begin: tuple[float, int] | None = None  # (time, step) at the end of the first dispatch
         self.speed, self.text = 0.0, ""  # images/s, without the first dispatch, which compiles
         self.bar = tqdm(
             total=total,

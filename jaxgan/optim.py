@@ -6,6 +6,7 @@ Regularisers of weights alone are transformations too: they stand before or afte
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Array, Float
 
 from jaxgan import kernels, rng
 
@@ -15,15 +16,6 @@ OPTIMIZERS = {
     "sgd": lambda lr, hp: optax.sgd(lr),
     "rmsprop": lambda lr, hp: optax.rmsprop(lr, decay=0.99),
 }
-
-
-def lazy(lr, hp: dict, every: int):
-    """Learning rate and hp of an optimizer whose player is regularised every `every` updates, at `every` times weight.
-
-    lr * c and betas ** c with c = every / (every + 1), Karras et al. 2019, arXiv 1912.04958, appendix B.
-    """
-    c = every / (every + 1)
-    return lr * c, hp | {name: hp[name] ** c for name in ("b1", "b2")}
 
 
 def _projected(project) -> optax.GradientTransformation:
@@ -59,7 +51,17 @@ def max_norm(bound) -> optax.GradientTransformation:
     return _projected(project)
 
 
-def overlap(params):
+RULES = {"max_norm": max_norm, "clip": clip_weights}
+"""Rules on D's weights, in the order in which they are applied, by the names of their bounds in Hp."""
+
+
+def hold(rules: optax.GradientTransformation, params):
+    """params moved by nothing but rules, a transformation without memory such as those in RULES."""
+    still = jax.tree.map(jnp.zeros_like, params)
+    return optax.apply_updates(params, rules.update(still, rules.init(params), params)[0])
+
+
+def overlap(params) -> Float[Array, ""]:
     """||W^T W * (1 - I)||^2 summed over all kernels W [inputs, units], Brock et al. 2018, arXiv 1809.11096, equation 3.
 
     0 where the weights of different units are orthogonal; their lengths are free. params: a tree whose kernels are
@@ -112,11 +114,17 @@ def spectral(weight) -> optax.GradientTransformation:
     return optax.GradientTransformation(init, update)
 
 
+def _norm(tree):
+    """The L2 norm of all entries of tree, right too where their squares overflow."""
+    largest = jnp.maximum(optax.tree.norm(tree, ord=jnp.inf), 1e-30)
+    return largest * optax.tree.norm(jax.tree.map(lambda x: x / largest, tree))
+
+
 def balanced(main, adversarial, ratio, eps=1e-6):
     """main + c * adversarial for two gradients (trees), with c such that |main| / |c * adversarial| is ratio.
 
     TF-GAN's combine_adversarial_loss with gradient_ratio, after Rippel and Bourdev 2017, arXiv 1705.05823. A zero
     adversarial gradient stays zero.
     """
-    c = optax.tree.norm(main) / (ratio * (optax.tree.norm(adversarial) + eps))
+    c = _norm(main) / (ratio * (_norm(adversarial) + eps))
     return jax.tree.map(lambda a, b: a + c * b, main, adversarial)

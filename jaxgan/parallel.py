@@ -4,6 +4,7 @@ The state is replicated and the batch is split. Which device holds an example ch
 """
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -16,7 +17,35 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxgan.errors import LostProcess
 from jaxgan.types import Axis, JaxganError
 
+DETERMINISTIC = "xla_gpu_deterministic_ops"
 HEARTBEAT = 30  # seconds after which a silent process counts as lost; a closed connection is noticed at once
+
+
+def compiler_options() -> dict[str, bool | str]:
+    """What XLA is asked for wherever training is compiled; empty where there is nothing to ask.
+
+    On a GPU: no sums in the order of arrival, and no kernels that a race of kernels chooses, so that a seed is a run.
+    Who names the flag in XLA_FLAGS decides otherwise.
+    """
+    if jax.default_backend() != "gpu" or DETERMINISTIC in os.environ.get("XLA_FLAGS", ""):
+        return {}
+    return {DETERMINISTIC: True} if _known(DETERMINISTIC) else {}
+
+
+@functools.cache
+def _known(name: str) -> bool:
+    """Whether this XLA knows the option."""
+    try:
+        jax.jit(lambda: 0, compiler_options={name: True}).lower().compile()
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
+
+
+def reproducible() -> bool:
+    """Whether programs compiled here give the same bits every time."""
+    asked = f"{DETERMINISTIC}=true" in os.environ.get("XLA_FLAGS", "")
+    return jax.default_backend() != "gpu" or asked or DETERMINISTIC in compiler_options()
 
 
 class Devices(NamedTuple):
@@ -34,7 +63,7 @@ class Devices(NamedTuple):
 
     mode: str
     axis: Axis
-    count: int
+    count: int  # type: ignore[assignment]  # hides a method of tuples
     local: int
     split: Callable
     replicate: Callable
@@ -137,7 +166,7 @@ def local(tree):
 
 
 def _compile_one(f, rows_split: bool):
-    return jax.jit(f, donate_argnums=1)
+    return jax.jit(f, donate_argnums=1, compiler_options=compiler_options())
 
 
 def shapes(tree):
@@ -151,8 +180,8 @@ def _pmap(count: int, pool: list | None = None) -> Devices:
 
     def split(rows):
         if pool:
-            one = lambda r: jax.ShapeDtypeStruct((n_local, *r.shape[:2], r.shape[2] // n_local, *r.shape[3:]), r.dtype)  # noqa: E731
-            return jax.tree.map(one, rows)
+            cut = lambda r: jax.ShapeDtypeStruct((n_local, *r.shape[:2], r.shape[2] // n_local, *r.shape[3:]), r.dtype)  # noqa: E731
+            return jax.tree.map(cut, rows)
 
         def one(r):  # [k, updates, local batch, ...] -> [local devices, k, updates, b, ...]
             r = r.reshape(*r.shape[:2], n_local, r.shape[2] // n_local, *r.shape[3:])
@@ -170,13 +199,25 @@ def _pmap(count: int, pool: list | None = None) -> Devices:
             donate_argnums=2,
             devices=pool,
         )
-        call = partial(mapped, np.zeros(n_local))
-        call.lower = partial(mapped.lower, np.zeros(n_local))
+        call = partial(_ahead(mapped) if compiler_options() else mapped, np.zeros(n_local))
+        call.lower = partial(mapped.lower, np.zeros(n_local))  # type: ignore[attr-defined]
         return call
 
     replicated = NamedSharding(mesh, PartitionSpec())
     replicate = shapes if pool else lambda t: jax.device_put(t, replicated)
     return Devices("pmap", "devices", count, n_local, split, replicate, compile)
+
+
+def _ahead(mapped) -> Callable:
+    """A pmapped function, for arguments of one shape, compiled with compiler_options, which pmap does not take."""
+    made: list[Callable] = []
+
+    def call(*args):
+        if not made:
+            made.append(mapped.lower(*args).compile(compiler_options=compiler_options()))
+        return made[0](*args)
+
+    return call
 
 
 def _jit(count: int, pool: list | None = None) -> Devices:
@@ -189,7 +230,13 @@ def _jit(count: int, pool: list | None = None) -> Devices:
 
     def compile(f, rows_split: bool):
         rows = by_example if rows_split else replicated
-        return jax.jit(f, donate_argnums=1, in_shardings=(rows, replicated, None), out_shardings=replicated)
+        return jax.jit(
+            f,
+            donate_argnums=1,
+            in_shardings=(rows, replicated, None),
+            out_shardings=replicated,
+            compiler_options=compiler_options(),
+        )
 
     def replicate(x):  # device_put takes no array of one process to devices of another
         if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):

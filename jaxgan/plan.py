@@ -14,13 +14,12 @@ from typing import NamedTuple
 
 import jax
 
-from jaxgan import games, parallel, program
+from jaxgan import data, games, parallel, program
 from jaxgan.config import Config
 from jaxgan.errors import JaxganError, nearest
 from jaxgan.log import show
 from jaxgan.nets.layers import PLATFORM
-from jaxgan.run import initial
-from jaxgan.train import hold_out, open_source
+from jaxgan.state import initial
 from jaxgan.types import Source
 
 
@@ -53,7 +52,7 @@ def plan(c: Config, topology: str, search: bool = False, source: Source | None =
     JaxganError where libtpu is missing, the topology is unknown, or chips do not divide the batch.
     """
     pool, chip = chips(topology)
-    source = hold_out(c, open_source(c) if source is None else source)[0]
+    source = data.of_config(c, source)[0]
     if not search:
         return {"topology": topology, **measure(build(c, source, pool), c, source, chip, len(pool))}
     if c.fake_batch:
@@ -111,7 +110,7 @@ def lower(c: Config, source: Source, pool: list) -> jax.stages.Lowered:
     try:
         game = games.make(c, source.shape, source.classes, devices.axis)
         state = jax.eval_shape(partial(initial, game, c, source.shape))
-        return program.build(game, source, c, devices).lower(state)
+        return program.build(game, source, c, devices).lower(state)  # type: ignore[misc]  # these programs have it
     finally:
         PLATFORM.reset(token)
 
@@ -229,8 +228,9 @@ def fill(text: str, calls: dict[str, int], unit: int) -> float:
     useful = spent = 0
     shapes: dict[str, list[int]] = {}
     for here, line in computations(text):
-        if defined := re.match(r"\s*(?:ROOT )?(%[\w.\-]+) = \w+\[([\d,]*)\]", line):
-            shapes[here + defined[1]] = [int(n) for n in defined[2].split(",") if n]
+        if not (defined := re.match(r"\s*(?:ROOT )?(%[\w.\-]+) = \w+\[([\d,]*)\]", line)):
+            continue
+        shapes[here + defined[1]] = [int(n) for n in defined[2].split(",") if n]
         if found := re.search(r" convolution\((%[\w.\-]+), (%[\w.\-]+)\).*dim_labels=\w+_(\w+)->(\w+)", line):
             out, kernel = shapes[here + defined[1]], shapes[here + found[2]]
             k, n = kernel[found[3].index("i")], kernel[found[3].index("o")]

@@ -51,7 +51,7 @@ def curves(x: np.ndarray, columns: int) -> np.ndarray:
     axes.hlines(-row - 0.5, column + 0.05, column + 0.95, color="#cccccc", lw=0.6)
     for channel in range(channels):
         lines = np.stack([t, y[..., channel]], -1)
-        axes.add_collection(LineCollection(lines, colors=color[channel % len(color)], linewidths=1.1))
+        axes.add_collection(LineCollection(list(lines), colors=color[channel % len(color)], linewidths=1.1))
     axes.set(xlim=(0, columns), ylim=(-rows, 0))
     axes.axis("off")
     return _pixels(figure)

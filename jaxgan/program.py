@@ -13,14 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan import games, parallel
+from jaxgan import games, parallel, step
 from jaxgan.config import Config
 from jaxgan.data import feed
 from jaxgan.errors import JaxganError
 from jaxgan.parallel import Devices
-from jaxgan.run import initial
 from jaxgan.solvers import SOLVERS
-from jaxgan.step import train_step
+from jaxgan.state import initial
 from jaxgan.types import Game, Source
 
 DEVICE_LIMIT = 2 * 1024**3  # bytes of data that `auto` keeps on the device
@@ -74,8 +73,7 @@ def check_accumulate(c: Config, source: Source) -> None:
     """JaxganError if micro-batches would not add up to the batch: a part of the game looks at all of it at once."""
     if c.accumulate == 1:
         return
-    game = games.make(c, source.shape, source.classes)  # without devices, whose axis is bound in their programs only
-    state = jax.eval_shape(partial(initial, game, c, source.shape))
+    game, state, batches = _abstract(c, source)
     nets = [name for name, kept in state.vars.items() if "batch_stats" in str(jax.tree.structure(kept))]
     if nets:
         raise JaxganError(
@@ -83,9 +81,21 @@ def check_accumulate(c: Config, source: Source) -> None:
             "statistics would be those of a micro-batch and not of the batch; leave accumulate at 1 and use more "
             "devices or a smaller --batch, or take a network without it (--net mlp)"
         )
+    jax.eval_shape(partial(step.train_step, game, solver=SOLVERS[c.solver].step), state, batches)
+
+
+def reads(c: Config, source: Source) -> frozenset[str]:
+    """Names of the numbers of Hp that a step of c looks at."""
+    game, state, batches = _abstract(c, source)
+    return step.reads(game, state, batches, SOLVERS[c.solver].step)
+
+
+def _abstract(c: Config, source: Source):
+    """The game of c without devices, whose axis is bound in their programs only; shapes of its state and batches."""
+    game = games.make(c, source.shape, source.classes)
     x = jax.ShapeDtypeStruct((game.updates, c.batch, *source.shape), np.float32)
     y = jax.ShapeDtypeStruct((game.updates, c.batch), np.int32)
-    jax.eval_shape(partial(train_step, game, solver=SOLVERS[c.solver].step), state, {"x": x, "y": y})
+    return game, jax.eval_shape(partial(initial, game, c, source.shape)), {"x": x, "y": y}
 
 
 def loop(game: Game, solver, batches):
@@ -94,7 +104,7 @@ def loop(game: Game, solver, batches):
     def steps(rows, state, n):
         def body(carry):
             i, state, _ = carry
-            state, metrics = train_step(game, state, batches(rows, state, i), solver)
+            state, metrics = step.train_step(game, state, batches(rows, state, i), solver)
             return i + 1, state, metrics | {"step": state.step}
 
         def go_on(carry):

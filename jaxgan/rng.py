@@ -6,12 +6,13 @@ name moves no other, and one example draws the same numbers on 1 or 256 devices.
 
 import math
 import zlib
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Integer, Key
 
-from jaxgan.types import Axis
+from jaxgan.types import AnyArray, Axis
 
 
 class Part(NamedTuple):
@@ -21,24 +22,27 @@ class Part(NamedTuple):
     """
 
     key: jax.Array
-    index: jax.Array | int
-    count: int
+    index: jax.Array | int  # type: ignore[assignment]  # hides a method of tuples
+    count: int  # type: ignore[assignment]
 
 
-def root(seed: int) -> jax.Array:
+K = TypeVar("K", jax.Array, Part)
+
+
+def root(seed: int | Integer[AnyArray, ""]) -> Key[Array, ""]:
     """The run's root key, threefry on every backend."""
     return jax.random.key(seed, impl="threefry2x32")
 
 
-def stream(key: jax.Array | Part, name: str) -> jax.Array | Part:
+def stream(key: K, name: str) -> K:
     """The key of the stream called name; of a Part, the same Part of it."""
     if isinstance(key, Part):
         return key._replace(key=stream(key.key, name))
     return jax.random.fold_in(key, zlib.crc32(name.encode()))
 
 
-def positions(n: int, axis: Axis = None, part: tuple[jax.Array | int, int] = (0, 1)) -> jax.Array:
-    """Global example indices [n] of this device's n examples; part: (index, count) of a micro-batch of n examples."""
+def positions(n: int, axis: Axis = None, part: tuple[jax.Array | int, int] = (0, 1)) -> Integer[Array, " {n}"]:
+    """Global example indices of this device's n examples; part: (index, count) of a micro-batch of n examples."""
     index, count = part
     local = jnp.arange(n)
     if isinstance(axis, str):
@@ -50,8 +54,8 @@ def positions(n: int, axis: Axis = None, part: tuple[jax.Array | int, int] = (0,
     return jax.lax.with_sharding_constraint(local, axis)
 
 
-def places(key: jax.Array | Part, n: int, axis: Axis = None) -> jax.Array:
-    """`positions` [n] in the whole batch of the n examples that a loss with this key sees."""
+def places(key: jax.Array | Part, n: int, axis: Axis = None) -> Integer[Array, " {n}"]:
+    """`positions` in the whole batch of the n examples that a loss with this key sees."""
     return positions(n, axis, (key.index, key.count) if isinstance(key, Part) else (0, 1))
 
 
@@ -67,23 +71,29 @@ def split(batch, index: jax.Array | int, count: int, axis: Axis = None):
     return jax.tree.map(one, batch)
 
 
-def examples(key: jax.Array | Part, n: int, axis: Axis = None) -> jax.Array:
-    """One key per example [n], by global example index."""
-    key, *part = key if isinstance(key, Part) else (key, 0, 1)
-    return jax.vmap(jax.random.fold_in, (None, 0))(key, positions(n, axis, part))
+def examples(key: jax.Array | Part, n: int, axis: Axis = None) -> Key[Array, " {n}"]:
+    """One key per example, by global example index."""
+    whole = key.key if isinstance(key, Part) else key
+    return jax.vmap(jax.random.fold_in, (None, 0))(whole, places(key, n, axis))
 
 
-def normal(key: jax.Array | Part, n: int, shape: tuple[int, ...], axis: Axis = None) -> jax.Array:
+def normal(key: jax.Array | Part, n: int, shape: tuple[int, ...], axis: Axis = None) -> Float[Array, " {n} ..."]:
     """Standard normal [n, *shape], row i a function of key and the global index i alone."""
     return jax.vmap(lambda k: jax.random.normal(k, shape))(examples(key, n, axis))
 
 
-def permute(key: jax.Array, index: jax.Array, n: int) -> jax.Array:
+SHUFFLED = 16  # rows
+
+
+def permute(key: Key[Array, ""], index: Integer[Array, " m"], n: int) -> Integer[Array, " m"]:
     """The images of index under a random permutation of range(n), each found without making the whole permutation.
 
     A Feistel cipher of 6 rounds on the smallest even number of bits that holds n, walked until it lands in the range
-    (Black and Rogaway 2002, "Ciphers with arbitrary finite domains"). index: int [m] in [0, n).
+    (Black and Rogaway 2002, "Ciphers with arbitrary finite domains"). index: in [0, n). On so few bits as
+    n <= 16 has, the cipher favours some permutations, so these are shuffled.
     """
+    if n <= SHUFFLED:
+        return jax.random.permutation(key, n)[index].astype(jnp.int32)
     half = max(1, math.ceil(math.log2(max(n, 2)) / 2))
     mask = jnp.uint32((1 << half) - 1)
     round_keys = jax.random.bits(key, (6,), jnp.uint32)
@@ -105,10 +115,12 @@ def permute(key: jax.Array, index: jax.Array, n: int) -> jax.Array:
     return x.astype(jnp.int32)
 
 
-def shuffled(key: jax.Array, update: jax.Array, within: jax.Array, batch: int, size: int) -> jax.Array:
-    """Row numbers [n] of update number `update`: a new permutation of the rows every epoch, as a function of the key.
+def shuffled(
+    key: Key[Array, ""], update: int | Integer[Array, ""], within: Integer[Array, " n"], batch: int, size: int
+) -> Integer[Array, " n"]:
+    """Row numbers of update number `update`: a new permutation of the rows every epoch, as a function of the key.
 
-    within: positions [n] inside the global batch of `batch` rows. An epoch is size // batch updates; rows that do not
+    within: positions inside the global batch of `batch` rows. An epoch is size // batch updates; rows that do not
     fill a batch are left out of that epoch, other ones each time. A batch larger than the data spans several epochs.
     """
     per_epoch = max(size // batch, 1)

@@ -23,6 +23,7 @@ class Solver(NamedTuple):
     step: Callable
     init: Callable = lambda game, params: {}
     together: bool = False  # moves each player exactly once a step
+    rounds: int = 1  # fresh batches for each update
 
 
 def answers(game: Game, name: str, batch, key):
@@ -46,7 +47,8 @@ def alternating(game: Game, state: State, batches, key):
 
     The last one also foresees game.unroll answers of the others.
     """
-    metrics, first, last = {}, 0, list(game.players)[-1]
+    metrics: dict = {}
+    first, last = 0, list(game.players)[-1]
     for name, player in game.players.items():
 
         def update(state, u, name=name):
@@ -67,7 +69,8 @@ def alternating(game: Game, state: State, batches, key):
 
 def simultaneous(game: Game, state: State, batches, key):
     """All players take their gradients at the same point, then all move; one with fewer steps leaves later rounds."""
-    metrics, u = {}, 0
+    metrics: dict = {}
+    u = 0
     for turn in range(max(player.steps for player in game.players.values())):
         moves = []
         for name, player in game.players.items():
@@ -82,12 +85,13 @@ def simultaneous(game: Game, state: State, batches, key):
     return state, metrics
 
 
-def fields(game: Game, state: State, batches, key, at: State | None = None):
-    """All players' gradients at one point (`at`, else state) -> {player: (grads, vars)}, metrics."""
-    found, metrics = {}, {}
-    for u, name in enumerate(game.players):
+def fields(game: Game, state: State, batches, key, first: int = 0):
+    """All players' gradients at one point, on the batches from `first` on -> {player: (grads, vars)}, metrics."""
+    found: dict = {}
+    metrics: dict = {}
+    for u, name in enumerate(game.players, first):
         batch = jax.tree.map(lambda b, u=u: b[u], batches)
-        grads, vars, new = field(game, name, at or state, batch, jax.random.fold_in(key, u))
+        grads, vars, new = field(game, name, state, batch, jax.random.fold_in(key, u))
         found[name] = (grads, vars)
         metrics |= new
     return found, metrics
@@ -100,20 +104,29 @@ def move_all(game: Game, state: State, found) -> State:
     return state
 
 
+def held(game: Game, state: State) -> State:
+    """state with every player's weights back inside its rules: for solvers that move parameters by themselves."""
+    params = dict(state.params)
+    for player in game.players.values():
+        params |= player.hold(state.hp, {net: params[net] for net in player.nets})
+    return dataclasses.replace(state, params=params)
+
+
 def extragradient(game, state, batches, key):
     """Look one move ahead, then move from the old point by the gradient found there (Korpelevich 1976).
 
-    Both gradients pass through the optimizer's memory, as in ExtraAdam, Gidel et al. 2018, arXiv 1802.10551.
+    Both gradients pass through the optimizer's memory, as in ExtraAdam, Gidel et al. 2018, arXiv 1802.10551. They are
+    those of one batch, which halves the data; where game.rounds is 2 the second has a batch of its own, as there.
     """
     found, _ = fields(game, state, batches, key)
     ahead = dataclasses.replace(move_all(game, state, found), vars=state.vars)  # what is remembered, moves once
-    found, metrics = fields(game, ahead, batches, key)
+    found, metrics = fields(game, ahead, batches, key, (game.rounds - 1) * len(game.players))
     return move_all(game, dataclasses.replace(ahead, params=state.params), found), metrics
 
 
 def past_extragradient(game, state, batches, key):
     """Extragradient that looks ahead by the gradient of last time, one gradient a step (Popov 1980)."""
-    old = {name: (grads, {}) for name, grads in state.memory["grads"].items()}
+    old: dict = {name: (grads, {}) for name, grads in state.memory["grads"].items()}
     ahead = dataclasses.replace(move_all(game, state, old), opt=state.opt)
     found, metrics = fields(game, ahead, batches, key)
     state = move_all(game, state, found)
@@ -121,12 +134,15 @@ def past_extragradient(game, state, batches, key):
 
 
 def optimistic(game, state, batches, key):
-    """Twice the update less the one before: 2 step_t - step_{t-1}, Daskalakis et al. 2017, arXiv 1711.00141."""
+    """Twice the update less the one before: 2 step_t - step_{t-1}, Daskalakis et al. 2017, arXiv 1711.00141.
+
+    Rules on weights hold for the sum: a weight outside them would be pulled back twice over, and grow.
+    """
     found, metrics = fields(game, state, batches, key)
     new = move_all(game, state, found)
     step = jax.tree.map(jnp.subtract, new.params, state.params)
     params = jax.tree.map(lambda p, s, last: p + 2 * s - last, state.params, step, state.memory["step"])
-    return dataclasses.replace(new, params=params, memory={"step": step}), metrics
+    return held(game, dataclasses.replace(new, params=params, memory={"step": step})), metrics
 
 
 def consensus(game, state, batches, key):
@@ -155,7 +171,7 @@ def lookahead(game, state, batches, key):
     rate = jnp.where(due, state.hp["lookahead"], 0.0)
     slow = jax.tree.map(lambda slow, fast: slow + rate * (fast - slow), state.memory["slow"], state.params)
     params = jax.tree.map(lambda slow, fast: jnp.where(due, slow, fast), slow, state.params)
-    return dataclasses.replace(state, params=params, memory={"slow": slow}), metrics
+    return held(game, dataclasses.replace(state, params=params, memory={"slow": slow})), metrics
 
 
 def _no_gradients(game, params):
@@ -166,6 +182,7 @@ SOLVERS = {
     "alternating": Solver(alternating),
     "simultaneous": Solver(simultaneous),
     "extragradient": Solver(extragradient, together=True),
+    "extragradient_two": Solver(extragradient, together=True, rounds=2),
     "past_extragradient": Solver(past_extragradient, _no_gradients, together=True),
     "optimistic": Solver(
         optimistic, lambda game, params: {"step": jax.tree.map(jnp.zeros_like, params)}, together=True

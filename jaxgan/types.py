@@ -10,10 +10,12 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
-from jaxgan.errors import JaxganError  # noqa: F401
+from jaxgan.errors import JaxganError
 
 Tree = Any
+AnyArray = jax.Array | np.ndarray
 Axis = str | jax.sharding.NamedSharding | None
 
 
@@ -22,10 +24,13 @@ class Net(NamedTuple):
 
     init:  (key, *inputs) -> params, vars
     apply: (params, vars, *inputs, train, **options) -> output, vars; D's option features asks for its features too
+    keyed: apply takes the option key as well, for noise inputs, style mixing or dropout: in training the update's for
+           this network, of which rng.normal and rng.examples make one per example; None where samples are drawn
     """
 
     init: Callable
     apply: Callable
+    keyed: bool = False
 
 
 class Player(NamedTuple):
@@ -37,12 +42,15 @@ class Player(NamedTuple):
            micro-batch's rng.Part
     tx:    hp -> optax.GradientTransformation, built inside the trace so that its numbers can be swept
     steps: updates per train step (k in Goodfellow et al. 2014, arXiv 1406.2661), each with a fresh batch
+    hold:  (hp, {net: params}) -> the nearest parameters that the player's rules on weights allow; tx keeps to them by
+           itself, so this is for solvers that make moves of their own
     """
 
     nets: tuple[str, ...]
     loss: Callable
     tx: Callable
     steps: int = 1
+    hold: Callable = lambda hp, params: params
 
 
 def halves(x):
@@ -61,6 +69,7 @@ class Game(NamedTuple):
     axis:   where examples live, see the module's docstring
     accumulate: micro-batches of an update, one after the other; see step.field
     unroll: moves of the other players that the last one foresees where they move in turn (solvers.alternating)
+    rounds: how many times the solver asks for fresh batches for all updates of a step
     score:  (run, vars, x, y) -> D's logits [n] of examples, higher for real ones; None where no D judges examples
     encode: (run, vars, x, y) -> latents [n, latent] of examples; None without an encoder
     codes:  the latents' last entries are codes of these sizes, see Config.codes
@@ -80,6 +89,7 @@ class Game(NamedTuple):
     axis: Axis = None
     accumulate: int = 1
     unroll: int = 0
+    rounds: int = 1
     score: Callable | None = lambda run, vars, x, y: run(vars, "d", x, y)[0]
     encode: Callable | None = None
     codes: tuple[int, ...] = ()
@@ -95,7 +105,7 @@ class Game(NamedTuple):
     @property
     def updates(self) -> int:
         """Batches that one train step consumes."""
-        return sum(player.steps for player in self.players.values())
+        return self.rounds * sum(player.steps for player in self.players.values())
 
 
 @partial(
@@ -107,8 +117,9 @@ class Game(NamedTuple):
 class State:
     """Everything the next step depends on; all of it is checkpointed.
 
-    step int32, key the run's root key, hp {name: float32}, params and vars {net: tree}, opt {player: tree},
-    ema {net: {"params": tree, "vars": tree}} for the networks in Game.shown; memory is the solver's, {} for most.
+    step int32, key the run's root key, params and vars {net: tree}, opt {player: tree}; hp {name: float32, or float32
+    [k, 4] for a schedule of k pieces (hp.arrays)}; ema {net: {"params": tree, "vars": tree}} for the networks in
+    Game.shown; memory is the solver's, {} for most.
     """
 
     step: jax.Array
@@ -158,3 +169,10 @@ class Source(NamedTuple):
     fingerprint: str
     bytes: int = 0
     density: Density | None = None
+
+    @property
+    def exact(self) -> Density:
+        """The density of a toy; JaxganError for data without one."""
+        if self.density is None:
+            raise JaxganError(f"{self.name} has no exact density; take a toy such as ring")
+        return self.density

@@ -68,6 +68,7 @@ class Server:
                 child.signal(signal.SIGKILL)
         self.process.stdin.close()
         self.process.wait()
+        self.process.stdout.close()
 
 
 class Child:

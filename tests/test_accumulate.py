@@ -10,10 +10,10 @@ import pytest
 from processes import SMOOTH, pair, python, rounding
 
 import jaxgan
-from jaxgan import checkpoint, config, games, parallel, program, rng, train
+from jaxgan import checkpoint, config, data, games, parallel, program, rng, train
 from jaxgan.errors import JaxganError
-from jaxgan.run import initial
 from jaxgan.solvers import SOLVERS
+from jaxgan.state import initial
 from jaxgan.step import field, train_step
 
 STEPS = 50
@@ -41,13 +41,13 @@ WORKER = """
 import json, sys
 import jax, numpy as np
 from jaxgan import checkpoint, config, games, parallel, program
-from jaxgan.run import initial
-from jaxgan.train import open_source
+from jaxgan.state import initial
+from jaxgan.data import of_config
 
 SMOOTH
 for name, values in json.loads(sys.argv[1]).items():
     c = config.from_dict(values)
-    source, d = open_source(c), parallel.devices(c.parallel)
+    source, d = of_config(c)[0], parallel.devices(c.parallel)
     game = games.make(c, source.shape, source.classes, d.axis)
     run, step = program.build(game, source, c, d), 0
     state = d.replicate(initial(game, c, source.shape))
@@ -117,7 +117,7 @@ def test_two_processes_with_micro_batches(trained, tmp_path):
 def prepared(**values):
     """config, source, game, state and the first batches of a run on one device."""
     c = config.from_dict(COMMON | {"data": "ring8", "latent": 2, "hp": {"r1": 0.5}} | values)
-    source = train.open_source(c)
+    source = data.of_config(c)[0]
     game = games.make(c, source.shape, source.classes)
     state = initial(game, c, source.shape)
     x = jax.random.normal(jax.random.key(1), (game.updates, c.batch, *source.shape))

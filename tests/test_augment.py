@@ -1,5 +1,7 @@
 """Augmentations do what DiffAugment says, to each example by its own key, and pass gradients on."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -107,3 +109,18 @@ def test_points_have_no_pixels():
     augment.check("augment", ("jitter",), (2,))
     with pytest.raises(JaxganError, match=r"cr_augment has flip, cutout.*shape \(2,\).*--cr-augment jitter"):
         augment.check("cr_augment", ("flip", "jitter", "cutout"), (2,))
+
+
+@pytest.mark.parametrize("n", [4, 5, 8, 9, 20, 32, 36])
+def test_sizes_round_half_a_pixel_up(n):
+    """DiffAugment's int(size * ratio + 0.5): a shift reaches so far and no further, a hole is so wide."""
+    reach, hole = math.floor(n / 8 + 0.5), math.floor(n / 2 + 0.5)
+    mark = np.zeros((n, n, 1), np.float32)
+    mark[n // 2, n // 2] = 1
+    keys = jax.random.split(rng.root(0), 60 * (2 * reach + 1))
+    moved = (
+        np.asarray(jax.jit(jax.vmap(AUGMENTS["translation"], (0, None)))(keys, mark))[..., 0].argmax(1).max(1) - n // 2
+    )
+    assert moved.min() == -reach and moved.max() == reach
+    holes = np.asarray(jax.jit(jax.vmap(AUGMENTS["cutout"], (0, None)))(keys, np.ones((n, n, 1), np.float32)))
+    assert n * n - holes[..., 0].sum((1, 2)).min() == hole**2

@@ -1,10 +1,12 @@
 """A seed is a run: the same bits however the run is logged, fed, cut into dispatches, stopped and resumed."""
 
 import dataclasses
-import importlib
 import json
 import os
+import shutil
 import signal
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +14,11 @@ import numpy as np
 import pytest
 
 import jaxgan
-from jaxgan import checkpoint, config, data, log, rng, run, signals, step, train
+from jaxgan import checkpoint, config, data, log, parallel, rng, run, signals, step, train
 from jaxgan.config import Config, Hp
 from jaxgan.data import feed
 from jaxgan.errors import JaxganError
+from jaxgan.solvers import SOLVERS, Solver
 from jaxgan.verify import verify
 
 BASE = Config(
@@ -181,6 +184,24 @@ def test_stopped_and_resumed_equals_uninterrupted(base, tmp_path, monkeypatch, w
     assert steps == [4, 8, 12], "no row is lost or written twice"
 
 
+EMPTY = Solver._field_defaults["init"]  # the others resume like alternating, above
+REMEMBER = [pytest.param(n, marks=pytest.mark.slow) if s.init is EMPTY else n for n, s in SOLVERS.items()]
+
+
+@pytest.mark.parametrize("solver", REMEMBER)
+def test_a_resumed_run_has_the_memory_of_its_solver(tmp_path, solver):
+    """The last step or gradients, and where lookahead began: after 3 of its 5 steps none is what it is at first."""
+    c = dataclasses.replace(BASE, kind="plain", solver=solver, d_steps=1, steps=6, checkpoint_every=3, hp=Hp(g_lr=0.01))
+    whole = trained(tmp_path / "run", c)
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / f"{6:08d}")
+    start = jaxgan.load(tmp_path / "run").state
+    assert int(start.step) == 3
+    fresh = SOLVERS[solver].init(whole.game, start.params)
+    pairs = zip(jax.tree.leaves(start.memory), jax.tree.leaves(fresh), strict=True)
+    assert any((a != b).any() for a, b in pairs) == (SOLVERS[solver].init is not EMPTY), "nothing could be forgotten"
+    assert_same_bits(trained(tmp_path / "run", c), whole)
+
+
 def test_a_finished_run_is_returned_as_it_is(base, tmp_path):
     first = trained(tmp_path / "run", steps=4)
     before = (tmp_path / "run" / "metrics.jsonl").read_text()
@@ -270,18 +291,69 @@ def test_verify_knows_runs_that_were_extended(tmp_path, way):
     assert verify(tmp_path / "run", source(), say=lambda text: None) == 2
 
 
+FLAG = "xla_gpu_deterministic_ops"
+
+
 @pytest.mark.parametrize(
-    ("flags", "expected"),
+    ("flags", "options", "reproducible"),
     [
-        (None, "--xla_gpu_deterministic_ops=true"),
-        ("--xla_dump_to=d", "--xla_dump_to=d --xla_gpu_deterministic_ops=true"),
-        ("--xla_gpu_deterministic_ops=false", "--xla_gpu_deterministic_ops=false"),
+        ("", {FLAG: True}, True),
+        ("--xla_dump_to=d", {FLAG: True}, True),
+        (f"--{FLAG}=false", {}, False),
+        (f"--{FLAG}=true", {}, True),
     ],
 )
-def test_gpus_sum_in_a_fixed_order_unless_told_otherwise(monkeypatch, flags, expected):
-    monkeypatch.delenv("XLA_FLAGS", raising=False) if flags is None else monkeypatch.setenv("XLA_FLAGS", flags)
-    importlib.reload(jaxgan)
-    assert os.environ["XLA_FLAGS"] == expected
+def test_gpus_sum_in_a_fixed_order_unless_told_otherwise(monkeypatch, flags, options, reproducible):
+    monkeypatch.setenv("XLA_FLAGS", flags)
+    assert parallel.compiler_options() == {} and parallel.reproducible(), "nothing to ask of a CPU"
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert (parallel.compiler_options(), parallel.reproducible()) == (options, reproducible)
+    assert os.environ["XLA_FLAGS"] == flags
+
+
+def test_a_compiler_that_does_not_know_is_not_asked_and_the_run_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(parallel, "DETERMINISTIC", "xla_gpu_such_a_thing_is_not")
+    assert parallel.compiler_options() == {} and not parallel.reproducible()
+    said = []
+    monkeypatch.setattr(train.log, "show", said.append)
+    train.run(dataclasses.replace(BASE, steps=1), tmp_path / "run", source())
+    assert [text for text in said if "the same seed may give other bits" in text]
+
+
+@pytest.mark.parametrize("mode", ["one", "pmap", "jit"])
+def test_every_way_to_compile_passes_the_options_on(monkeypatch, mode):
+    """An option that no XLA knows has to arrive to be refused."""
+    monkeypatch.setattr(parallel, "compiler_options", lambda: {"xla_gpu_such_a_thing_is_not": True})
+    devices = {"one": parallel.one, "pmap": lambda: parallel._pmap(1), "jit": lambda: parallel._jit(1)}[mode]()
+    call = devices.compile(lambda rows, state, n: (state + n, rows), False)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="such_a_thing"):
+        call(np.zeros((1, 1, 1)), np.zeros(1), np.int32(1))
+
+
+def test_importing_changes_no_environment():
+    program = "import os; before = dict(os.environ); import jaxgan, jaxgan.train; print(before == dict(os.environ))"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["True"]
+
+
+def test_what_was_drawn_once_is_drawn_again_without_compiling(base):
+    compiled = []
+
+    def note(name, seconds, **about):
+        compiled.append(name) if "backend_compile" in name else None
+
+    loaded = jaxgan.load(base[0])
+    jax.monitoring.register_event_duration_secs_listener(note)
+    try:
+        first = loaded.sample(8)
+        assert compiled, "the listener hears nothing"
+        compiled.clear()
+        np.testing.assert_array_equal(loaded.sample(8), first)
+        loaded.sample(8, seed=1, labels=np.zeros(8, int))
+        assert not compiled
+    finally:
+        jax.monitoring.unregister_event_duration_listener(note)
 
 
 def test_opening_a_run_runs_nothing(base, tmp_path, monkeypatch):

@@ -49,8 +49,8 @@ import jax, jax.numpy as jnp, numpy as np
 from flax import linen as nn
 from jaxgan import checkpoint, config, games, parallel, program, rng
 from jaxgan.data import feed
-from jaxgan.run import initial
-from jaxgan.train import open_source
+from jaxgan.state import initial
+from jaxgan.data import of_config
 
 kinks = nn.relu, nn.leaky_relu
 
@@ -74,7 +74,7 @@ def widened(tree):
     return jax.tree.map(wide, tree)
 
 def opened(c):
-    source = open_source(c)
+    source = of_config(c)[0]
     return source._replace(finish=lambda rows, keys: widened(source.finish(rows, keys)))
 
 def named(tree, name):

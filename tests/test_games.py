@@ -13,8 +13,9 @@ from jaxgan.config import Config, Hp, from_dict
 from jaxgan.errors import JaxganError
 from jaxgan.games.terms import D_TERMS, G_TERMS
 from jaxgan.losses import LOSSES
-from jaxgan.run import generate, initial, latents
+from jaxgan.run import generate, latents
 from jaxgan.solvers import SOLVERS
+from jaxgan.state import initial
 
 CLASSES, BATCH = 3, 8
 TERMS = (D_TERMS | G_TERMS).keys() - {"own"}  # a place that the user fills, like the loss of this name
@@ -38,6 +39,7 @@ TABLE = [
     ("conditional", "mlp", "minimax", {"r2": 1.0}, "simultaneous", {"fake_batch": 4}),
     ("conditional", "mlp", "rpgan", {}, "simultaneous", {}),
     ("plain", "mlp", "ns", {}, "extragradient", {}),
+    ("plain", "mlp", "ns", {"d_scale": 5.0}, "extragradient_two", {}),
     ("conditional", "mlp", "ns", {"r1": 1.0}, "past_extragradient", {}),
     ("plain", "mlp", "lsgan", {}, "optimistic", {}),
     ("conditional", "mlp", "ns", {"r2": 1.0}, "consensus", {}),
@@ -304,10 +306,10 @@ def test_the_weight_multiplies_the_term(side, names):
 # base hyperparameters, other settings, and for each number another value
 TRACED = [
     (
-        {"r1": 1.0, "r2": 1.0, "wgan_gp": 1.0, "clip": 10.0, "ema_ramp": 1.0},
+        {"r1": 1.0, "r2": 1.0, "wgan_gp": 1.0, "clip": 10.0, "ema_ramp": 1.0, "d_scale": 2.0},
         {},
         {"g_lr": 0.5, "d_lr": 0.5, "b1": 0.9, "b2": 0.5, "clip": 0.01, "r1": 9.0, "r2": 9.0, "wgan_gp": 9.0}
-        | {"ema_half_life": 1e6, "ema_ramp": 0.5, "real_target": 0.5},
+        | {"ema_half_life": 1e6, "ema_ramp": 0.5, "real_target": 0.5, "d_scale": 5.0},
     ),
     (
         {**OTHER_D, **OTHER_G, "gp_target": 0.1, "top_k": 0.5, "noise": 0.1, "noise_updates": 4.0, "max_norm": 2.0}

@@ -228,9 +228,9 @@ def test_projection_adds_the_inner_product():
     table = head["Embed_0"]["table"] + head["Dense_0"]["kernel"].T
     hidden = x
     for i in range(2):
-        hidden = hidden @ params[f"Dense_{i}"]["kernel"] + params[f"Dense_{i}"]["bias"]
+        hidden = hidden @ params[f"Dense_{i}"]["kernel"] + params[f"Dense_{i}"]["bias"][None]
         hidden = jnp.where(hidden > 0, hidden, 0.2 * hidden)
-    np.testing.assert_allclose(logits, hidden @ table.T + head["Dense_0"]["bias"], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(logits, hidden @ table.T + head["Dense_0"]["bias"][None], rtol=1e-4, atol=1e-5)
 
 
 def test_the_table_of_architectures():

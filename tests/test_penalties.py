@@ -34,12 +34,12 @@ def constant(x):
 
 
 def linear(x, w=W):
-    return (x * w).sum((1, 2, 3)) + 5
+    return (x * w[None]).sum((1, 2, 3)) + 5
 
 
 def quadratic(x):
     """Its gradient is 2 a x with a = W**2."""
-    return (W**2 * x**2).sum((1, 2, 3))
+    return ((W**2)[None] * x**2).sum((1, 2, 3))
 
 
 def square(x):
@@ -289,6 +289,9 @@ def test_balanced_gradients_have_the_ratio_asked_for():
     np.testing.assert_allclose(optax.tree.norm(main) / optax.tree.norm(part), 4.0, rtol=1e-5)
     cosine = sum(jax.tree.leaves(jax.tree.map(lambda a, b: (a * b).sum(), part, other)))
     np.testing.assert_allclose(cosine, optax.tree.norm(part) * optax.tree.norm(other), rtol=1e-5)
+    for size in (1e-12, 1e19, 1e30):  # whose squares have no place in float32
+        part = balanced(np.full(3, size, np.float32), np.full(3, -2 * size, np.float32), 4.0)
+        np.testing.assert_allclose(part, 0.75 * size, rtol=1e-4 if size > 1 else 1)  # eps is felt at 1e-12
     same = balanced(main, jax.tree.map(np.zeros_like, other), 1.0)
     jax.tree.map(np.testing.assert_array_equal, same, main)
 

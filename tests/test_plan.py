@@ -124,9 +124,9 @@ def test_errors_of_the_compiler():
 LOWER = """
 import sys
 from pathlib import Path
-from jaxgan import cli, plan, train
+from jaxgan import cli, data, plan
 c = cli.experiment(Path(sys.argv[1]))[0]
-text = plan.lower(c, train.open_source(c), plan.chips("v5e:2x4")[0]).as_text()
+text = plan.lower(c, data.of_config(c)[0], plan.chips("v5e:2x4")[0]).as_text()
 print(text.count("stablehlo.convolution"))
 """
 

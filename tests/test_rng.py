@@ -1,5 +1,6 @@
 """Randomness belongs to the example: keys by name, step and index; and permutations that are permutations."""
 
+import math
 from functools import partial
 from itertools import pairwise
 
@@ -159,7 +160,8 @@ def test_seeds_up_to_the_largest_are_all_different():
 def test_golden():
     """A change here means that no seed gives the run that it gave before."""
     assert jax.random.key_data(rng.stream(rng.root(0), "train")).tolist() == [2561911289, 2218184944]
-    assert whole(rng.root(0), 12).tolist() == [8, 11, 2, 6, 5, 9, 0, 1, 3, 7, 4, 10]
+    assert whole(rng.root(0), 20).tolist() == [2, 19, 3, 10, 16, 11, 6, 1, 0, 14, 7, 17, 4, 12, 18, 9, 13, 8, 15, 5]
+    assert whole(rng.root(0), 12).tolist() == [0, 1, 8, 5, 6, 4, 3, 10, 2, 7, 11, 9]
     drawn = rng.normal(rng.root(1), 2, (2,))
     np.testing.assert_allclose(drawn, [[0.53193736, -0.72301704], [-0.24392003, 0.12287012]], atol=1e-6)
 
@@ -168,3 +170,21 @@ def test_golden():
 def test_micro_batches_have_the_places_of_the_batch(count):
     parts = [rng.places(rng.Part(rng.root(0), i, count), 12 // count) for i in range(count)]
     np.testing.assert_array_equal(np.concatenate(parts), rng.places(rng.root(0), 12))
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5])
+def test_every_order_of_a_few_examples_is_as_likely(n):
+    """Chi-squared over all n! permutations, at 40 draws of each, is one that chance alone may give."""
+    orders = math.factorial(n)
+    keys = jax.random.split(rng.root(n), 40 * orders)
+    drawn = np.asarray(jax.jit(jax.vmap(lambda k: rng.permute(k, jnp.arange(n), n)))(keys))
+    counts = np.unique(drawn @ n ** np.arange(n), return_counts=True)[1]
+    assert len(counts) == orders
+    assert ((counts - 40) ** 2 / 40).sum() < chi2.isf(RARE, orders - 1)
+
+
+def test_few_examples_are_each_drawn_once_an_epoch():
+    for n in (1, 7, 16, 17):
+        assert sorted(np.asarray(rng.permute(rng.root(1), jnp.arange(n), n)).tolist()) == list(range(n))
+        one_by_one = [int(rng.permute(rng.root(1), jnp.array([i]), n)[0]) for i in range(n)]
+        assert one_by_one == np.asarray(rng.permute(rng.root(1), jnp.arange(n), n)).tolist()

@@ -10,9 +10,10 @@ from jax.flatten_util import ravel_pytree
 from test_step import BILINEAR, HP, H, at, batches, game, start
 
 from jaxgan import games, step
-from jaxgan.config import Config
+from jaxgan.config import Config, from_dict
 from jaxgan.errors import JaxganError
 from jaxgan.solvers import SOLVERS
+from jaxgan.state import initial
 
 WEIGHT, KEEP, EVERY = 0.3, 0.5, 4
 NUMBERS = {**HP, "consensus": WEIGHT, "lookahead": KEEP, "lookahead_every": float(EVERY)}
@@ -23,6 +24,7 @@ RATES = {
     "simultaneous": abs(1 - 1j * H),
     "alternating": 1.0,
     "extragradient": abs(1 - 1j * H + (1j * H) ** 2),
+    "extragradient_two": abs(1 - 1j * H + (1j * H) ** 2),  # on a game without chance
     "past_extragradient": max(abs(np.roots([1, -(1 - 2j * H), -1j * H]))),
     "optimistic": max(abs(np.roots([1, -(1 - 2j * H), -1j * H]))),
     "consensus": abs(1 - H * (WEIGHT + 1j)),
@@ -120,3 +122,57 @@ def test_lookahead_goes_back_every_few_steps_only():
 def test_moving_together_refuses_sub_steps(solver):
     with pytest.raises(JaxganError, match=f"{solver}.*d_steps is 5"):
         games.make(Config(net="mlp", solver=solver, d_steps=5), (2,))
+
+
+RULES = {"clip": 0.01, "max_norm": 0.05}
+
+
+def largest(rule, params):
+    """What the rule bounds in D's parameters."""
+    if rule == "clip":
+        return max(abs(p).max() for p in jax.tree.leaves(params))
+    return max(np.sqrt((np.asarray(p) ** 2).sum(0)).max() for p in jax.tree.leaves(params) if p.ndim == 2)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("solver", sorted(SOLVERS))
+def test_rules_on_weights_hold_after_every_step(solver, rule):
+    """Whatever a solver makes of the moves; the WGAN's clipping too, from weights that begin outside."""
+    hp = {"g_lr": 0.05, "d_lr": 0.05, "lookahead_every": 3.0, rule: RULES[rule]}
+    c = from_dict({"net": "mlp", "width": 8, "depth": 1, "latent": 2, "batch": 4, "loss": "wasserstein", "hp": hp})
+    c = dataclasses.replace(c, solver=solver)
+    g = games.make(c, (2,))
+    state = jax.jit(lambda: initial(g, c, (2,)))()
+    assert largest(rule, state.params["d"]) > 2 * RULES[rule], "a start inside proves nothing"
+    advance = jax.jit(lambda s, x: step.train_step(g, s, {"x": x}, SOLVERS[solver].step)[0])
+    moved = 0
+    for i in range(12):
+        x = np.random.default_rng(i).normal(size=(g.updates, 4, 2)).astype(np.float32)
+        new = advance(state, x)
+        moved += abs(largest(rule, new.params["d"]) - largest(rule, state.params["d"]))
+        state = new
+        # the projection is an update p + (allowed - p), and rounds like p did where it began
+        assert largest(rule, state.params["d"]) <= RULES[rule] * (1 + 1e-5)
+        assert all(np.isfinite(p).all() for p in jax.tree.leaves(state.params))
+    assert moved > 0
+
+
+def test_extragradient_two_looks_at_two_batches():
+    """ExtraAdam draws a batch for each half step: the second half depends on its own, and extragradient has one."""
+    c = from_dict({"net": "mlp", "width": 4, "depth": 1, "latent": 2, "batch": 4, "optimizer": "sgd"})
+    found = {}
+    for solver in ("extragradient", "extragradient_two"):
+        g = games.make(dataclasses.replace(c, solver=solver), (2,))
+        state = jax.jit(lambda g=g: initial(g, c, (2,)))()
+        advance = jax.jit(lambda x, g=g, s=state: step.train_step(g, s, {"x": x}, SOLVERS["extragradient"].step)[0])
+        x = np.random.default_rng(0).normal(size=(g.updates, 4, 2)).astype(np.float32)
+        first = advance(x).params
+        for i in range(g.updates):
+            changed = x.copy()
+            changed[i] += 1
+            moved = jax.tree.map(lambda a, b: abs(a - b).max(), first, advance(changed).params)
+            found[solver, i] = float(max(jax.tree.leaves(moved)))
+    assert [n for s, n in found if s == "extragradient"] == [0, 1] and len(found) == 6
+    # a batch of the first half step acts through the look ahead alone, and G's real examples do not act at all
+    assert found["extragradient_two", 2] > found["extragradient_two", 0] > 0
+    assert found["extragradient_two", 1] == found["extragradient_two", 3] == found["extragradient", 1] == 0

@@ -53,6 +53,55 @@ def test_dragan_looks_on_both_sides_at_half_a_standard_deviation():
     np.testing.assert_allclose(numbers("dragan", linear)[0], np.full(ROOM, (3 - 1) ** 2), rtol=1e-5)
 
 
+@pytest.mark.parametrize(("name", "side"), [("r1", "real"), ("r2", "fake")])
+def test_r1_and_r2_are_taken_before_augmentation(name, side):
+    """D(T x) = |3 x|^2 has the gradient 18 x in x, and 6 x in what D is shown: the published gammas mean the former."""
+    images = {"real": normal((8, 3)), "fake": normal((8, 3), 1)}
+    shown = {f"seen_{side}": 3 * x for side, x in images.items()}
+    score, see = (lambda x, y: (x**2).sum(1)), (lambda x, name: 3 * x)
+    for augment, slope in ((("jitter",), 18), ((), 6)):  # without, what D is shown differs by noise at most
+        config = Config(augment=augment, hp=Hp(**{name: 1.0}))
+        terms, _ = numbers(name, play(config, **images, **shown, score=score, see=see))
+        np.testing.assert_allclose(terms, 0.5 * slope**2 * (images[side] ** 2).sum(1), rtol=1e-5)
+
+
+def test_a_pack_has_one_point_between_real_and_generated():
+    """D = ||pack||^2 / 2 has the squared slope sum a^2 between 0 and 1: it is 4 a^2, a uniform, where all share one."""
+    fake = jnp.ones((ROOM, 1))
+    score = lambda x, y: 0.5 * (x.reshape(-1, 4) ** 2).sum(1)  # noqa: E731
+    seen = play(Config(pack=4, hp=Hp(gp0=1.0)), real=0 * fake, seen_real=0 * fake, seen_fake=fake, score=score)
+    a = np.sqrt(numbers("gp0", seen)[0] / 4)
+    assert len(a) == ROOM // 4
+    np.testing.assert_allclose(np.histogram(a, 5, (0, 1))[0] / len(a), 0.2, atol=5 * 0.4 / len(a) ** 0.5)
+
+
+def test_d_scale_multiplies_all_that_losses_and_penalties_see():
+    """The losses of both players are those of a D whose output is d_scale times as large, R1 included."""
+    _, scaled, state = make(hp={"d_scale": 5.0, "r1": 0.1})
+    _, game, _ = make(hp={"r1": 0.1})
+    b, net = {k: v[0] for k, v in batches(game, (2,)).items()}, game.nets["d"]
+
+    def larger(*args, **options):
+        out, vars = net.apply(*args, **options)
+        return 5 * out, vars
+
+    game = game._replace(nets={**game.nets, "d": net._replace(apply=larger)})
+    for name in ("d", "g"):
+        of = [g.players[name].loss(step.runner(g, state.params), state.vars, b, KEY, state.hp) for g in (scaled, game)]
+        np.testing.assert_allclose(of[0][0], of[1][0], rtol=1e-5)
+
+
+def test_d_scale_stands_outside_gradient_normalisation():
+    """Which makes D blind to its own size, but not to d_scale."""
+    found = []
+    for hp in ({"d_scale": 5.0}, {}):
+        _, game, state = make(hp=hp, others={"gradient_norm": True})
+        b = {k: v[0] for k, v in batches(game, (2,)).items()}
+        _, (_, metrics) = game.players["d"].loss(step.runner(game, state.params), state.vars, b, KEY, state.hp)
+        found.append(metrics["d_real"])
+    np.testing.assert_allclose(found[0], 5 * found[1], rtol=1e-5)
+
+
 @pytest.mark.parametrize(("name", "side"), [("cr", "real"), ("cr_fake", "fake")])
 def test_consistency(name, side):
     """0 for a D that the augmentation does not change; the noise's own size for a linear one, on its side alone."""
@@ -119,6 +168,16 @@ def test_path_length_of_a_linear_generator(shape, pixels):
     np.testing.assert_allclose(vars["path_length"]["mean"], mean, rtol=1e-5)
     np.testing.assert_allclose(terms, (lengths - mean) ** 2, rtol=1e-3, atol=1e-5)
 
+    def scaled(s):
+        run = lambda vars, net, z, y: (s * (z @ a).reshape(-1, *shape), vars)  # noqa: E731
+        return numbers("path_length", seen._replace(run=run))[0].mean()
+
+    # the mean moves with the lengths, as in the authors' code; what is remembered has no slope
+    expected = (2 * (lengths - mean) * (lengths - 0.01 * lengths.mean())).mean()
+    np.testing.assert_allclose(jax.grad(scaled)(1.0), expected, rtol=1e-3)
+    memory = jax.grad(lambda s: numbers("path_length", seen._replace(z=s * z))[1]["path_length"]["mean"])
+    assert memory(1.0) == 0
+
 
 def test_feature_matching_compares_means():
     """Not examples: batches that differ in all but their means match."""
@@ -170,7 +229,7 @@ def test_normalised_gradients_ignore_the_scale_of_d():
     """f / (||grad f|| + |f|): in [-1, 1], and the same for 100 f; for a linear f its closed form."""
     w, x = np.float32([3, 4]), jnp.asarray(normal((6, 2)))
     d = judge(Config(gradient_norm=True), False)
-    scaled = [d(lambda vars, net, x, y, c=c: (c * x @ w, vars), {}, x, None)[0] for c in (1.0, 100.0)]
+    scaled = [d(lambda vars, net, x, y, c=c: (c * x @ w, vars), {}, x, None, {})[0] for c in (1.0, 100.0)]
     np.testing.assert_allclose(scaled[0], (x @ w) / (5 + abs(x @ w)), rtol=1e-5)
     np.testing.assert_allclose(*scaled, rtol=1e-5)
 
@@ -198,7 +257,8 @@ def test_what_does_not_go_together_is_refused(settings, parts):
 DEVICES = """
 import dataclasses, sys
 import jax, jax.numpy as jnp, numpy as np
-from jaxgan import config, games, run, step
+from jaxgan import config, games, step
+from jaxgan.state import initial
 from jaxgan.solvers import SOLVERS
 
 CASES = [
@@ -215,7 +275,7 @@ for case in CASES:
     for axis in (None, "devices"):
         game = games.make(c, (2,), 0, axis)
         one = lambda state, x: step.train_step(game, state, {"x": x}, SOLVERS["alternating"].step)[0]
-        state = run.initial(game, c, (2,))
+        state = initial(game, c, (2,))
         advance = jax.jit(one) if axis is None else jax.pmap(one, axis, in_axes=(None, 0), out_axes=None)
         for i in range(3):
             x = np.random.default_rng(i).normal(size=(game.updates, 16, 2)).astype(np.float32)
@@ -223,7 +283,7 @@ for case in CASES:
                 x = np.moveaxis(x.reshape(game.updates, 2, 8, 2), 1, 0)
             state = jax.block_until_ready(advance(state, x))
         found.append(np.concatenate([np.ravel(a) for a in jax.tree.leaves((state.params, state.vars))]))
-    start = np.concatenate([np.ravel(a) for a in jax.tree.leaves(run.initial(game, c, (2,)).params)])
+    start = np.concatenate([np.ravel(a) for a in jax.tree.leaves(initial(game, c, (2,)).params)])
     print(abs(found[0] - found[1]).max(), abs(found[0][: len(start)] - start).max())
 """
 

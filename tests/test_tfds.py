@@ -15,7 +15,8 @@ import pytest
 
 from jaxgan.data import open_source
 from jaxgan.data import stream as module
-from jaxgan.data.prepare import CATALOGUE, FASHION, idx_array, prepare
+from jaxgan.data.catalogue import CATALOGUE, FASHION
+from jaxgan.data.prepare import idx_array, prepare
 from jaxgan.types import JaxganError
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")

@@ -37,7 +37,7 @@ def points(n, seed=0):
 
 @pytest.fixture(scope="module")
 def joint():
-    return densities(CENTERS, X) + np.log(PRIOR)
+    return densities(CENTERS, X) + np.log(PRIOR)[None]
 
 
 def expected(log_posterior, joint):
@@ -65,21 +65,21 @@ def test_unequal_priors_shift_the_boundary(d, p):
         found = bayes.posterior(log_p, prior)
         np.testing.assert_array_equal(found.argmax(1), x > boundary)
         # the boundary cuts a panel of 0.12 with 10 nodes, and the other side is nearly as probable there
-        assert float(bayes.expected_accuracy(found, log_p + prior, w)) == pytest.approx(best, abs=1e-4)
+        assert float(bayes.expected_accuracy(found, log_p + prior[None], w)) == pytest.approx(best, abs=1e-4)
         flat = bayes.posterior(log_p, np.log([0.5, 0.5]))
-        assert float(bayes.expected_accuracy(flat, log_p + prior, w)) == pytest.approx(ndtr(d / 2), abs=1e-10)
+        assert float(bayes.expected_accuracy(flat, log_p + prior[None], w)) == pytest.approx(ndtr(d / 2), abs=1e-10)
     assert best > ndtr(d / 2) + 0.01
 
 
 def test_nothing_beats_bayes_rule(joint):
     """Other priors, other densities, linear rules and noise: all below (Devroye et al. 1996, theorem 2.1)."""
     best = expected(joint, joint)
-    log_p, draw = joint - np.log(PRIOR), np.random.default_rng(0)
+    log_p, draw = joint - np.log(PRIOR)[None], np.random.default_rng(0)
     tried = {
         "no prior": bayes.posterior(log_p, np.zeros(4)),
         "prior alone": np.tile(np.log(PRIOR), (len(X), 1)),
         "swapped labels": joint[:, ::-1],
-        "other centres": densities(np.array(CENTERS) + 0.3, X) + np.log(PRIOR),
+        "other centres": densities(np.array(CENTERS) + 0.3, X) + np.log(PRIOR)[None],
         **{f"linear {i}": X @ draw.normal(size=(2, 4)) for i in range(5)},
         **{f"noise {s}": joint + s * draw.normal(size=joint.shape) for s in (0.1, 1.0, 10.0)},
     }
@@ -127,7 +127,7 @@ def test_kernel_densities_approach_bayes_rule_as_samples_grow(joint):
         for _ in range(4):
             samples = [c + draw.normal(size=(m, 2)).astype(np.float32) for c in np.array(CENTERS, np.float32)]
             log_p = jnp.stack([bayes.kernel_density(s, X) for s in samples], -1)
-            each.append(best - expected(log_p + np.log(PRIOR), joint))
+            each.append(best - expected(log_p + np.log(PRIOR)[None], joint))
         lost.append(np.mean(each))
     assert lost[0] > lost[1] > lost[2] > 0
     assert lost[2] < 0.005
@@ -145,7 +145,8 @@ def test_a_classifier_learns_the_posterior():
     # a boundary off by e costs about 0.24 e^2 of accuracy: 0.01 allows 0.2
     assert float(bayes.expected_accuracy(found, truth, w)) > ndtr(d / 2) - 0.01
     p = np.exp(np.asarray(truth, np.float64))
-    excess = (w[:, None] * p * (np.asarray(bayes.posterior(truth, 0.0)) - found)).sum()  # KL of the two posteriors
+    best = np.asarray(bayes.posterior(truth, np.zeros(2)))
+    excess = (w[:, None] * p * (best - found)).sum()  # KL of the two posteriors
     # a fit of p parameters to n points exceeds by p / 2n (Akaike), and by less where not all of them are needed
     assert 0 < excess < 1186 / (2 * 256_000)
 
@@ -166,7 +167,7 @@ def learned(joint):
     game, prior, found = games.make(config, (2,), 4), bayes.log_frequencies(y, 4), {}
     for name, labels in {"labels": y, "shuffled": np.random.default_rng(0).permutation(y)}.items():
         state = bayes.train(game, config, data.from_arrays(x, labels))
-        found[name] = expected(bayes.generative(game, state, X, 1000) + prior, joint)
+        found[name] = expected(bayes.generative(game, state, X, 1000) + prior[None], joint)
     return found
 
 

@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 from test_solvers import EVERY, KEEP, RATES, WEIGHT
 from test_step import BILINEAR, HP, H, batches, game, start
 
-from jaxgan import Config, Hp, games, rng, step
+from jaxgan import Config, Hp, JaxganError, games, rng, step
 from jaxgan.losses import LOSSES
 from jaxgan.solvers import SOLVERS
 from jaxgan.theory import dirac, jacobian
@@ -206,3 +206,31 @@ def test_parts_are_the_symmetric_and_the_antisymmetric_one(small):
     g = game(BILINEAR, {"x": 1.0, "y": 0.5})
     pure = jacobian.parts(jacobian.motion(g, start(g, HP), batches(g), KEY), np.sqrt(2) * jnp.eye(2))
     np.testing.assert_allclose(pure, (0, 2), atol=1e-6)  # nothing but rotation
+
+
+TARGETS = [("lsgan", -1.0, 1.0, 0.0), ("lsgan", 0.2, 0.8, 0.8), ("ns", 0.0, 0.9, 1.0), ("minimax", 0.0, 0.7, 1.0)]
+TARGETS += [("klgan", 0.0, 0.9, 1.0)] + [(loss, 0.0, 1.0, 1.0) for loss in sorted(set(LOSSES) - {"own", "mmd"})]
+
+
+@pytest.mark.parametrize(("loss", "fake", "real", "g"), TARGETS)
+def test_the_dirac_gan_rests_where_d_cannot_tell(loss, fake, real, g):
+    """Where real and generated are the same, a constant D gains nothing: d/dv of D's loss at (v, v) is 0."""
+    c = Config(loss=loss, hp=Hp(fake_target=fake, real_target=real, g_target=g, d_scale=2.0))
+    game, _ = dirac.dirac(c)
+    v = game.nets["d"].apply({"psi": jnp.float32(0)}, {}, jnp.zeros((1, 1)), None, train=True)[0][0] * c.hp.d_scale
+    options = {name: getattr(c.hp, name) for name in LOSSES[loss].d_hp}
+    total = lambda v: sum(term.sum() for term in LOSSES[loss].d(v[None], v[None], **options))  # noqa: E731
+    assert abs(jax.grad(total)(v)) < 1e-6
+
+
+def test_pearsons_targets_have_no_saddle():
+    """lsgan with targets -1, 1, 0: at D = 0 generated examples feel no slope, so all eigenvalues are 0."""
+    c = Config(loss="lsgan", solver="simultaneous", optimizer="sgd", hp=Hp(fake_target=-1, real_target=1, g_target=0))
+    game, state = dirac.dirac(c)
+    j = jacobian.dense(jacobian.motion(game, state, dirac.REAL, KEY))
+    np.testing.assert_allclose(np.linalg.eigvals(np.asarray(j)), 0, atol=1e-6)
+
+
+def test_a_target_without_equilibrium_is_an_error():
+    with pytest.raises(JaxganError, match="real_target is 2"):
+        dirac.dirac(Config(hp=Hp(real_target=2.0)))

@@ -10,7 +10,7 @@ import pytest
 from test_games import batches, make
 from test_terms import KEY, ROOM, normal
 
-from jaxgan import games, optim, rng, step
+from jaxgan import games, rng, step
 from jaxgan.config import Config, Hp
 from jaxgan.errors import JaxganError
 from jaxgan.games.adversarial import improved, viewer
@@ -85,17 +85,16 @@ def test_lazy_penalties_have_the_same_mean_gradient(every):
     assert abs(found[0] - found[1]).max() > 1e-2
 
 
-def test_lazy_optimizers_are_slowed():
-    """lr k/(k+1), betas ** k/(k+1); here through what a first step of SGD makes, and the function itself."""
-    rate, hp = optim.lazy(0.1, {"b1": 0.5, "b2": 0.99, "r1": 1.0}, 4)
-    assert rate == pytest.approx(0.08) and hp["b1"] == 0.5**0.8 and hp["b2"] == 0.99**0.8 and hp["r1"] == 1.0
-    moved = []
-    for every in (1, 4):
-        _, game, state = make(hp={"r1": 1e-6}, others={"lazy": every, "optimizer": "sgd"})
-        tx = game.players["d"].tx(state.hp)
-        own = {"d": state.params["d"]}
-        moved.append(jax.tree.leaves(tx.update(own, tx.init(own), own)[0])[-1])
-    np.testing.assert_allclose(moved[1], 0.8 * moved[0], rtol=1e-6)
+def test_lazy_penalties_leave_the_optimizer_as_it_is():
+    """Their gradient is added to the loss's: as many steps are made as without, of the same size."""
+    for side, settings in (("d", {"lazy": 4}), ("g", {"lazy_g": 4})):
+        moved = []
+        for others in ({}, settings):
+            _, game, state = make(hp={"r1": 1.0, "path_length": 1.0}, others=others)
+            own = {side: state.params[side]}
+            tx = game.players[side].tx(state.hp)
+            moved.append(jax.tree.leaves(tx.update(own, tx.init(own), own)[0]))
+        jax.tree.map(np.testing.assert_array_equal, *moved)
 
 
 def test_weighted_real_examples():
@@ -218,14 +217,3 @@ def test_lazy_path_length_has_the_same_mean_gradient():
     np.testing.assert_allclose(np.mean(found, 0), compiled(plain)(state)[0], atol=1e-6)
     np.testing.assert_allclose(found[1], compiled(none)(state)[0], atol=1e-7)
     assert abs(found[0] - found[1]).max() > 1e-3
-    moved = []
-    for others in ({}, {"lazy_g": 4}, {"lazy": 4}):
-        _, game, state = make(hp=hp, others={"optimizer": "sgd", **others})
-        ends = {}
-        for side in ("d", "g"):
-            tx, params = game.players[side].tx(state.hp), {side: state.params[side]}
-            ends[side] = jax.tree.leaves(tx.update(params, tx.init(params), params)[0])[-1]
-        moved.append(ends)
-    for side, factors in (("g", (1, 0.8, 1)), ("d", (1, 1, 0.8))):  # each player is slowed by its own interval alone
-        for factor, ends in zip(factors, moved):
-            np.testing.assert_allclose(ends[side], factor * moved[0][side], rtol=1e-6)

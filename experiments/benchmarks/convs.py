@@ -71,20 +71,20 @@ def slices(x, h, w, cout):
 
 
 def up_depth_conv(x, kernel):
-    h, w, (cin, cout) = *x.shape[1:3], kernel.shape[2:]
+    (h, w), (cin, cout) = x.shape[1:3], kernel.shape[2:]
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     return slices(valid(x, up_table(kernel).reshape(2, 2, cin, 4 * cout)), h, w, cout)
 
 
 def up_im2col(x, kernel):
-    h, w, (cin, cout) = *x.shape[1:3], kernel.shape[2:]
+    (h, w), (cin, cout) = x.shape[1:3], kernel.shape[2:]
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     x = jnp.concatenate([part for _, _, part in shifts(x)], -1)
     return slices(x @ up_table(kernel).reshape(4 * cin, 4 * cout), h, w, cout)
 
 
 def up_sum(x, kernel):
-    h, w, (cin, cout) = *x.shape[1:3], kernel.shape[2:]
+    (h, w), (cin, cout) = x.shape[1:3], kernel.shape[2:]
     table = up_table(kernel).reshape(2, 2, cin, 4 * cout)
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     return slices(sum(part @ table[i, j] for i, j, part in shifts(x)), h, w, cout)
@@ -92,7 +92,7 @@ def up_sum(x, kernel):
 
 def up_phases(x, kernel):
     """Four separate products, each of the patches that its phase needs and of no others."""
-    h, w, (cin, cout) = *x.shape[1:3], kernel.shape[2:]
+    (h, w), (cin, cout) = x.shape[1:3], kernel.shape[2:]
     table = up_table(kernel)
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     x = jnp.concatenate([part for _, _, part in shifts(x)], -1)
@@ -135,7 +135,7 @@ def measure(forms, x, kernel, repeats):
         assert jnp.allclose(form(x, kernel), want, atol=1e-3 * float(jnp.abs(want).max())), form
     calls = {name: with_gradients(form) for name, form in forms.items()}
     cotangent = jax.random.normal(jax.random.key(2), want.shape)
-    times = {name: [] for name in forms}
+    times: dict[str, list[float]] = {name: [] for name in forms}
     for turn in range(repeats + 1):
         for name, call in calls.items():
             start = time.perf_counter()

@@ -26,7 +26,7 @@ from matplotlib.figure import Figure
 from jaxgan import Config, Hp, games, plots
 from jaxgan.data.toy import gaussian_mixture
 from jaxgan.nets import mlp
-from jaxgan.run import initial
+from jaxgan.state import initial
 from jaxgan.theory import divergence, line, value
 
 SOURCE = gaussian_mixture([[1.0]], 0.7)
@@ -60,7 +60,7 @@ def game_of(config=CONFIG):
 
 def log_data() -> np.ndarray:
     """Log probabilities of the data in the bins between EDGES."""
-    return np.log(np.maximum(np.asarray(line.pushforward(line.transport(SOURCE.density), EDGES), np.float64), 1e-30))
+    return np.log(np.maximum(np.asarray(line.pushforward(line.transport(SOURCE.exact), EDGES), np.float64), 1e-30))
 
 
 def numbers(logit, lq, lp) -> dict[str, float]:
@@ -121,7 +121,7 @@ def animate(seen: dict, out: Path) -> None:
     doing = {"B": "D alone", "C": "G alone", "D": "both"}
     last = {"B": 16, "C": 5, "D": 41}  # looks that are shown: what follows changes little
     with tempfile.TemporaryDirectory() as folder:
-        paths = []
+        paths: list[Path] = []
         for name, i in [(stretch, i) for stretch in doing for i in range(last[stretch])]:
             figure = Figure(figsize=(4.6, 3.4), dpi=80, layout="constrained")
             axes = figure.add_subplot()

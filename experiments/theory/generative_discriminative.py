@@ -52,7 +52,7 @@ LOOKS = {  # model: label, colour, line
 
 def truth():
     """log p(x | y) at the nodes [n, c]: each class is a mixture of one."""
-    densities = [toy.gaussian_mixture([center], STD).density for center in CENTERS]
+    densities = [toy.gaussian_mixture([center], STD).exact for center in CENTERS]
     return jnp.stack([jax.vmap(density.log_pdf)(X) for density in densities], axis=-1)
 
 
@@ -61,7 +61,7 @@ def learn(n: int, seed: int = 0) -> dict:
     batch = jax.jit(lambda: feed.finish(SOURCE, {}, rng.stream(rng.root(seed), "points"), 0, n))()
     x, y = np.asarray(batch["x"]), np.asarray(batch["y"])
     source, classes = data.from_arrays(x, y), len(PRIOR)
-    prior = bayes.log_frequencies(y, classes)
+    prior = bayes.log_frequencies(y, classes)[None]
     kernels = jnp.stack([bayes.kernel_density(x[y == c], X) for c in range(classes)], axis=-1)
     gan = games.make(GAN, source.shape, classes)
     generative = bayes.generative(gan, bayes.train(gan, GAN, source), X, SAMPLES)
@@ -117,7 +117,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("experiments/results/generative_discriminative.png"))
     out = parser.parse_args().out
-    joint = truth() + np.log(PRIOR)
+    joint = truth() + np.log(PRIOR)[None]
     best = float(bayes.expected_accuracy(joint, joint, W))
     models = [learn(n) for n in SIZES]
     found = {m: [float(bayes.expected_accuracy(by_size[m], joint, W)) for by_size in models] for m in models[0]}

@@ -32,7 +32,7 @@ from jaxgan.data.toy import gaussian_mixture
 from jaxgan.theory import divergence, line, value
 
 P, Q = gaussian_mixture([[-0.5]], 1.0), gaussian_mixture([[0.5]], 1.5)
-X, W = divergence.gauss_legendre(*line.span(P.density, Q.density), 150, 5)
+X, W = divergence.gauss_legendre(*line.span(P.exact, Q.exact), 150, 5)
 CONFIG = Config(
     kind="plain",
     net="mlp",
@@ -49,19 +49,19 @@ SIZES = [2**k for k in range(5, 17)]
 
 def densities():
     """log p, log q at the nodes X; call it where float64 is enabled."""
-    return line.log_density(P.density, X), line.log_density(Q.density, X)
+    return line.log_density(P.exact, X), line.log_density(Q.exact, X)
 
 
 def trained(ratio: str, config=CONFIG) -> np.ndarray:
     """The logits at X of a D trained on this ratio of real to generated examples."""
     m, n = RATIOS[ratio]
-    return line.train_d(dataclasses.replace(config, batch=m, fake_batch=n), P, Q.density, X, config.steps)[-1]
+    return line.train_d(dataclasses.replace(config, batch=m, fake_batch=n), P, Q.exact, X, config.steps)[-1]
 
 
 def examples(seed: int, m: int, n: int):
     """Real [m, 1] and generated [n, 1] examples."""
     keys = (rng.examples(rng.stream(rng.root(seed), name), count) for name, count in (("real", m), ("fake", n)))
-    return tuple(jax.vmap(source.density.sample)(key) for source, key in zip((P, Q), keys))
+    return tuple(jax.vmap(source.exact.sample)(key) for source, key in zip((P, Q), keys))
 
 
 def some_logit(x):

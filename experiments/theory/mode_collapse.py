@@ -67,8 +67,8 @@ def watch(case: str, times=TIMES, seed: int = 0) -> list[np.ndarray]:
 
 def shares(samples: np.ndarray) -> np.ndarray:
     """The share [8] of samples within 3 standard deviations of each mode."""
-    distance = np.linalg.norm(samples[:, None] - SOURCE.density.modes, axis=-1)
-    return (distance <= 3 * SOURCE.density.std).mean(0)
+    distance = np.linalg.norm(samples[:, None] - SOURCE.exact.modes, axis=-1)
+    return (distance <= 3 * SOURCE.exact.std).mean(0)
 
 
 def main() -> None:
@@ -78,13 +78,13 @@ def main() -> None:
     args = parser.parse_args()
     figure = Figure(figsize=(9, 6.6), dpi=100, layout="constrained")
     grid = figure.subplots(len(CASES), len(TIMES), sharex=True, sharey=True)
-    real = plots.draw(SOURCE.density, 256)
+    real = plots.draw(SOURCE.exact, 256)
     for row, case in zip(grid, CASES):
         found = watch(case, seed=args.seed)
         for axes, steps, samples in zip(row, TIMES, found):
             modes = int((shares(samples) > 1 / 32).sum())
             diversity = float(relative_diversity(samples[:256], real))
-            axes.scatter(*SOURCE.density.modes.T, s=120, facecolors="none", edgecolors="#999999", linewidths=0.8)
+            axes.scatter(*SOURCE.exact.modes.T, s=120, facecolors="none", edgecolors="#999999", linewidths=0.8)
             axes.scatter(*samples[:1000].T, s=2, c="#0072b2", linewidths=0)
             axes.set(xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), aspect="equal", xticks=[-1, 0, 1], yticks=[-1, 0, 1])
             axes.set_title(f"step {steps:,}: {modes} modes", fontsize=9)

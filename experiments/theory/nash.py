@@ -92,7 +92,7 @@ def gap_map():
 def draw(found: dict, line, gap, out: Path) -> None:
     """The duality gap as a landscape with trajectories on it; gap and distance over training for every solver."""
     figure = Figure(figsize=(11, 5.4), dpi=85, layout="constrained")
-    left, right = figure.subfigures(1, 2)
+    left, right = figure.subfigures(1, 2, squeeze=False)[0]
     axes = left.subplots()
     levels = np.linspace(0, gap.max(), 21)
     shades = axes.contourf(line, line, gap.T, levels, cmap="Greys")
@@ -120,7 +120,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("experiments/results/nash.png"))
     out = parser.parse_args().out
     found = {name: measure(name) for name in SOLVERS}
-    draw(found, *gap_map(), out)
+    points, gap = gap_map()
+    draw(found, points, gap, out)
     for name, values in found.items():
         print(
             f"{name}: distance {values['distance'][0]:.3g} -> {values['distance'][-1]:.3g}, exploitability "

@@ -9,52 +9,11 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
+from jaxgan.data.catalogue import CATALOGUE, FASHION, Recipe, data_root, quiet
 from jaxgan.types import JaxganError
-
-
-class Recipe(NamedTuple):
-    """How to read a data set: its version in the TFDS catalogue and the files of each split."""
-
-    version: str
-    read: str  # a key of READERS
-    splits: dict[str, tuple[str, ...]]
-    shape: tuple[int, int, int]
-    labels: dict[str, int]  # label features in the order of the file, and their numbers of classes
-    names: dict[str, str]  # label feature -> file with its class names
-    archive: str = ""
-
-
-IDX = {
-    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
-    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
-}
-CATALOGUE = {
-    "mnist": Recipe("3.0.1", "idx", IDX, (28, 28, 1), {"label": 10}, {}),
-    "fashion_mnist": Recipe("3.0.1", "idx", IDX, (28, 28, 1), {"label": 10}, {}),
-    "cifar10": Recipe(
-        "3.0.2",
-        "bin",
-        {"train": tuple(f"data_batch_{i}.bin" for i in range(1, 6)), "test": ("test_batch.bin",)},
-        (32, 32, 3),
-        {"label": 10},
-        {"label": "batches.meta.txt"},
-        "cifar-10-binary.tar.gz",
-    ),
-    "cifar100": Recipe(
-        "3.0.2",
-        "bin",
-        {"train": ("train.bin",), "test": ("test.bin",)},
-        (32, 32, 3),
-        {"coarse_label": 20, "label": 100},
-        {"coarse_label": "coarse_label_names.txt", "label": "fine_label_names.txt"},
-        "cifar-100-binary.tar.gz",
-    ),
-}
-FASHION = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
 
 
 def prepare(name: str, source_dir: str | Path, data_dir: str | Path = "") -> Path:
@@ -66,8 +25,6 @@ def prepare(name: str, source_dir: str | Path, data_dir: str | Path = "") -> Pat
     Raises JaxganError for an unknown name, missing or damaged files, and a data_dir that cannot be written.
     """
     from filelock import FileLock
-
-    from jaxgan.data.stream import data_root
 
     if name not in CATALOGUE:
         near = difflib.get_close_matches(name, CATALOGUE, 1, 0.4)
@@ -111,8 +68,6 @@ def _prepare(name: str, recipe: Recipe, source_dir: Path, root: Path, final: Pat
 
 def write_tfds(name: str, recipe: Recipe, splits: dict, names: dict[str, list[str]], root: Path) -> None:
     """Write splits {split: (images uint8 [n, h, w, c], {label feature: [n]})} as root/name/version in array_record."""
-    from jaxgan.data.stream import quiet
-
     with quiet():
         import tensorflow_datasets as tfds
         from PIL import Image
@@ -168,8 +123,9 @@ def _expected(recipe: Recipe) -> str:
 
 def read_idx(recipe: Recipe, source_dir: Path) -> tuple[dict, dict]:
     """The splits of IDX files, and no class names."""
-    paths = {f: _first(source_dir / f"{f}.gz", source_dir / f) for split in recipe.splits.values() for f in split}
-    missing = [file for file, path in paths.items() if path is None]
+    files = [f for split in recipe.splits.values() for f in split]
+    paths = {f: path for f in files if (path := _first(source_dir / f"{f}.gz", source_dir / f))}
+    missing = [f for f in files if f not in paths]
     if missing:
         raise JaxganError(f"{source_dir} lacks {', '.join(f'{f}[.gz]' for f in missing)}; expected {_expected(recipe)}")
     splits = {}
@@ -208,14 +164,14 @@ def read_bin(recipe: Recipe, source_dir: Path) -> tuple[dict, dict]:
     record = len(recipe.labels) + int(np.prod(recipe.shape))
     height, width, channels = recipe.shape
     splits = {}
-    for split, names in recipe.splits.items():
-        for file in names:
+    for split, parts in recipe.splits.items():
+        for file in parts:
             if not files[file] or len(files[file]) % record:
                 raise JaxganError(f"{file}: {len(files[file])} bytes are not a number of {record}-byte records")
-        rows = np.concatenate([np.frombuffer(files[file], np.uint8).reshape(-1, record) for file in names])
+        rows = np.concatenate([np.frombuffer(files[file], np.uint8).reshape(-1, record) for file in parts])
         labels = {feature: rows[:, i] for i, feature in enumerate(recipe.labels)}
         images = rows[:, len(recipe.labels) :].reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
-        splits[split] = np.ascontiguousarray(images), _checked(labels, recipe, ", ".join(names))
+        splits[split] = np.ascontiguousarray(images), _checked(labels, recipe, ", ".join(parts))
     names = {feature: files[file].decode().split() for feature, file in recipe.names.items()}
     for feature, count in recipe.labels.items():
         if len(names[feature]) != count:
@@ -236,8 +192,9 @@ def _bin_files(recipe: Recipe, source_dir: Path, wanted: list[str]) -> dict[str,
     try:
         with tarfile.open(archive) as tar:  # read, never unpacked: names in it are not trusted with paths
             for member in tar:
-                if member.isfile() and os.path.basename(member.name) in wanted:
-                    found[os.path.basename(member.name)] = tar.extractfile(member).read()
+                name = os.path.basename(member.name)
+                if name in wanted and member.isfile() and (file := tar.extractfile(member)):
+                    found[name] = file.read()
     except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as e:
         raise JaxganError(f"{archive}: damaged archive ({e}); get it again") from e
     if missing := [file for file in wanted if file not in found]:

@@ -70,7 +70,7 @@ def gaussian_mixture(centers, std: float, weights=None, *, name: str = "gaussian
         return jnp.asarray(mu)[component] + std * noise, component
 
     def log_pdf(x):
-        squared = jnp.sum((x - mu) ** 2, axis=-1)
+        squared = jnp.sum((x[None] - mu) ** 2, axis=-1)
         return jax.scipy.special.logsumexp(log_w + _log_normal(squared, std, d))
 
     definition = {"gaussian_mixture": centers.tolist(), "std": std, "weights": weights.tolist()}
@@ -98,7 +98,7 @@ def noisy_curves(curves, std: float, definition: str, *, name: str = "noisy_curv
         return point + std * jax.random.normal(rng.stream(key, "toy noise"), (2,)), which
 
     def log_pdf(x):
-        squared = jnp.sum((x - points) ** 2, axis=-1)
+        squared = jnp.sum((x[None] - points) ** 2, axis=-1)
         return jax.scipy.special.logsumexp(log_w + _log_normal(squared, std, 2))
 
     return _source(name, {"noisy_curves": definition, "std": std}, draw, log_pdf, 2, len(curves))

@@ -50,4 +50,4 @@ def make(config: Config, shape: tuple[int, ...], classes: int = 0, axis: Axis = 
         )
     told = classes if labelled or kind == "stargan" else 0
     game = KINDS[kind](dataclasses.replace(config, kind=kind), shape, told, axis)
-    return game._replace(accumulate=config.accumulate)
+    return game._replace(accumulate=config.accumulate, rounds=SOLVERS[config.solver].rounds)

@@ -13,13 +13,14 @@ import jax.numpy as jnp
 import optax
 
 from jaxgan import augment, rng
-from jaxgan.config import Config
+from jaxgan.config import Config, Hp
+from jaxgan.errors import nearest
 from jaxgan.games import pool
 from jaxgan.games.norms import check_norms, normalised, ready
-from jaxgan.games.terms import CLOCK, D_TERMS, G_TERMS, LAZY, Play, Term, active, updates
+from jaxgan.games.terms import CLOCK, D_TERMS, G_TERMS, Play, Term, active, updates
 from jaxgan.losses import LOSSES, Loss, value
 from jaxgan.nets import build
-from jaxgan.optim import OPTIMIZERS, clip_weights, lazy, max_norm, orthogonal, spectral
+from jaxgan.optim import OPTIMIZERS, RULES, hold, orthogonal, spectral
 from jaxgan.penalties import PAIRED
 from jaxgan.solvers import SOLVERS
 from jaxgan.step import everywhere
@@ -47,7 +48,7 @@ def check(config: Config, shape, classes: int) -> None:
     check_pairs(config)
     check_norms(config)
     augment.check("augment", config.augment, shape)
-    if config.hp.cr or config.hp.cr_fake:
+    if config.hp.on("cr") or config.hp.on("cr_fake"):
         augment.check("cr_augment", config.cr_augment, shape)
     if config.pack > 1 and (classes or config.kind not in ("plain", "auto")):
         raise JaxganError(f"pack is {config.pack}, and D then answers for packs, not for examples; use --kind plain")
@@ -58,7 +59,7 @@ def check(config: Config, shape, classes: int) -> None:
                 f"{name} {getattr(config, name)} does not make packs of {config.pack}{micro}; use a multiple of "
                 f"{config.pack * config.accumulate}"
             )
-    if config.pool and config.hp.zcr:
+    if config.pool and config.hp.on("zcr"):
         raise JaxganError("hp.zcr compares an example with its neighbour in z, but pool shows old ones; leave one at 0")
     if config.unroll and config.accumulate > 1:
         raise JaxganError(f"unroll is {config.unroll}, and foresees whole batches; leave accumulate at 1")
@@ -73,15 +74,15 @@ def check(config: Config, shape, classes: int) -> None:
                 f"{name} is {getattr(config, name)}, but solver {config.solver!r} may look twice a step; leave it at "
                 "1, or use alternating, simultaneous or lookahead"
             )
-    if config.hp.logan_dz and not config.latent_steps:
+    if config.hp.on("logan_dz") and not config.latent_steps:
         raise JaxganError("hp.logan_dz weighs how far latent steps go, but there are none; set latent_steps to 1")
 
 
 def refuse(config: Config, *names: str) -> None:
     """JaxganError for fields of Config or Hp that this kind could only ignore, where they are not at their defaults."""
-    default, names = Config(), dict.fromkeys(names)
-    ignored = [n for n in names if n in vars(default) and getattr(config, n) != getattr(default, n)]
-    ignored += [f"hp.{n}" for n in names if n in vars(default.hp) and getattr(config.hp, n) != getattr(default.hp, n)]
+    default, once = Config(), dict.fromkeys(names)
+    ignored = [n for n in once if n in vars(default) and getattr(config, n) != getattr(default, n)]
+    ignored += [f"hp.{n}" for n in once if n in vars(default.hp) and getattr(config.hp, n) != getattr(default.hp, n)]
     if ignored:
         raise JaxganError(f"kind {config.kind!r} has no use for {', '.join(ignored)}; leave it at its default")
 
@@ -96,6 +97,16 @@ def check_pairs(config: Config) -> None:
             f"{' and '.join(paired)} compares each real example with a generated one, so it needs as many of each; got "
             f"batch={config.batch} and fake_batch={fakes}. Leave fake_batch at 0, or take an unpaired loss"
         )
+
+
+def check_weights(terms: dict[str, Term]) -> None:
+    """JaxganError for a term whose name is no hyperparameter, which then had no weight."""
+    for name, term in terms.items():
+        if term.weighed and name not in Hp.__dataclass_fields__:
+            raise JaxganError(
+                f"a term is called {name!r}, but no weight in Hp is.{nearest(name, Hp.__dataclass_fields__)} Name it "
+                "after its weight, or make it Term(..., weighed=False)"
+            )
 
 
 def _nets(terms: dict[str, Term], config: Config, shape, classes: int, axis: Axis) -> dict:
@@ -131,7 +142,7 @@ def networks(config: Config, shape, classes: int, axis: Axis) -> dict[str, Net]:
 
 
 def judge(config: Config, features: bool) -> Callable:
-    """(run, vars, x, y) -> logits, features or None, vars: D as the losses see it."""
+    """(run, vars, x, y, hp) -> logits, features or None, vars: D as the losses see it, times hp.d_scale."""
 
     def plain(run, vars, x, y):
         out, vars = run(vars, "d", x, y, **{"features": True} if features else {})
@@ -149,7 +160,13 @@ def judge(config: Config, features: bool) -> Callable:
         size = jnp.sqrt((slope**2).reshape(len(logits), -1).sum(1) + 1e-12)
         return logits / (size + abs(logits)), h, new
 
-    return normalized if config.gradient_norm else plain
+    d = normalized if config.gradient_norm else plain
+
+    def scaled(run, vars, x, y, hp):
+        logits, h, vars = d(run, vars, x, y)
+        return (hp["d_scale"] * logits if config.hp.on("d_scale") else logits), h, vars
+
+    return scaled
 
 
 def viewer(config: Config, axis: Axis) -> Callable:
@@ -161,7 +178,7 @@ def viewer(config: Config, axis: Axis) -> Callable:
 
     def view(x, key, vars, hp):
         x = augment.apply(config.augment, x, rng.examples(rng.stream(key, "augment"), len(x), axis))
-        if config.hp.noise > 0:
+        if config.hp.on("noise"):
             end = hp["noise_updates"]
             left = jnp.where(end > 0, jax.nn.relu(1 - updates(vars) / jnp.maximum(end, 1)), 1)
             x += hp["noise"] * left * rng.normal(rng.stream(key, "noise"), len(x), x.shape[1:], axis)
@@ -194,12 +211,12 @@ def judged(config: Config, axis: Axis, features: bool) -> Callable:
             return view(x, rng.stream(key, f"view {name}"), before, hp)
 
         def score(x, y):
-            return d(run, before, x, y)[0]
+            return d(run, before, x, y, hp)[0]
 
         (x, y), (made, y_fake) = real, fake
         seen = see(x, "real"), see(made, "fake")
-        d_real, h_real, vars = d(run, vars, seen[0], y)
-        d_fake, h_fake, vars = d(run, vars, seen[1], y_fake)
+        d_real, h_real, vars = d(run, vars, seen[0], y, hp)
+        d_fake, h_fake, vars = d(run, vars, seen[1], y_fake, hp)
         answers = d_real, d_fake, h_real, h_fake
         sides = x, y, made, y_fake, z
         return Play(run, before, key, hp, axis, *sides, *answers, see, score, *seen, weight, config, **rest), vars
@@ -219,7 +236,7 @@ def observer(config: Config, classes: int, axis: Axis, latent: Callable, feature
 
         def rank(z):
             x = view(run(before, "g", z, y_fake)[0], rng.stream(key, "view fake"), before, hp)
-            return d(run, before, x, y_fake)[0].sum()
+            return d(run, before, x, y_fake, hp)[0].sum()
 
         start = latent(rng.stream(key, "z"), n, axis)
         z = improved(rank, start, hp, config.latent_steps)
@@ -281,28 +298,25 @@ def terms_of(side: str, loss: Loss, seen: Play):
     options |= {"gather": gather} if loss.gathers else {}
     real, fake = getattr(loss, side)(seen.d_real, seen.d_fake, **options)
     real, fake = weighted(loss, seen, real, fake)
-    if side == "g" and seen.config.hp.top_k < 1:
+    if side == "g" and seen.config.hp.on("top_k"):
         fake *= best(seen.d_fake, seen.hp["top_k"], gather)
     return real, fake
 
 
-def optimizer(config: Config, side: str) -> Callable:
-    """hp -> the transformation of this player's gradients."""
+def optimizer(config: Config, side: str) -> dict[str, Callable]:
+    """The player's fields tx, which ends with its rules on weights, and hold, which is these alone."""
     make, own = OPTIMIZERS[config.optimizer], config.hp
+    on = [name for name in RULES if side == "d" and own.on(name)]
+
+    def rules(hp):
+        return [RULES[name](hp[name]) for name in on]
 
     def tx(hp):
-        rate, numbers = hp[f"{side}_lr"], hp
-        if side == "d" and config.lazy > 1 and any(getattr(own, name) > 0 for name in LAZY):
-            rate, numbers = lazy(rate, hp, config.lazy)
-        if side == "g" and config.lazy_g > 1 and own.path_length > 0:
-            rate, numbers = lazy(rate, hp, config.lazy_g)
-        parts = [orthogonal(hp["orthogonal"])] * (own.orthogonal > 0)
-        parts += [spectral(hp["spectral"])] * (side == "d" and own.spectral > 0) + [make(rate, numbers)]
-        if side == "d":
-            parts += [max_norm(hp["max_norm"])] * (own.max_norm > 0) + [clip_weights(hp["clip"])] * (own.clip > 0)
-        return optax.chain(*parts)
+        parts = [orthogonal(hp["orthogonal"])] * (own.on("orthogonal"))
+        parts += [spectral(hp["spectral"])] * (side == "d" and own.on("spectral"))
+        return optax.chain(*parts, make(hp[f"{side}_lr"], hp), *rules(hp))
 
-    return tx
+    return {"tx": tx, "hold": lambda hp, params: hold(optax.chain(*rules(hp)), params)} if on else {"tx": tx}
 
 
 def usual(config: Config, shape, classes: int, axis: Axis) -> Parts:
@@ -329,8 +343,9 @@ def adversarial(
     nets = normalised(config, nets, latent, classes)
     real_n, fake_n = config.batch, config.fake_batch or config.batch
     terms = {"d": active(config, D_TERMS) | (d_terms or {}), "g": active(config, G_TERMS) | (g_terms or {})}
+    check_weights(terms["d"] | terms["g"])
     brought = {side: _nets(terms[side], config, shape, classes, axis) for side in terms}
-    timed = config.lazy > 1 or config.hp.noise > 0
+    timed = config.lazy > 1 or config.hp.on("noise")
     brought["d"] |= CLOCK if timed else {}
     if config.pool:
         example = jnp.zeros((2, *shape)), jnp.zeros(2, jnp.int32) if classes else None
@@ -343,7 +358,7 @@ def adversarial(
         for name, term in terms[side].items():
             numbers, vars = term.loss(seen, vars)
             metrics[name] = numbers.mean()
-            summed += seen.hp.get(name, 1.0) * metrics[name]
+            summed += (seen.hp[name] if term.weighed else 1.0) * metrics[name]
         return summed, (vars, metrics)
 
     def d_loss(run, vars, batch, key, hp):
@@ -353,7 +368,8 @@ def adversarial(
         return total("d", seen, vars, {"d_real": seen.d_real.mean(), "d_fake": seen.d_fake.mean()})
 
     def g_loss(run, vars, batch, key, hp):
-        return total("g", *play(run, begin("g", run, vars, batch), batch, key, hp, False), {})
+        seen, vars = play(run, begin("g", run, vars, batch), batch, key, hp, False)
+        return total("g", seen, vars, {})
 
     heads = brought["d"] | brought["g"]
 
@@ -367,8 +383,8 @@ def adversarial(
 
     more = [name for name in nets if name not in ("g", "d")]
     players = {
-        "d": Player(("d", *brought["d"]), d_loss, optimizer(config, "d"), config.d_steps),
-        "g": Player(("g", *more, *brought["g"]), g_loss, optimizer(config, "g"), config.g_steps),
+        "d": Player(("d", *brought["d"]), d_loss, steps=config.d_steps, **optimizer(config, "d")),
+        "g": Player(("g", *more, *brought["g"]), g_loss, steps=config.g_steps, **optimizer(config, "g")),
     }
     nets = nets | {name: net for name, (net, _) in heads.items()}
     return Game(nets, players, inputs, sample, latent, classes=classes, axis=axis, unroll=config.unroll)

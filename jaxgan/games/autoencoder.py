@@ -21,7 +21,7 @@ ENERGY = Loss(lambda real, fake: (-real, 0 * fake), lambda real, fake: (0 * real
 
 def _parts(config: Config, shape, classes: int, axis: Axis, error) -> Parts:
     # which would change what an energy is, or how much it weighs
-    refuse(config, "loss", "fake_batch", "gradient_norm", "d_norm")
+    refuse(config, "loss", "fake_batch", "gradient_norm", "d_norm", "d_scale")
     own = dataclasses.replace(config, g_norm="own")  # g_norm is of G, and not of D's decoder
     e, g = encoder(config, shape, classes, axis, config.latent), build(own, shape, classes, axis)["g"]
     parts = usual(config, shape, classes, axis)
@@ -35,7 +35,7 @@ def pull_away(h, axis: Axis = None):
     """
     rows = heads.unit(h)
     everyone = everywhere(rows, axis)
-    other = jnp.arange(len(everyone)) != rng.positions(len(h), axis)[:, None]
+    other = jnp.arange(len(everyone))[None] != rng.positions(len(h), axis)[:, None]
     return jnp.where(other, (rows @ everyone.T) ** 2, 0).sum(1) / (len(everyone) - 1)
 
 
@@ -54,7 +54,7 @@ def ebgan(config: Config, shape, classes: int, axis: Axis) -> Game:
 
     parts = _parts(config, shape, classes, axis, jnp.square)
     g_terms = {"pull_away": Term(apart, features=True)}
-    return adversarial(config, shape, classes, axis, {"below_margin": Term(below)}, g_terms, parts)
+    return adversarial(config, shape, classes, axis, {"below_margin": Term(below, weighed=False)}, g_terms, parts)
 
 
 def began(config: Config, shape, classes: int, axis: Axis) -> Game:
@@ -75,7 +75,7 @@ def began(config: Config, shape, classes: int, axis: Axis) -> Game:
         return k * play.d_fake, play.run(vars, "k", new)[1]
 
     parts = _parts(config, shape, classes, axis, jnp.abs)
-    d_terms = {"resist": Term(resist, lambda *_: {"k": (control, ())})}
+    d_terms = {"resist": Term(resist, lambda *_: {"k": (control, ())}, weighed=False)}
     game = adversarial(config, shape, classes, axis, d_terms, parts=parts)
     d = game.players["d"]
 

@@ -55,7 +55,7 @@ def _with_encoder(game: Game, latent: int) -> Game:
     return game._replace(inputs=inputs, encode=encode, shown=("g", "e"))
 
 
-OF_D = ("d_norm", "loss", "lazy", "lazy_g", "unroll", "pack", "gradient_norm")
+OF_D: tuple[str, ...] = ("d_norm", "loss", "lazy", "lazy_g", "unroll", "pack", "gradient_norm")
 OF_D += ("noise", "clip", "max_norm", "orthogonal", "spectral", "top_k")
 
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from jaxgan import augment, rng
 from jaxgan.config import Config
-from jaxgan.penalties import PENALTIES, TARGETED, norm
+from jaxgan.penalties import PAIRED, PENALTIES, TARGETED, norm
 from jaxgan.step import mean_over
 from jaxgan.types import Axis, Net
 
@@ -55,17 +55,19 @@ class Play(NamedTuple):
 
 
 class Term(NamedTuple):
-    """A summand of a player's loss, weighted by the hyperparameter of its name, by 1 where there is none.
+    """A summand of a player's loss, weighted by the hyperparameter of its name.
 
     loss: (play, vars) -> numbers whose mean is taken, vars (as they came where it remembers nothing)
     nets: (config, shape, classes, axis) -> {name: (Net, example inputs)}, heads and memory that it brings; its player
           owns them
     features: whether it reads D's features
+    weighed: whether the hyperparameter of its name multiplies it
     """
 
     loss: Callable
     nets: Callable = lambda config, shape, classes, axis: {}
     features: bool = False
+    weighed: bool = True
 
 
 def memory(**start) -> Net:
@@ -87,14 +89,25 @@ CLOCK = {"clock": (memory(updates=0), ())}
 
 
 def penalty(name: str) -> Term:
-    """The entry of PENALTIES called name as a term of D's loss; r1 and r2 every config.lazy updates, times as much."""
+    """The entry of PENALTIES called name as a term of D's loss.
+
+    r1 and r2 come every config.lazy updates, times as much: their gradient is added to the loss's, so nothing corrects
+    rate or betas, unlike Karras et al. 2019, arXiv 1912.04958, who make a step of its own for it. Under augmentation
+    it is the gradient of D(augment(x)) in x, which the gammas of arXiv 2006.06676 and 2501.05441 mean.
+    """
 
     def numbers(play: Play):
         # R2 scores generated examples, whose labels may differ in number from the real ones'
         labels = play.y_fake if name == "r2" else play.y
-        keys = rng.examples(rng.stream(play.key, name), len(play.real), play.axis)
+        keys, pack = rng.examples(rng.stream(play.key, name), len(play.real), play.axis), play.config.pack
+        if name in PAIRED and pack > 1:  # a pack is one input of D, so it has one point between real and generated
+            keys = keys[jnp.arange(len(keys)) // pack * pack]
         target = {"target": play.hp["gp_target"]} if name in TARGETED else {}
-        return PENALTIES[name](lambda x: play.score(x, labels), play.seen_real, play.seen_fake, keys, **target)
+        score, real, fake = (lambda x: play.score(x, labels)), play.seen_real, play.seen_fake
+        if name in BEFORE_AUGMENT and play.config.augment:
+            side = "real" if name == "r1" else "fake"
+            score, real, fake = (lambda x: play.score(play.see(x, side), labels)), play.real, play.fake
+        return PENALTIES[name](score, real, fake, keys, **target)
 
     def loss(play: Play, vars):
         every = play.config.lazy
@@ -106,7 +119,7 @@ def penalty(name: str) -> Term:
     return Term(loss)
 
 
-LAZY = frozenset({"r1", "r2"})
+LAZY = BEFORE_AUGMENT = frozenset({"r1", "r2"})
 
 
 def dragan(play: Play, vars):
@@ -169,32 +182,36 @@ def lecam(play: Play, vars):
 def path_length(play: Play, vars):
     """(||J^T y|| - a)^2 with J = dG/dz, y ~ N(0, I) / sqrt(pixels): Karras et al. 2019, arXiv 1912.04958, equation 4.
 
-    a is the running average of the lengths, 1 % of it new each time.
+    a is the running average of the lengths, 1 % of it new each time; gradients flow through that part, as in the
+    authors' code.
     """
-    lengths, new = _lengths(play, play.vars["path_length"]["mean"])
-    return (lengths - new) ** 2, {**vars, "path_length": {"mean": new}}
+    numbers, new = _deviations(play, play.vars["path_length"]["mean"])
+    return numbers, {**vars, "path_length": {"mean": new}}
 
 
 def lazy_path_length(play: Play, vars):
-    """`path_length` at every config.lazy_g-th update of G, that many times as strong, as section 3.1 there has it."""
+    """`path_length` at every config.lazy_g-th update of G, that many times as strong, as section 3.1 there has it.
+
+    It is added to G's loss, not a step of its own, so G's rate and betas stay.
+    """
     every, old = play.config.lazy_g, play.vars["path_length"]
 
     def due():
-        lengths, new = _lengths(play, old["mean"])
-        return every * ((lengths - new) ** 2).mean(), new
+        numbers, new = _deviations(play, old["mean"])
+        return every * numbers.mean(), new
 
     found, new = jax.lax.cond(old["updates"] % every == 0, due, lambda: (jnp.zeros_like(old["mean"]), old["mean"]))
     return found, {**vars, "path_length": {"mean": new, "updates": old["updates"] + 1}}
 
 
-def _lengths(play: Play, old):
-    """||J^T y|| [n], and their running average after them."""
+def _deviations(play: Play, old):
+    """(||J^T y|| - a)^2 [n], and the new a, from the old one."""
     keys = rng.stream(play.key, "path length")
     y = rng.normal(keys, len(play.fake), play.fake.shape[1:], play.axis) / jnp.sqrt(play.fake[0, ..., 0].size)
     _, pull = jax.vjp(lambda z: play.run(play.vars, "g", z, play.y_fake)[0], play.z)
     lengths = jnp.sqrt((pull(y)[0] ** 2).sum(1) + 1e-12)
-    mean = jax.lax.stop_gradient(mean_over(lengths.mean(), play.axis))
-    return lengths, old + 0.01 * (mean - old)
+    new = old + 0.01 * (mean_over(lengths.mean(), play.axis) - old)
+    return (lengths - new) ** 2, jax.lax.stop_gradient(new)
 
 
 def logan_dz(play: Play, vars):
@@ -231,6 +248,6 @@ LAZY_PATH_LENGTH = Term(lazy_path_length, lambda *_: {"path_length": (memory(mea
 
 def active(config: Config, terms: dict[str, Term]) -> dict[str, Term]:
     """The terms that config switches on by a weight above 0."""
-    found = {name: term for name, term in terms.items() if getattr(config.hp, name) > 0}
+    found = {name: term for name, term in terms.items() if config.hp.on(name)}
     lazily = {"path_length": LAZY_PATH_LENGTH} if config.lazy_g > 1 else {}
     return {name: lazily.get(name, term) for name, term in found.items()}

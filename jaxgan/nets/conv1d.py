@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxgan.nets.dcgan import gain, kernel_init
-from jaxgan.nets.layers import Head, biased, conditioned, linen, normalise
+from jaxgan.nets.layers import Head, biased, conditioned, linen, normalise, per_channel
 from jaxgan.types import Axis, JaxganError, Net
 
 HE = nn.initializers.he_normal()  # in D, where no batch norm sets the scale
@@ -42,7 +42,7 @@ class Conv(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         x = convolve(x, self.param("kernel", self.kernel_init, (TAPS, x.shape[-1], self.features)), self.stride)
-        return x + self.param("bias", nn.initializers.zeros, (self.features,)) if self.bias else x
+        return x + per_channel(self.param("bias", nn.initializers.zeros, (self.features,)), x) if self.bias else x
 
 
 class Generator(nn.Module):

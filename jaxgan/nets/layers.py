@@ -1,6 +1,7 @@
 """Layers that the architectures share, and the only adapter from Flax Linen to `types.Net`."""
 
 from contextvars import ContextVar
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -24,7 +25,7 @@ def linen(module: nn.Module) -> Net:
         variables = dict(module.init(key, *inputs, train=False))
         return variables.pop("params", {}), variables
 
-    def apply(params: Tree, vars: Tree, *inputs, train: bool, **options) -> tuple[jax.Array, Tree]:
+    def apply(params: Tree, vars: Tree, *inputs, train: bool, **options) -> tuple[Any, Tree]:
         variables = {"params": params, **vars}
         if not (train and vars):
             return module.apply(variables, *inputs, train=train, **options), vars
@@ -59,6 +60,11 @@ def normalise(norm: str, train: bool, axis: Axis, scale_init=nn.initializers.one
 def biased(norm: str) -> bool:
     """Whether the layer before has a bias: one that takes means away makes it idle."""
     return norm not in ("batch", "virtual")
+
+
+def per_channel(numbers: jax.Array, x: jax.Array) -> jax.Array:
+    """One number per channel [c] as an array [1, ..., 1, c] of the rank of x [b, ..., c]."""
+    return jnp.expand_dims(numbers, tuple(range(x.ndim - 1)))
 
 
 def down_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -124,7 +130,7 @@ def up_matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
         return depth_to_space(jnp.concatenate(shifted(x), axis=-1) @ table)
     table = blocks(kernel).transpose(4, 0, 1, 2, 3, 5).reshape(cin, 16 * cout)
     parts = (x @ table).reshape(n, h, w, 4, 4 * cout)
-    return depth_to_space(sum(shifted(parts[:, :, :, k])[k] for k in range(4)))
+    return depth_to_space(sum(shifted(parts[:, :, :, k])[k] for k in range(4)))  # type: ignore[arg-type]  # not 0
 
 
 def on_cpu() -> bool:
@@ -156,7 +162,7 @@ class Down(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         kernel = self.param("kernel", self.kernel_init, (4, 4, x.shape[-1], self.features))
         x = down(x, kernel)
-        return x + self.param("bias", nn.initializers.zeros, (self.features,)) if self.bias else x
+        return x + per_channel(self.param("bias", nn.initializers.zeros, (self.features,)), x) if self.bias else x
 
 
 class Up(nn.Module):
@@ -170,7 +176,7 @@ class Up(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         kernel = self.param("kernel", self.kernel_init, (4, 4, x.shape[-1], self.features))
         x = up(x, kernel)
-        return x + self.param("bias", nn.initializers.zeros, (self.features,)) if self.bias else x
+        return x + per_channel(self.param("bias", nn.initializers.zeros, (self.features,)), x) if self.bias else x
 
 
 class VirtualNorm(nn.Module):
@@ -188,10 +194,11 @@ class VirtualNorm(nn.Module):
         reference = moments[:, :REFERENCE].mean(1, keepdims=True)
         share = jnp.where(jnp.arange(len(x)) < REFERENCE, 0.0, 1 / (REFERENCE + 1))
         share = share.reshape(-1, *[1] * (x.ndim - 1)).astype(x.dtype)
-        mean, square = reference + share * (moments - reference)
+        mean, square = reference + share[None] * (moments - reference)
         scale = self.param("scale", self.scale_init, (x.shape[-1],))
         x = (x - mean) * jax.lax.rsqrt(nn.relu(square - mean**2) + 1e-5)
-        return x * scale + self.param("bias", nn.initializers.zeros, (x.shape[-1],))
+        bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
+        return x * per_channel(scale, x) + per_channel(bias, x)
 
 
 class Embed(nn.Module):

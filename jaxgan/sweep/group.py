@@ -3,18 +3,18 @@
 import contextlib
 import dataclasses
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from jaxgan import checkpoint, folder, log, program
+from jaxgan import changes, checkpoint, folder, log, program
 from jaxgan.config import Config
 from jaxgan.errors import JaxganError, NonFiniteError, nearest
 from jaxgan.signals import Stop
 from jaxgan.sweep import kit, store
-from jaxgan.train import course
+from jaxgan.train import Course, course
 
 EVERY = 2.0  # seconds between two lines of progress, at least
 
@@ -33,7 +33,7 @@ class Lane(NamedTuple):
     """A member on its way: the course it takes, the step at which it is done, what member.json says of its place."""
 
     id: str
-    course: Generator
+    course: Course
     goal: int
     part: dict
 
@@ -55,6 +55,9 @@ def train(dir, ids=None, until=None, mode="auto", width=0, say=log.show, stop: S
     with stop or Stop() as stop:
         for c in {kit.common(c): c for c in wanted.values()}.values():
             kit.check(c)
+        for id, c in wanted.items():
+            if not (store.run_dir(dir, id) / "config.json").exists():
+                kit.check_used(c)
         groups = store.assign(dir, wanted, lambda configs: kit.plan(configs, mode, width))
         todo = [chunk for chunk in chunks(groups) if not wanted.keys().isdisjoint(chunk.ids)]
         with contextlib.closing(Meter(dir, wanted, say)) as meter:
@@ -131,8 +134,8 @@ def train_chunk(
         states = kit.place([fields.get(slot, filler) for slot in range(width)])
         del fields, filler
         advance = kit.advance(k, chunk.mode, width)
-        wishes = {slot: ask(dir, lane, None, at[slot], say) for slot, lane in lanes.items()}
-        while wishes := {slot: wish for slot, wish in wishes.items() if wish}:
+        answers = {slot: ask(dir, lane, None, at[slot], say) for slot, lane in lanes.items()}
+        while wishes := {slot: wish for slot, wish in answers.items() if wish}:
             steps = np.zeros(width, np.int32)
             for slot, (_, n) in wishes.items():
                 steps[slot] = n
@@ -141,28 +144,30 @@ def train_chunk(
             for slot, (step, n) in wishes.items():
                 at[slot] = step + n
                 new = kit.pick((states, metrics), slot, width)
-                wishes[slot] = ask(dir, lanes[slot], new, at[slot], say)
-            meter.advance(int(steps.sum()), sum(not wish for wish in wishes.values()))
+                answers[slot] = ask(dir, lanes[slot], new, at[slot], say)
+            meter.advance(int(steps.sum()), sum(not answers[slot] for slot in wishes))
 
 
 @contextlib.contextmanager
 def enter(
     dir: Path, chunk: Chunk, slot: int, c: Config, k: kit.Kit, length, say, stop: Stop
-) -> Iterator[tuple[Generator, dict, dict]]:
+) -> Iterator[tuple[Course, dict, dict]]:
     """Enter the run folder of the member in place `slot` -> its course, its place, its newest state (as to_host's)."""
     id = chunk.ids[slot]
     run, tell = store.run_dir(dir, id), lambda text: say(f"{id}: {text}")
     with (
-        folder.entered(run, c, k.source),
+        folder.entered(run, c, k.source) as env,
         contextlib.closing(checkpoint.Checkpoints(run / "checkpoints", c.keep)) as saved,
     ):
         fields = saved.restore(k.like, tell) or checkpoint.to_host(k.start(c))
         step = int(fields["step"])
+        for text in changes.since(env, c, k.source) if step else ():
+            tell(f"NOTE: {text}")
         log.rewind(run / "metrics.jsonl", step)
         place = {"mode": chunk.mode, "width": chunk.width, "index": slot, "group": chunk.group}
         part = {**place, "devices": kit.mesh().size}
         store.stand(dir, id, **part, status="running", step=step, reason="")
-        own = course(c, run, k.tools, lambda step: length(c, step), step, saved, tell, stop, quiet=True)
+        own = course(c, run, k.looks, lambda step: length(c, step), step, saved, tell, stop, quiet=True)
         with contextlib.closing(own):
             yield own, part, fields
 

@@ -8,18 +8,19 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxgan import checkpoint, games, parallel, program
-from jaxgan.config import Config, Hp, switched_on
+from jaxgan import checkpoint, data, games, parallel, program, unused
+from jaxgan.config import Config, Hp
 from jaxgan.errors import JaxganError
-from jaxgan.run import initializer, template
-from jaxgan.sweep.space import ALWAYS
-from jaxgan.train import Tools, hold_out, open_source, tools
+from jaxgan.fields import facts
+from jaxgan.hp import Piece, pieces
+from jaxgan.looks import Look, looks
+from jaxgan.state import initializer, template
 from jaxgan.types import Source, Tree
 
 MODES = ("map", "vmap")
@@ -27,27 +28,27 @@ SHARE = 0.8  # of the memory that is free
 
 
 class Kit(NamedTuple):
-    """source: training examples. tools: as in train. start: Config -> initial State. like: shapes of a checkpoint.
+    """source: training examples. looks: as in looks.py. start: Config -> initial State. like: shapes of a checkpoint.
 
     loop: (rows, state, n) -> state, metrics of one member.
     """
 
     c: Config
     source: Source
-    tools: Tools
+    looks: list[Look]
     start: Callable
     like: dict
     loop: Callable
 
 
 def common(c: Config) -> Config:
-    """c without what its group leaves open: the seed and the values of Hp, but for whether they are above 0."""
-    on = switched_on(c.hp)
-    hp = {n: v if n in ALWAYS else 1.0 if n in on else 0.0 for n, v in vars(Hp()).items()}
-    hp["top_k"] = 0.5 if "top_k" in on else 1.0
-    neutral = {"steps": 1, "chunk": 0, "log_every": 1, "sample_every": 0, "checkpoint_every": 1, "keep": 1}
-    looks = {"diagnose_every": int(c.diagnose_every > 0), "writers": ()}
-    return dataclasses.replace(c, seed=0, hp=Hp(**hp), **neutral, **looks)
+    """c without what its group leaves open: the seed, free fields, and the values of Hp but for whether they are on."""
+    on = {n: getattr(Hp, n) if found.always else 0.5 if found.off else 1.0 for n, found in facts(Hp).items()}
+    hp = {n: on[n] if found.always or c.hp.on(n) else found.off for n, found in facts(Hp).items()}
+    hp |= {n: (Piece(hp[n], hp[n], 1.0),) * count for n, count in pieces(c.hp).items()}
+    free = {n: getattr(Config, n) for n, found in facts(Config).items() if found.free}
+    least: dict[str, Any] = {n: facts(Config)[n].least if type(value) is int else value for n, value in free.items()}
+    return dataclasses.replace(c, seed=0, hp=Hp(**hp), diagnose_every=int(c.diagnose_every > 0), **least)
 
 
 def check(c: Config) -> None:
@@ -69,6 +70,16 @@ def check(c: Config) -> None:
         )
 
 
+def check_used(c: Config) -> None:
+    """JaxganError for what c sets and nothing uses; members of one group share the work."""
+    unused.check(c, _reads(common(c)))
+
+
+@functools.lru_cache
+def _reads(c: Config) -> frozenset[str]:
+    return program.reads(c, _data(_named(c))[0])
+
+
 def kit(c: Config) -> Kit:
     """The kit of c's group; kept for the next call."""
     return _kit(common(c))
@@ -78,22 +89,20 @@ def kit(c: Config) -> Kit:
 def _kit(c: Config) -> Kit:
     source, held = _data(_named(c))
     game = games.make(c, source.shape, source.classes)
-    like = template(c, {"shape": source.shape, "classes": source.classes})
+    like = template(game, c, source.shape)
     start = initializer(game, c.solver, source.shape)
     loop = program.from_device(game, source, c, c.batch)
-    return Kit(c, source, tools(c, source, held), start, like, loop)
-
-
-NAMING = ("data", "data_dir", "size", "flip", "skip_corrupt", "holdout")  # the fields that say what the data are
+    return Kit(c, source, looks(c, source, held), start, like, loop)
 
 
 def _named(c: Config) -> Config:
-    return Config(**{name: getattr(c, name) for name in NAMING})
+    """The fields of c that say what the data are."""
+    return Config(**{name: getattr(c, name) for name, found in facts(Config).items() if "data" in found.of})
 
 
 @functools.lru_cache(maxsize=2)
 def _data(c: Config) -> tuple[Source, Source | None]:
-    return hold_out(c, open_source(c))
+    return data.of_config(c)
 
 
 @functools.lru_cache(maxsize=1)  # groups on the same data share them
@@ -153,7 +162,7 @@ def _compiled(c: Config, mode: str, width: int):
 
     state = jax.eval_shape(lambda: _kit(c).start(c))
     arguments = _rows(_named(c)), jax.tree.map(shaped, state), jax.ShapeDtypeStruct((width,), np.int32)
-    return jax.jit(many, donate_argnums=1).lower(*arguments).compile()
+    return jax.jit(many, donate_argnums=1).lower(*arguments).compile(parallel.compiler_options())
 
 
 def rounded(width: int) -> int:

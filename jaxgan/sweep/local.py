@@ -71,7 +71,8 @@ def watched(dir: Path, wanted: dict[str, Config], say) -> Iterator[Callable]:
 
 def _end(crew: list["Worker"]) -> None:
     for worker in crew:
-        worker.process.stdin.close()  # whoever still runs is told by this, too
+        if worker.process.stdin:
+            worker.process.stdin.close()  # whoever still runs is told by this, too
     for worker in crew:
         worker.process.wait()
         worker.reader.join()
@@ -91,14 +92,15 @@ class Worker:
             env={**os.environ, **extra},
         )  # fmt: skip
         self.said: list[str] = []
-        self.reader = threading.Thread(target=self._read, args=(say,), daemon=True)
+        self.reader = threading.Thread(target=self._read, args=(self.process.stdout, say), daemon=True)
         self.reader.start()
 
-    def _read(self, say) -> None:
-        for line in self.process.stdout:
-            self.said.append(line.rstrip())
-            if re.match("[0-9a-f]{10}: ", line):  # news of a member
-                say(line.rstrip())
+    def _read(self, lines, say) -> None:
+        with lines:
+            for line in lines:
+                self.said.append(line.rstrip())
+                if re.match("[0-9a-f]{10}: ", line):  # news of a member
+                    say(line.rstrip())
 
     def error(self) -> str:
         """What the process said last."""

@@ -64,7 +64,7 @@ def summary(dir: Path, objective: str = "") -> dict:
     goal = {"text": ", ".join(map(" ".join, aims)), "direction": aims[-1][0], "metric": aims[-1][1]} if aims else None
     metrics = [name for name in known if name not in MOVING]
     metrics.sort(key=lambda name: goal is None or name != goal["metric"])
-    groups = {}
+    groups: dict[str, list[dict]] = {}
     for run in runs:
         groups.setdefault(run["label"], []).append(run)
     points = max(20, min(200, POINTS // (3 * max(1, len(groups) * len(known)))))

@@ -18,7 +18,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jaxgan import log
 from jaxgan.config import Config
@@ -39,7 +39,7 @@ class Search(NamedTuple):
     dir: Path
     experiment: str
     base: Config
-    study: object  # optuna.Study
+    study: Any  # optuna.Study, which is imported late
     distributions: dict
     goal: dict  # {"direction", "metric"}
     worker: str
@@ -125,7 +125,8 @@ def search(
 
 def run(dir, experiment, base: Config, distributions, look: Look, objective, seeds, mode, width, original, stop) -> str:
     """The command: search -> the best trial, how to train it alone, and what to do next."""
-    objective, given = objective or "max high_quality", {"batch": look.ask, "seed": look.search_seed}
+    objective = objective or "max high_quality"
+    given: dict[str, Any] = {"batch": look.ask, "seed": look.search_seed}
     given |= {"sampler": look.search, "seeds": seeds or 1, "prune": look.prune, "mode": mode, "width": width}
     found = search(dir, experiment, base, distributions, objective, look.trials, stop=stop, **given)
     report = f"report: jaxgan sweep report {dir}"
@@ -253,7 +254,8 @@ def _distribution(d: Distribution):
 
     if d.kind == "choice":
         return CategoricalDistribution(d.args)
-    return FloatDistribution(*d.args, log=d.kind == "log_uniform")
+    low, high = d.args
+    return FloatDistribution(low, high, log=d.kind == "log_uniform")
 
 
 def _take(s: Search, trials: int, size: int) -> list:
@@ -294,8 +296,9 @@ def _run(s: Search, batch: list) -> None:
         group.train(s.dir, [id for number in running for id in members[number]], until=until, **s.train)
         if s.train["stop"].signal is not None:
             return
-        values = {number: _value(s, members[number], until) for number in running}
-        for number in [number for number, value in values.items() if value is None]:
+        found = {number: _value(s, members[number], until) for number in running}
+        values = {number: value for number, value in found.items() if value is not None}
+        for number in [number for number in found if number not in values]:
             _tell(s, running.pop(number), None, "FAIL", until)
         order = sorted(running, key=lambda number: (sign * values[number], number))
         keep = len(order) if until == s.base.steps else -(-len(order) // 2)

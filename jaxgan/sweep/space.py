@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,9 +17,8 @@ import numpy as np
 from jaxgan import config
 from jaxgan.config import NEUTRAL, Config, Hp
 from jaxgan.errors import JaxganError, nearest
-
-# Numbers that every program has: 0 switches nothing off. Any other number of Hp may be left out of the program at 0.
-ALWAYS = frozenset({"g_lr", "d_lr", "b1", "b2", "ema_half_life", "ema_ramp"})
+from jaxgan.fields import facts
+from jaxgan.hp import pieces, switched_on
 
 
 class Distribution(NamedTuple):
@@ -62,15 +61,15 @@ def draw(d: Distribution, u: float) -> Any:
     return low + u * (high - low) if d.kind == "uniform" else math.exp(math.log(low) + u * math.log(high / low))
 
 
-def grid(values: dict[str, Iterable] | None = None, /, **more: Iterable) -> list[dict]:
+def grid(values: Mapping[str, Iterable] | None = None, /, **more: Iterable) -> list[dict]:
     """Every combination: grid({"hp.g_lr": [1e-4, 1e-3]}, loss=["ns", "hinge"]) has 4 members; the last varies first."""
-    settings = [{}]
+    settings: list[dict] = [{}]
     for name, column in _columns(values, more).items():
         settings = [{**old, name: value} for old in settings for value in column]
     return settings
 
 
-def zipped(values: dict[str, Iterable] | None = None, /, **more: Iterable) -> list[dict]:
+def zipped(values: Mapping[str, Iterable] | None = None, /, **more: Iterable) -> list[dict]:
     """The first value of every name, then the second, and so on; all lists have the same length."""
     columns = _columns(values, more)
     lengths = {name: len(column) for name, column in columns.items()}
@@ -101,7 +100,7 @@ def seeds(n: int) -> list[dict]:
 
 def product(*lists: list[dict]) -> list[dict]:
     """Every combination of one setting from each list."""
-    settings = [{}]
+    settings: list[dict] = [{}]
     for many in lists:
         settings = [_joined(old, new) for old in settings for new in many]
     return settings
@@ -120,7 +119,7 @@ def _joined(a: dict, b: dict) -> dict:
     return {**a, **b}
 
 
-def _columns(values: dict | None, more: dict) -> dict[str, list]:
+def _columns(values: Mapping | None, more: Mapping) -> dict[str, list]:
     columns = {**(values or {}), **more}
     for name, column in columns.items():
         if isinstance(column, str) or not isinstance(column, Iterable):
@@ -194,7 +193,7 @@ def identity(c: Config) -> str:
 
 def expand(base: Config, settings: list[dict]) -> dict[str, tuple[dict, Config]]:
     """{id: (values with full names, configuration)}, in order; settings that make the same run are one member."""
-    members = {}
+    members: dict[str, tuple[dict, Config]] = {}
     for values in settings:
         if not isinstance(values, dict):
             raise JaxganError(f"a sweep is a list of dicts {{field: value}}; it holds {values!r}")
@@ -207,10 +206,12 @@ def static(c: Config) -> dict[str, Any]:
     """What members of one compiled program have in common: every static field, and which numbers are above 0.
 
     A penalty whose weight is 0 is not in the program, so "on" lists the numbers of Hp above 0 (but for those that are
-    always in it).
+    always in it), and "pieces" the schedules, whose own numbers are free.
     """
     values = {n: v for n, v in config.to_dict(c).items() if n not in NEUTRAL and n not in ("hp", "seed")}
-    return {**values, "on": sorted(config.switched_on(c.hp) - ALWAYS)}
+    scheduled = {"pieces": pieces(c.hp)} if pieces(c.hp) else {}
+    on = [name for name in sorted(switched_on(c.hp)) if not facts(Hp)[name].always]
+    return {**values, "on": on, **scheduled}
 
 
 def groups(configs: dict[str, Config]) -> list[tuple[dict, list[str]]]:

@@ -37,7 +37,7 @@ def read(dir) -> dict:
             f"{dir} is no sweep folder: it has no sweep.json; make one: jaxgan sweep EXPERIMENT --dir {dir}"
         ) from None
     except (OSError, ValueError, AttributeError) as e:
-        reason = e
+        reason = str(e)
     raise JaxganError(f"{path} cannot be used ({reason}); bring it back, or choose another --dir")
 
 
@@ -149,7 +149,7 @@ def standing(dir, id: str) -> dict:
     except FileNotFoundError:
         return {"status": "waiting", "step": 0, "reason": ""}
     except (OSError, ValueError, KeyError, TypeError) as e:
-        reason = e
+        reason = str(e)
     raise JaxganError(f"{path} cannot be used ({reason}); remove it, and the member goes on from its checkpoint")
 
 

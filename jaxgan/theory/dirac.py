@@ -12,13 +12,24 @@ import jax.numpy as jnp
 
 from jaxgan import games, step
 from jaxgan.config import Config
+from jaxgan.hp import arrays
 from jaxgan.solvers import SOLVERS
-from jaxgan.types import Game, Net, State
+from jaxgan.types import Game, JaxganError, Net, State
 
-REAL = {"x": jnp.zeros((2, 1, 1))}  # the batches of a step: one example for each player, at 0
+REAL = {"x": jnp.zeros((2, 1, 1))}  # a batch for each player: one example, at 0
+
+
+def _smoothed(hp) -> float:
+    """D = real_target / 2 in logits: where -t log D - (1 - t) log(1 - D) - log(1 - D) is least."""
+    if not 0 < hp.real_target < 2:
+        raise JaxganError(f"hp.real_target is {hp.real_target}; this loss has an equilibrium between 0 and 2 only")
+    return math.log(hp.real_target / (2 - hp.real_target))
+
+
 # what D answers where it cannot tell real from generated, if that is not 0; of f-GANs T(v) = f'(1)
 OFFSETS = {
-    "lsgan": lambda hp: 0.5,
+    **dict.fromkeys(("minimax", "ns", "klgan"), _smoothed),
+    "lsgan": lambda hp: (hp.real_target + hp.fake_target) / 2,
     "f_kl": lambda hp: 1.0,
     "f_alpha": lambda hp: -math.log(math.expm1(1 / (1 - hp.alpha))),
 }
@@ -29,7 +40,7 @@ def dirac(config: Config, theta: float = 0.0, psi: float = 0.0) -> tuple[Game, S
 
     D's output is shifted so that its equilibrium is at psi = 0 for every loss, see OFFSETS.
     """
-    offset = OFFSETS.get(config.loss, lambda hp: 0.0)(config.hp)
+    offset = OFFSETS.get(config.loss, lambda hp: 0.0)(config.hp) / config.hp.d_scale
     config = dataclasses.replace(config, net="mlp", latent=1, batch=1)
 
     def point(params, vars, z, y, train):
@@ -43,7 +54,7 @@ def dirac(config: Config, theta: float = 0.0, psi: float = 0.0) -> tuple[Game, S
         "d": Net(lambda key, *inputs: ({"psi": jnp.float32(psi)}, {}), line),
     }
     game = games.make(config, (1,))._replace(nets=nets)
-    state = step.init(game, config.seed, dataclasses.asdict(config.hp), {"x": REAL["x"][0]})
+    state = step.init(game, config.seed, arrays(config.hp), {"x": REAL["x"][0]})
     return game, dataclasses.replace(state, memory=SOLVERS[config.solver].init(game, state.params))
 
 
@@ -53,8 +64,10 @@ def trajectory(game: Game, state: State, solver: str, steps: int):
     def at(state):
         return jnp.stack([state.params["g"]["theta"], state.params["d"]["psi"]])
 
+    real = {"x": jnp.zeros((game.updates, 1, 1))}
+
     def one(state, _):
-        state, _ = step.train_step(game, state, REAL, SOLVERS[solver].step)
+        state, _ = step.train_step(game, state, real, SOLVERS[solver].step)
         return state, at(state)
 
     return jnp.concatenate([at(state)[None], jax.lax.scan(one, state, None, steps)[1]])

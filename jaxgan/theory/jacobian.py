@@ -137,6 +137,7 @@ def step_matrix(j, owner, rate, solver: str, hp: dict | None = None) -> tuple[np
     j [n, n] at the equilibrium, owner [n] from `owners`, rate [n] or scalar: step sizes. Solvers with a memory act on
     (now, before) [2n]. hp: weights of consensus and lookahead as in config.Hp.
     """
+    hp = hp or {}
     j, rate = np.asarray(j, np.float64), np.broadcast_to(np.asarray(rate, np.float64), len(j))
     one, a = np.eye(len(j)), rate[:, None] * j
 
@@ -152,7 +153,7 @@ def step_matrix(j, owner, rate, solver: str, hp: dict | None = None) -> tuple[np
         return (1 - keep) * one + keep * np.linalg.matrix_power(in_turn(), every), every
     if solver in ("past_extragradient", "optimistic"):  # the same map for plain gradient steps
         return np.block([[one + 2 * a, -a], [one, 0 * one]]), 1
-    simple = {"simultaneous": one + a, "extragradient": one + a + a @ a}
+    simple = {"simultaneous": one + a, **dict.fromkeys(("extragradient", "extragradient_two"), one + a + a @ a)}
     if solver == "consensus":  # the gradient of 1/2 ||v||^2 is -J^T v
         return one + a - hp["consensus"] * rate[:, None] * (j.T @ j), 1
     return simple[solver], 1

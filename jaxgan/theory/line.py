@@ -15,7 +15,7 @@ from scipy.special import ndtri
 
 from jaxgan import games
 from jaxgan.config import Config
-from jaxgan.run import initial
+from jaxgan.state import initial
 from jaxgan.step import runner
 from jaxgan.theory import value
 from jaxgan.theory.divergence import gauss_legendre
@@ -61,7 +61,7 @@ def pushforward(function: Callable, edges, points: int = 4001) -> jax.Array:
     mass = jnp.diff(jax.scipy.special.ndtr(z))
     x, inner = function(z), jnp.asarray(edges, z.dtype)[1:-1]
     low, high = jnp.minimum(x[1:], x[:-1]), jnp.maximum(x[1:], x[:-1])
-    share = jnp.clip((inner[:, None] - low) / jnp.maximum(high - low, 1e-6), 0, 1)
+    share = jnp.clip((inner[:, None] - low[None]) / jnp.maximum(high - low, 1e-6)[None], 0, 1)
     below = share @ (mass / mass.sum())
     return jnp.maximum(jnp.diff(below, prepend=0, append=1), 0)
 

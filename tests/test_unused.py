@@ -1,0 +1,223 @@
+"""A setting changes what is trained, or is refused, or cannot matter: none is ignored in silence."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from kinds import CLASSES, TABLE, configured
+from test_config import CHOICES as CHOICES_OF
+from test_config import OTHER
+
+from jaxgan import checkpoint, config, games, program, step, unused
+from jaxgan.config import Config, Hp
+from jaxgan.data import from_arrays, open_source
+from jaxgan.data.holdout import split
+from jaxgan.errors import JaxganError
+from jaxgan.fields import GROUPS, facts
+from jaxgan.losses import LOSSES
+from jaxgan.optim import OPTIMIZERS
+from jaxgan.solvers import SOLVERS
+from jaxgan.state import initial
+
+# fields that say what the data are: they act where a source is opened
+DATA = {"data", "size", "flip", "holdout"}
+SHAPE = (2,)
+SMALL = {"net": "mlp", "width": 4, "depth": 1, "latent": 2, "batch": 4}
+# values that are valid beside SMALL, where OTHER's is not
+VALUES = {"augment": ("jitter",), "cr_augment": ("jitter",), "codes": (3,), "pack": 2, "fake_batch": 8}
+VALUES |= {"net": "conv1d", "kind": "lrgan", "d_norm": "batch", "g_norm": "batch", "unroll": 1, "pool": 4}
+
+
+class Like:
+    """What of a Source a game needs."""
+
+    def __init__(self, shape, classes):
+        self.shape, self.classes = shape, classes
+
+
+def trained(c, steps=3, classes=0):
+    """The digest of three steps from the seed; JaxganError where the configuration is refused."""
+    shape = (8, 1) if c.net == "conv1d" else SHAPE
+    unused.check(c, program.reads(c, Like(shape, classes)))
+    game = games.make(c, shape, classes)
+    advance = jax.jit(lambda state, b: step.train_step(game, state, b, SOLVERS[c.solver].step)[0])
+    state = jax.jit(lambda: initial(game, c, shape))()
+    for i in range(steps):
+        r = np.random.default_rng(i)
+        x = r.normal(size=(game.updates, c.batch, *shape)).astype(np.float32)
+        y = r.integers(0, max(classes, 1), (game.updates, c.batch)).astype(np.int32)
+        state = advance(state, {"x": jnp.asarray(x), "y": jnp.asarray(y)})
+    fields = checkpoint.to_host(state)
+    # the numbers themselves, and the key, are part of a state: only what they make of it counts
+    return checkpoint.digest({**fields, "hp": {}, "key": fields["key"] * 0})
+
+
+@pytest.fixture(scope="module")
+def usual():
+    return trained(config.from_dict(SMALL))
+
+
+STATIC = sorted(set(OTHER) - config.NEUTRAL - DATA - {"hp", "seed"})
+
+
+@pytest.mark.parametrize("name", [*STATIC, "seed"])
+def test_a_field_acts_or_is_refused(usual, name):
+    value = VALUES.get(name, OTHER[name])
+    try:
+        assert trained(config.from_dict({**SMALL, name: value})) != usual, f"{name} was ignored in silence"
+    except JaxganError as e:
+        assert name in str(e)
+
+
+@pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(Hp)])
+def test_a_number_acts_or_is_refused(usual, name):
+    value = {"top_k": 0.5, "alpha": 0.3, "own": 0.0}.get(name, getattr(Hp(), name) + 0.25)
+    value = {"b1": 0.25, "b2": 0.5, "lecam_decay": 0.5, "ema_half_life": 0.1}.get(name, value)
+    if name == "own":
+        return  # a place for a user's penalty: an error says so, whatever else is set
+    hp = {name: value, **({"ema_half_life": 2.0} if name == "ema_ramp" else {})}
+    base = trained(config.from_dict({**SMALL, "hp": {"ema_half_life": 2.0}})) if name == "ema_ramp" else usual
+    more = {"cr_augment": ("jitter",)} if name in ("cr", "cr_fake") else {}
+    try:
+        assert trained(config.from_dict({**SMALL, **more, "hp": hp})) != base, f"hp.{name} was ignored in silence"
+    except JaxganError as e:
+        assert name in str(e)
+
+
+IGNORED = [
+    (
+        {"loss": "hinge", "hp": {"real_target": 0.9}},
+        "belongs to loss minimax, ns, klgan or lsgan, .*loss is hinge; .* 1",
+    ),
+    ({"loss": "ragan", "hp": {"real_target": 0.9}}, "hp.real_target is 0.9"),
+    ({"loss": "rpgan", "hp": {"real_target": 0.9}}, "hp.real_target is 0.9"),
+    ({"hp": {"fake_target": 0.1}}, "hp.fake_target is 0.1, .*loss lsgan, and this run's loss is ns"),
+    ({"hp": {"g_target": 0.9}}, "hp.g_target"),
+    (
+        {"loss": "lsgan", "kind": "bigan", "hp": {"g_target": 0.9}},
+        "hp.g_target is 0.9, but kind bigan has no use for it",
+    ),
+    ({"kind": "ebgan", "hp": {"real_target": 0.9}}, "hp.real_target is 0.9, but kind ebgan has no use for it"),
+    ({"hp": {"lecam_decay": 0.9}}, "hp.lecam_decay is 0.9, but it belongs to hp.lecam, and this run's hp.lecam is 0;"),
+    (
+        {"hp": {"margin": 1.0}},
+        "hp.margin is 1, but it belongs to kind ebgan, and this run's kind is plain; leave it at 0.1",
+    ),
+    ({"hp": {"kl": 2.0}}, "hp.kl is 2, but it belongs to kind vae, vaegan or bicyclegan"),
+    ({"hp": {"gp_target": 2.0}}, "belongs to hp.wgan_gp or hp.wgan_lp or hp.dragan, .*hp.dragan is 0"),
+    ({"hp": {"logan_beta": 2.0}}, "belongs to latent_steps, and this run's latent_steps is 0"),
+    ({"kind": "auto", "hp": {"g_class": 2.0}}, "d2dce or kind stargan, .*head is projection and kind is auto"),
+    ({"optimizer": "sgd", "hp": {"b1": 0.0}}, "hp.b1 is 0, but it belongs to optimizer adam, .*optimizer is sgd"),
+    ({"kind": "vae", "hp": {"d_lr": 0.1}}, "hp.d_lr is 0.1, but kind vae has no use for it"),
+    ({"hp": {"consensus": 1.0}}, "hp.consensus.*solver is alternating"),
+    ({"lazy": 2}, "lazy is 2, but it belongs to hp.r1 or hp.r2, .* hp.r1 is 0 and hp.r2 is 0; leave it at 1"),
+    ({"lazy_g": 2}, "lazy_g is 2.*hp.path_length"),
+    ({"codes": (3,)}, "codes is .3,.*infogan"),
+    ({"net": "dcgan", "depth": 3}, "depth is 3.*net mlp"),
+    ({"cr_augment": ("jitter",)}, "cr_augment.*hp.cr"),
+    ({"kind": "conditional", "head": "multihinge", "loss": "hinge"}, "loss is 'hinge'.*multihinge"),
+    ({"kind": "cyclegan", "latent": 3}, "latent is 3"),
+]
+
+
+@pytest.mark.parametrize(("settings", "message"), IGNORED)
+def test_what_cannot_act_is_refused(settings, message):
+    shape = (8, 8, 2) if settings.get("net") == "dcgan" else (4,)
+    c = config.from_dict({"net": "mlp", "width": 4, "batch": 4, **settings})
+    with pytest.raises(JaxganError, match=message):
+        unused.check(c, program.reads(c, Like(shape, CLASSES)))
+
+
+# numbers on whose being above 0 others depend, one at a time; and the rest, together
+HEAVY = ["wgan_gp", "wgan_lp", "dragan", "zcr", "zcr_g", "lecam", "noise"]
+LIGHT = [name for name, found in facts(Hp).items() if f"hp.{name}" in found.of and name not in [*HEAVY, "own"]]
+ON = {"latent_steps": 1, "cr_augment": ("jitter",)}
+CHOICES = [
+    *({"loss": name} for name in LOSSES if name != "own"),
+    *({"solver": name} for name in SOLVERS),
+    *({"optimizer": name} for name in OPTIMIZERS),
+    *({**ON, "hp": dict.fromkeys(names, 0.5)} for names in [*([name] for name in HEAVY), LIGHT]),
+]
+# the optimizers of all games with a D look these up before they leave out those that are 0
+EAGER = {"orthogonal", "spectral"}
+
+
+def owned(c):
+    """Numbers of Hp whose owners, as their fields have them, are in c."""
+    return {name for name in facts(Hp) if not unused.reason(c, f"hp.{name}")}
+
+
+@pytest.mark.parametrize("name", [name for name in TABLE if not name.endswith("-image")])
+def test_a_kind_reads_the_numbers_that_belong_to_it(name):
+    c, _, shape = configured(name)
+    assert (program.reads(c, Like(shape, CLASSES)) & set(facts(Hp))) - EAGER == owned(c) - EAGER
+
+
+@pytest.mark.parametrize("settings", CHOICES, ids=lambda s: ",".join(map(str, s.get("hp", s.values()))))
+def test_a_number_is_read_exactly_where_an_owner_is_chosen(settings):
+    c = config.from_dict({**SMALL, **settings})
+    assert (program.reads(c, Like(SHAPE, 0)) & set(facts(Hp))) - EAGER == owned(c) - EAGER
+
+
+def test_owners_are_parts_that_there_are():
+    names = set(facts(Config)) | {f"hp.{name}" for name in facts(Hp)}
+    for found in [*facts(Config).values(), *facts(Hp).values()]:
+        for owner in {*found.of, *found.never} - set(GROUPS):
+            field, *values = owner.split(" ")
+            assert field in names and set(values) <= set(CHOICES_OF.get(field, ())), owner
+
+
+@pytest.mark.parametrize("kind", [kind for kind in games.KINDS if kind not in ("plain", "conditional")])
+def test_a_kind_refuses_what_it_never_uses(kind):
+    """What a field says of a kind in `never` is what the kind's own code says, where it says anything."""
+    usual = {"net": "mlp", "width": 4, "kind": kind, "batch": 4}
+    of_kinds = [name for name, found in facts(Config).items() if found.never or set(found.of) & set(GROUPS)]
+    for name in sorted(set(of_kinds) & set(STATIC) - {"kind"}):
+        never = bool(unused.reason(config.from_dict(usual), name))
+        try:
+            c = config.from_dict({**usual, name: VALUES.get(name, OTHER[name])})
+            games.make(c, (4, 4, 2), CLASSES)
+            refused = False
+        except JaxganError as e:
+            refused = "no use for" in str(e)
+        if name not in ("conditional", "latent"):  # some kinds take these, and do not look at them
+            assert refused == never, name
+        assert never or not refused, name
+
+
+def test_a_weight_of_0_switches_off_and_is_not_refused():
+    c, _, shape = configured("cyclegan", latent=64, hp={"identity": 0.0})
+    assert "identity" not in program.reads(c, Like(shape, CLASSES))
+    unused.check(c, program.reads(c, Like(shape, CLASSES)))
+
+
+def test_an_old_run_goes_on_with_what_it_ignored(tmp_path):
+    """A version that did not look has trained it: it resumes, and samples, as it was."""
+    from jaxgan import folder, train
+
+    source = from_arrays(np.random.default_rng(0).normal(size=(32, 2)).astype(np.float32))
+    c = config.from_dict({**SMALL, "loss": "hinge", "data": "arrays", "steps": 2, "hp": {"real_target": 0.9}})
+    with pytest.raises(JaxganError, match=r"hp.real_target is 0\.9"):
+        train.run(c, tmp_path / "new", source, quiet=True)
+    assert not (tmp_path / "new").exists()
+    with folder.entered(tmp_path / "old", c, source):
+        pass
+    assert int(train.run(c, tmp_path / "old", source, quiet=True).state.step) == 2
+
+
+def test_fields_of_the_data_act_where_it_is_opened():
+    """size and flip change what is drawn, and densities refuse them; holdout leaves less to train on."""
+
+    def seen(**fields):
+        source = open_source("mnist5k", **fields)
+        return np.asarray(source.finish(source.rows(np.arange(8)), jax.random.split(jax.random.key(0), 8))["x"])
+
+    assert seen().shape != seen(size=16).shape
+    assert (seen() != seen(flip=True)).any()
+    for fields in ({"size": 16}, {"flip": True}):
+        with pytest.raises(JaxganError, match="leave size and flip unset"):
+            open_source("ring8", **fields)
+    source = from_arrays(np.zeros((20, 2), np.float32))
+    assert [part.size for part in split(source, 5)] == [15, 5]
