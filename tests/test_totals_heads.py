@@ -28,6 +28,13 @@ def classified(s):
     return ns(t, {"d_class": real.mean() + fake.mean()}, {"g_class": fake.mean()})
 
 
+def classified_real(s):
+    """D learns classes from real examples alone."""
+    t = cast(s, features=True)
+    real, fake = cross_entropy(head(s, t.h_r, t.y), t.y), cross_entropy(head(s, t.h_f, t.y_fake), t.y_fake)
+    return ns(t, {"d_class": real.mean()}, {"g_class": fake.mean()})
+
+
 def classified_apart(s):
     """Of 2 CLASSES classes the latter ones are of generated examples: D wants them there, G before."""
     t = cast(s, features=True)
@@ -49,19 +56,23 @@ def one_hinge(s):
     return answer(t, 0.0, 0.0, {"d_class": d}, {"g_class": hinge(t.h_f, t.f, t.y_fake, t.y_fake)})
 
 
-def contrast(points, y):
-    """-log of what the own class and other examples of it make of all that the class and the others do."""
+def contrast(points, y, examples):
+    """-log of what the own class, and other examples of it, make of all that the class and the others do."""
     f, proxy = points
     near, same, other = jnp.exp(f @ f.T), y[:, None] == y[None], 1 - jnp.eye(len(f))
     own = jnp.exp((f * proxy).sum(1))
-    return -jnp.log((own + (near * same * other).sum(1)) / (own + (near * other).sum(1))).mean()
+    return -jnp.log((own + examples * (near * same * other).sum(1)) / (own + (near * other).sum(1))).mean()
 
 
-def contrasted(s):
-    """D learns from real examples among each other, G from generated ones."""
-    t = cast(s, features=True)
-    real, fake = head(s, t.h_r, t.y), head(s, t.h_f, t.y_fake)
-    return ns(t, {"d_class": contrast(real, t.y)}, {"g_class": contrast(fake, t.y_fake)})
+def contrasted(examples):
+    """D learns from real examples among each other, G from generated ones; `examples` 1: beside the class's proxy."""
+
+    def formula(s):
+        t = cast(s, features=True)
+        real, fake = head(s, t.h_r, t.y), head(s, t.h_f, t.y_fake)
+        return ns(t, {"d_class": contrast(real, t.y, examples)}, {"g_class": contrast(fake, t.y_fake, examples)})
+
+    return formula
 
 
 def margins(points, y):
@@ -109,7 +120,9 @@ TABLE = {
     "ac": row("ac", classified, "head", **WEIGHTS),
     "adc": row("adc", classified_apart, "head", **WEIGHTS),
     "multihinge": row("multihinge", one_hinge, "head", **WEIGHTS),
-    "2c": row("2c", contrasted, "head", **WEIGHTS),
+    "ac_real": row("ac_real", classified_real, "head", **WEIGHTS),
+    "2c": row("2c", contrasted(1), "head", **WEIGHTS),
+    "2c_proxy": row("2c_proxy", contrasted(0), "head", **WEIGHTS),
     "d2dce": row("d2dce", kept_apart, "head", **WEIGHTS),
 }
 
