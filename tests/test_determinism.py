@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from jaxgan import checkpoint, config, data, log, parallel, rng, run, signals, s
 from jaxgan.config import Config, Hp
 from jaxgan.data import feed
 from jaxgan.errors import JaxganError
+from jaxgan.solvers import SOLVERS, Solver
 from jaxgan.verify import verify
 
 BASE = Config(
@@ -180,6 +182,24 @@ def test_stopped_and_resumed_equals_uninterrupted(base, tmp_path, monkeypatch, w
     assert {at: found[at] for at in (4, 8, 12)} == digests(base[0])
     steps = [row["step"] for row in log.read(tmp_path / "run" / "metrics.jsonl") if "digest" not in row]
     assert steps == [4, 8, 12], "no row is lost or written twice"
+
+
+EMPTY = Solver._field_defaults["init"]  # the others resume like alternating, above
+REMEMBER = [pytest.param(n, marks=pytest.mark.slow) if s.init is EMPTY else n for n, s in SOLVERS.items()]
+
+
+@pytest.mark.parametrize("solver", REMEMBER)
+def test_a_resumed_run_has_the_memory_of_its_solver(tmp_path, solver):
+    """The last step or gradients, and where lookahead began: after 3 of its 5 steps none is what it is at first."""
+    c = dataclasses.replace(BASE, kind="plain", solver=solver, d_steps=1, steps=6, checkpoint_every=3, hp=Hp(g_lr=0.01))
+    whole = trained(tmp_path / "run", c)
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / f"{6:08d}")
+    start = jaxgan.load(tmp_path / "run").state
+    assert int(start.step) == 3
+    fresh = SOLVERS[solver].init(whole.game, start.params)
+    pairs = zip(jax.tree.leaves(start.memory), jax.tree.leaves(fresh), strict=True)
+    assert any((a != b).any() for a, b in pairs) == (SOLVERS[solver].init is not EMPTY), "nothing could be forgotten"
+    assert_same_bits(trained(tmp_path / "run", c), whole)
 
 
 def test_a_finished_run_is_returned_as_it_is(base, tmp_path):
