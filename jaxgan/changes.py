@@ -22,35 +22,42 @@ class Change(NamedTuple):
 
 def _rounds_up(c: Config, source: Source) -> bool:
     """Whether a half was rounded to the even number below."""
-    names = {*c.augment, *(c.cr_augment if c.hp.cr > 0 or c.hp.cr_fake > 0 else ())}
+    names = {*c.augment, *(c.cr_augment if c.hp.on("cr") or c.hp.on("cr_fake") else ())}
     parts = ("translation", 8), ("cutout", 2)
     return any(name in names and round(n / k) != int(n / k + 0.5) for name, k in parts for n in source.shape[:2])
+
+
+def _every(period: int, c: Config, *names: str) -> bool:
+    """Whether one of these numbers is in the program and acts in some updates only."""
+    return period > 1 and any(c.hp.on(name) for name in names)
 
 
 CHANGES = (
     Change(
         "0.2.0",
-        lambda c, source: c.solver in ("optimistic", "lookahead") and (c.hp.clip > 0 or c.hp.max_norm > 0),
+        lambda c, source: c.solver in ("optimistic", "lookahead") and (c.hp.on("clip") or c.hp.on("max_norm")),
         "hp.clip and hp.max_norm hold after every step of the solvers optimistic and lookahead",
     ),
     Change(
         "0.2.0",
-        lambda c, source: bool(c.augment) and (c.hp.r1 > 0 or c.hp.r2 > 0),
+        lambda c, source: bool(c.augment) and (c.hp.on("r1") or c.hp.on("r2")),
         "R1 and R2 are taken at the image before augmentation, as published gammas mean",
     ),
     Change(
         "0.2.0",
-        lambda c, source: (c.lazy > 1 and (c.hp.r1 > 0 or c.hp.r2 > 0)) or (c.lazy_g > 1 and c.hp.path_length > 0),
+        lambda c, source: (
+            (c.lazy > 1 and (c.hp.on("r1") or c.hp.on("r2"))) or (c.lazy_g > 1 and c.hp.on("path_length"))
+        ),
         "lazy and lazy_g leave learning rate and betas as they are",
     ),
     Change(
         "0.2.0",
-        lambda c, source: c.hp.path_length > 0,
+        lambda c, source: c.hp.on("path_length"),
         "gradients of the path length penalty flow through its running mean too",
     ),
     Change(
         "0.2.0",
-        lambda c, source: c.pack > 1 and any(getattr(c.hp, name) > 0 for name in PAIRED),
+        lambda c, source: c.pack > 1 and any(c.hp.on(name) for name in PAIRED),
         "penalties between real and generated examples draw one point for each pack",
     ),
     Change("0.2.0", _rounds_up, "translation and cutout round halves of a pixel up"),

@@ -11,12 +11,12 @@ import numpy as np
 from jaxgan import data, folder, games, log, plots, rng
 from jaxgan.data import feed
 from jaxgan.errors import JaxganError
-from jaxgan.run import initial, load
+from jaxgan.run import load
 from jaxgan.solvers import SOLVERS
-from jaxgan.step import train_step
+from jaxgan.state import initial
+from jaxgan.step import at_now, train_step
 from jaxgan.theory import jacobian
 from jaxgan.theory.diagnose import COLUMNS, instruments, readings
-from jaxgan.train import hold_out, open_source
 from jaxgan.types import Source
 
 REACH = np.linspace(-0.1, 1.2, 27)  # where the path from the first parameters to the last is sampled
@@ -30,8 +30,7 @@ def diagnose(dir, source: Source | None = None, held_out: str = "", say=log.show
     """
     run = load(dir)
     c, dir = run.config, run.dir
-    whole = open_source(c) if source is None else source
-    source, held = hold_out(c, whole)
+    source, held = data.of_config(c, source)
     folder.check_data(dir, c, run.env, source)
     game = games.make(c, source.shape, source.classes)
     held = _unseen(c, source, held, held_out, game.classes)
@@ -100,6 +99,7 @@ def along(game, c, source: Source, state) -> dict[str, np.ndarray]:
 
     @jax.jit
     def measured(first, state, players):
+        state = at_now(state, c.batch)
         m = jacobian.motion(game, state, players, rng.stream(state.key, "path"))
         begun = jacobian.motion(game, dataclasses.replace(state, params=first.params), players, state.key).at
         return jacobian.path(m, begun, jnp.asarray(REACH, jnp.float32))

@@ -2,12 +2,11 @@
 
 import numpy as np
 
-from jaxgan import plots
+from jaxgan import data, plots
+from jaxgan.data import feed
 from jaxgan.errors import JaxganError
 from jaxgan.games.info import values
 from jaxgan.run import SHOWN, stacked, turns
-from jaxgan.train import drawn as drawn_from
-from jaxgan.train import hold_out, open_source
 from jaxgan.types import halves
 
 
@@ -39,9 +38,9 @@ def codes(pairs: tuple[str, ...]) -> dict[int, float]:
 
 def real(trained, rows: int, seed: int) -> dict:
     """Rows of 8 real examples {"x", "y"} in one batch, fewer where there are fewer; held-out ones if there are."""
-    source, held = hold_out(trained.config, open_source(trained.config))
+    source, held = data.of_config(trained.config)
     source = held or source
-    return drawn_from(source, min(8 * rows, source.size // 8 * 8 or source.size or 8 * rows), seed)
+    return feed.examples(source, min(8 * rows, source.size // 8 * 8 or source.size or 8 * rows), seed)
 
 
 def reconstructed(trained, rows: int, seed: int, ema: bool):

@@ -101,7 +101,7 @@ def _check_same(dir: Path, c: Config, source: Source) -> dict:
         fields = "\n  ".join(changed)
         raise JaxganError(
             f"{dir} holds a run with another configuration:\n  {fields}\nGive the same values to resume it, or choose "
-            "another --dir"
+            "another --dir. To change a number of hp on purpose from here on: --override hp.NAME=VALUE"
         )
     check_data(dir, c, env, source)
     log.read(dir / "metrics.jsonl")  # complains before anything is written

@@ -21,7 +21,7 @@ DETERMINISTIC = "xla_gpu_deterministic_ops"
 HEARTBEAT = 30  # seconds after which a silent process counts as lost; a closed connection is noticed at once
 
 
-def compiler_options() -> dict[str, str | bool]:
+def compiler_options() -> dict[str, bool | str]:
     """What XLA is asked for wherever training is compiled; empty where there is nothing to ask.
 
     On a GPU: no sums in the order of arrival, and no kernels that a race of kernels chooses, so that a seed is a run.
@@ -230,8 +230,13 @@ def _jit(count: int, pool: list | None = None) -> Devices:
 
     def compile(f, rows_split: bool):
         rows = by_example if rows_split else replicated
-        shardings: dict = {"in_shardings": (rows, replicated, None), "out_shardings": replicated}
-        return jax.jit(f, donate_argnums=1, compiler_options=compiler_options(), **shardings)
+        return jax.jit(
+            f,
+            donate_argnums=1,
+            in_shardings=(rows, replicated, None),
+            out_shardings=replicated,
+            compiler_options=compiler_options(),
+        )
 
     def replicate(x):  # device_put takes no array of one process to devices of another
         if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):

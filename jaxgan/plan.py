@@ -14,13 +14,12 @@ from typing import NamedTuple
 
 import jax
 
-from jaxgan import games, parallel, program
+from jaxgan import data, games, parallel, program
 from jaxgan.config import Config
 from jaxgan.errors import JaxganError, nearest
 from jaxgan.log import show
 from jaxgan.nets.layers import PLATFORM
-from jaxgan.run import initial
-from jaxgan.train import hold_out, open_source
+from jaxgan.state import initial
 from jaxgan.types import Source
 
 
@@ -53,7 +52,7 @@ def plan(c: Config, topology: str, search: bool = False, source: Source | None =
     JaxganError where libtpu is missing, the topology is unknown, or chips do not divide the batch.
     """
     pool, chip = chips(topology)
-    source = hold_out(c, open_source(c) if source is None else source)[0]
+    source = data.of_config(c, source)[0]
     if not search:
         return {"topology": topology, **measure(build(c, source, pool), c, source, chip, len(pool))}
     if c.fake_batch:

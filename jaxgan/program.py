@@ -18,8 +18,8 @@ from jaxgan.config import Config
 from jaxgan.data import feed
 from jaxgan.errors import JaxganError
 from jaxgan.parallel import Devices
-from jaxgan.run import initial
 from jaxgan.solvers import SOLVERS
+from jaxgan.state import initial
 from jaxgan.types import Game, Source
 
 DEVICE_LIMIT = 2 * 1024**3  # bytes of data that `auto` keeps on the device

@@ -16,7 +16,7 @@ from jaxgan.config import Config
 from jaxgan.errors import JaxganError
 from jaxgan.games.info import values as code_values
 from jaxgan.games.info import with_code
-from jaxgan.solvers import SOLVERS
+from jaxgan.state import template
 from jaxgan.types import Game, State, halves
 
 SHOWN = 16  # classes into which pictures show examples turned
@@ -241,40 +241,11 @@ def load(dir) -> Run:
     """The run in folder dir at its newest whole checkpoint. Reads JSON and arrays, and never runs code."""
     dir = folder.find(dir)
     settings, env = folder.read_config(dir), folder.read_env(dir)
-    fields = None
+    shape, fields = tuple(env["shape"]), None
+    game = games.make(settings, shape, env["classes"])
     if (dir / "checkpoints").is_dir():
         with contextlib.closing(checkpoint.Checkpoints(dir / "checkpoints", settings.keep, read_only=True)) as saved:
-            fields = saved.restore(template(settings, env))
+            fields = saved.restore(template(game, settings, shape))
     if fields is None:
         raise JaxganError(f"{dir} has no checkpoint yet; one is written every {settings.checkpoint_every} steps")
     return Run(settings, checkpoint.from_host(fields), env, dir)
-
-
-def template(settings: Config, env: dict) -> dict:
-    """Shapes of checkpoint.to_host's result for this run."""
-    shape, classes = tuple(env["shape"]), env["classes"]
-    game = games.make(settings, shape, classes)
-    state = jax.eval_shape(lambda: initial(game, settings, shape))
-    key = jax.eval_shape(jax.random.key_data, state.key)
-    return vars(state) | {"key": key}
-
-
-def initial(game: Game, settings: Config, shape: tuple[int, ...]) -> State:
-    """The state before the first step."""
-    return initializer(game, settings.solver, shape)(settings)
-
-
-def initializer(game: Game, solver: str, shape: tuple[int, ...]) -> Callable[[Config], State]:
-    """`initial` for many configurations that differ in seed and numbers of Hp only: it compiles once."""
-    example = {"x": jnp.zeros((2, *shape)), "y": jnp.zeros(2, jnp.int32)}
-
-    @jax.jit  # one program, which the compilation cache keeps, in place of one per operation
-    def make(seed, hp):
-        state = step.init(game, seed, hp, example)
-        return dataclasses.replace(state, memory=SOLVERS[solver].init(game, state.params))
-
-    def start(settings: Config) -> State:
-        hp = {name: np.float32(value) for name, value in dataclasses.asdict(settings.hp).items()}
-        return make(np.uint32(settings.seed), hp)
-
-    return start

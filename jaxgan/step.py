@@ -19,10 +19,15 @@ from jaxgan.types import Game, JaxganError, State
 MICRO: ContextVar[int] = ContextVar("micro-batches", default=1)  # more while a loss is traced for one of several
 
 
-def runner(game: Game, params):
-    """run(vars, net, *inputs, train=True, **options) -> output, vars with that net's replaced."""
+def runner(game: Game, params, key=None):
+    """run(vars, net, *inputs, train=True, **options) -> output, vars with that net's replaced.
+
+    key: the update's; nets that are keyed get their own stream of it in training, the same in each of its passes.
+    """
 
     def run(vars, net, *inputs, train=True, **options):
+        if game.nets[net].keyed:
+            options.setdefault("key", rng.stream(key, f"noise {net}") if train and key is not None else None)
         out, new = game.nets[net].apply(params[net], vars[net], *inputs, train=train, **options)
         return out, {**vars, net: new}
 
@@ -84,7 +89,7 @@ def field(game: Game, name: str, state: State, batch, key, foresee=lambda state:
     player = game.players[name]
 
     def loss(own, batch, key):
-        run = runner(game, foresee(dataclasses.replace(state, params={**state.params, **own})).params)
+        run = runner(game, foresee(dataclasses.replace(state, params={**state.params, **own})).params, key)
         return player.loss(run, state.vars, batch, key, state.hp)
 
     own = {net: state.params[net] for net in player.nets}
@@ -130,17 +135,39 @@ def shown(game: Game, state: State):
     return {net: {"params": state.params[net], "vars": state.vars[net]} for net in game.shown}
 
 
+def scheduled(pieces, images):
+    """The value after so many images of a schedule [k, 4]: start, end, images, index of the shape (hp.arrays)."""
+    start, end, length, shape = pieces.T
+    done = jnp.clip((images - (jnp.cumsum(length) - length)) / length, 0, 1)
+    way = jnp.stack([(1 - jnp.cos(jnp.pi * done)) / 2, done, (done >= 1).astype(done.dtype)])
+    way = jnp.take_along_axis(way, shape.astype(int)[None], 0)[0]
+    now = jnp.minimum((images >= jnp.cumsum(length)).sum(), len(pieces) - 1)  # the piece that runs, or the last
+    return ((1 - way) * start + way * end)[now]
+
+
+def at_now(state: State, batch: int) -> State:
+    """state with each schedule among hp at its value after step * batch images; as it is where hp has none."""
+    if not any(jnp.ndim(value) for value in state.hp.values()):
+        return state
+    images = state.step.astype(jnp.float32) * batch
+    hp = {name: scheduled(value, images) if jnp.ndim(value) else value for name, value in state.hp.items()}
+    return dataclasses.replace(state, hp=hp)
+
+
 def train_step(game: Game, state: State, batches, solver):
     """One step of the game by solver, a function in solvers.py -> state, metrics {name: scalar}.
 
     batches: {"x": [updates, b, ...], ...}, a fresh batch for each of game.updates updates; b is this device's share.
     """
     key = jax.random.fold_in(rng.stream(state.key, "train"), state.step)
-    state, metrics = solver(game, state, batches, key)
     batch = jax.tree.leaves(batches)[0].shape[1]
     if isinstance(game.axis, str):
         batch *= jax.lax.axis_size(game.axis)
-    return dataclasses.replace(state, step=state.step + 1, ema=averaged(game, state, batch)), metrics
+    state, given = at_now(state, batch), state.hp
+    moving = {f"hp/{name}": state.hp[name] for name, value in given.items() if jnp.ndim(value)}
+    state, metrics = solver(game, state, batches, key)
+    ema = averaged(game, state, batch)
+    return dataclasses.replace(state, step=state.step + 1, ema=ema, hp=given), metrics | moving
 
 
 class _Watched(dict):
@@ -171,21 +198,26 @@ def reads(game: Game, state: State, batches, solver) -> frozenset[str]:
     """Names of the numbers of state.hp that a train step looks at; state and batches as arrays or shapes."""
     seen: set[str] = set()
 
-    def watched(state, batches):
-        return train_step(game, dataclasses.replace(state, hp=_Watched(state.hp, seen.add)), batches, solver)
+    def watching(game, state, *rest):
+        return solver(game, dataclasses.replace(state, hp=_Watched(state.hp, seen.add)), *rest)
 
-    jax.eval_shape(watched, state, batches)
+    jax.eval_shape(lambda state, batches: train_step(game, state, batches, watching), state, batches)
     return frozenset(seen)
 
 
 def init(game: Game, seed, hp: dict, batch) -> State:
-    """The state before the first step; batch: example inputs {"x": [b, ...], "y": [b]} that give the shapes."""
+    """The state before the first step; batch: example inputs {"x": [b, ...], "y": [b]} that give the shapes.
+
+    hp: {name: number, or schedule [k, 4]}, as hp.arrays makes it.
+    """
     key = rng.root(seed)
     inputs = game.inputs(batch, rng.stream(key, "shapes"))
     made = {name: net.init(rng.stream(rng.stream(key, "init"), name), *inputs[name]) for name, net in game.nets.items()}
     hp = {name: jnp.asarray(value, jnp.float32) for name, value in hp.items()}
+    first = {name: value[0, 0] if value.ndim else value for name, value in hp.items()}  # of schedules
     params = {name: params for name, (params, _) in made.items()}
-    opt = {name: player.tx(hp).init({net: params[net] for net in player.nets}) for name, player in game.players.items()}
+    own = {name: {net: params[net] for net in player.nets} for name, player in game.players.items()}
+    opt = {name: player.tx(first).init(own[name]) for name, player in game.players.items()}
     state = State(jnp.int32(0), key, hp, params, {name: vars for name, (_, vars) in made.items()}, opt, {}, {})
     copy = jax.tree.map(jnp.copy, shown(game, state))  # its own buffers: a donated buffer may appear once only
     return dataclasses.replace(state, ema=copy)

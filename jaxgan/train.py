@@ -9,65 +9,74 @@ import tempfile
 from collections.abc import Callable, Generator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
-from jaxgan import changes, checkpoint, config, data, folder, games, log, parallel, plots, program, rng, unused
+from jaxgan import (
+    changes,
+    checkpoint,
+    config,
+    data,
+    folder,
+    games,
+    hp,
+    log,
+    override,
+    parallel,
+    program,
+    unused,
+)
 from jaxgan.config import Config
-from jaxgan.data.holdout import split
 from jaxgan.errors import JaxganError, LostProcess, NonFiniteError, nearest
-from jaxgan.metrics.modes import modes
-from jaxgan.run import SHOWN, Run, generate, initial, latents, stacked, template, turns
+from jaxgan.looks import Look, Seen, begin, looks
+from jaxgan.run import Run
 from jaxgan.signals import Stop
-from jaxgan.types import Source, State, halves
+from jaxgan.state import initial, template
+from jaxgan.types import Source, State
 
 PROFILED = 10  # steps in a trace
 
 
-def open_source(c: Config) -> Source:
-    """The source of real examples that a configuration names."""
-    return data.open_source(c.data, data_dir=c.data_dir, size=c.size, flip=c.flip, skip_corrupt=c.skip_corrupt)
-
-
-def hold_out(c: Config, source: Source) -> tuple[Source, Source | None]:
-    """What training sees of source, and the c.holdout examples that it does not (None if there are none)."""
-    return split(source, c.holdout) if c.holdout else (source, None)
-
-
-def run(c: Config, dir, source: Source | None = None, quiet: bool = False, stop: Stop | None = None) -> Run:
+def run(
+    c: Config, dir, source: Source | None = None, quiet: bool = False, stop: Stop | None = None, new: dict | None = None
+) -> Run:
     """Train until c.steps in folder dir, from its newest checkpoint if it holds this run already.
 
-    source: real examples in place of c.data. Raises JaxganError for what the user can mend, and at the first non-finite
-    number. SIGTERM and Ctrl-C save a checkpoint and return; the state has then made fewer than c.steps steps.
+    source: real examples in place of c.data. new: numbers of Hp that change from here on (override.py). Raises
+    JaxganError for what the user can mend, and at the first non-finite number. SIGTERM and Ctrl-C save a checkpoint and
+    return; the state has then made fewer than c.steps steps.
     """
     c, dir = config.check(c), Path(dir).expanduser()
     say = log.show if not quiet and jax.process_index() == 0 else lambda text: None
     log.check_writers(c.writers)
     with stop or Stop() as stop:
-        source, held = hold_out(c, open_source(c) if source is None else source)
+        source, held = data.of_config(c, source)
         devices = parallel.devices(c.parallel)
         game = games.make(c, source.shape, source.classes, devices.axis)
-        program.check_sizes(c, source, devices)
-        program.check_accumulate(c, source)
+        compiled = program.build(game, source, c, devices)  # checks that it can be, before a file is written
         if not (dir / "config.json").exists():  # a run that is there goes on, though what it set was not read
+            override.check_new(new)
             unused.check(c, program.reads(c, source))
         with (
             folder.entered(dir, c, source) as env,
             _closing(checkpoint.Checkpoints(dir / "checkpoints", c.keep)) as saved,
         ):
-            fields = saved.restore(template(c, env), say)
+            fields = saved.restore(template(game, c, source.shape), say)
             state = initial(game, c, source.shape) if fields is None else checkpoint.from_host(fields)
             start = int(state.step)
             if start >= c.steps:
                 say(f"{dir} is finished at step {start}. To train on: --steps {2 * start}")
                 return Run(c, state, env, dir)
+            changed = override.resumed(dir, c, start, new or {})
+            state = override.applied(state, changed)
             if jax.process_index() == 0:
                 log.rewind(dir / "metrics.jsonl", start)
-            compiled = program.build(game, source, c, devices)
             kind = jax.devices()[0].device_kind
             say(f"{'resuming' if start else 'training'} {dir} from step {start} to {c.steps}")
+            for row in changed:
+                say(f"since step {row['step']}: hp.{row['name']} {row['old']} -> {hp.plain(row['new'])}")
             for text in changes.since(env, c, source) if start else ():
                 say(f"NOTE: {text}")
             micro = f", {c.accumulate} micro-batches" if c.accumulate > 1 else ""
@@ -99,7 +108,7 @@ def _closing(saved: checkpoint.Checkpoints):
 def _loop(c: Config, dir: Path, source: Source, devices, compiled, state, saved, say, stop: Stop, held):
     """Dispatch what `course` asks for, to its end -> state, which is then saved."""
     compiled = _traced(c, dir, compiled, say)
-    steps = course(c, dir, tools(c, source, held), compiled.length, int(state.step), saved, say, stop)
+    steps = course(c, dir, looks(c, source, held), compiled.length, int(state.step), saved, say, stop)
     state = devices.replicate(state)
     with contextlib.closing(steps), contextlib.suppress(StopIteration):
         wish = next(steps)
@@ -112,23 +121,10 @@ def _loop(c: Config, dir: Path, source: Source, devices, compiled, state, saved,
 Course = Generator[tuple[int, int], tuple[State, dict], None]  # as `course` makes it
 
 
-class Tools(NamedTuple):
-    """What draws and diagnoses; runs that differ in seed and in numbers of Hp only share it, and compile it once.
-
-    source: the training examples. samples: State.ema -> the examples of the run's pictures. measure: as
-    theory.diagnose.instruments makes it, or None.
-    """
-
-    source: Source
-    columns: int
-    samples: Callable
-    measure: Callable | None
-
-
 def course(
-    c: Config, dir: Path, tools: Tools, length, step: int, saved, say, stop: Stop, quiet: bool = False
+    c: Config, dir: Path, looks: list[Look], length, step: int, saved, say, stop: Stop, quiet: bool = False
 ) -> Course:
-    """The course of a run from `step` to c.steps or a signal: log, draw, diagnose and save.
+    """The course of a run from `step` to c.steps or a signal: log, look and save.
 
     Yields (step, n), and is sent what n steps from there give: (state, metrics). Whoever drives it decides how they are
     computed. length: step -> n at most. quiet: no lines of progress. JaxganError at the first non-finite number.
@@ -141,9 +137,7 @@ def course(
             log.Progress(step, c.steps, c.batch * c.d_steps, (lambda text: None) if quiet else say)
         ) as progress,
     ):
-        report = partial(_report, c, dir, progress, write)
-        draw = _painter(c, dir, tools, write)
-        diagnose = _doctor(tools, write, say)
+        report = partial(_report, c, dir, progress, write, say)
         stop.training = True
         while step < c.steps and not stop.agreed():
             n = length(step)
@@ -151,14 +145,15 @@ def course(
             step += n
             if pending:
                 report(*pending)
-            pending = (step, metrics, draw(state, step))
-            looks = c.diagnose_every > 0 and _due(step, c.diagnose_every, c.steps)
+            due = [look for look in looks if _due(step, getattr(c, look.every), c.steps)]
+            slow = [look for look in due if look.waits]
             saves = _due(step, c.checkpoint_every, c.steps)
-            if looks or saves:  # both wait for the device, and want its numbers checked first
+            pending = (step, metrics, [begin(look, state, step, say) for look in due if not look.waits])
+            if slow or saves:  # both wait for the device, and want its numbers checked first
                 report(*pending)
                 pending = None
-            if looks:
-                diagnose(state, step)
+            for look in slow:
+                _tell(begin(look, state, step, say)(dir), step, write, say)
             if saves:
                 _save(saved, dir, state, step, write)
                 safe = step
@@ -223,8 +218,8 @@ def _bad(x: np.ndarray) -> bool:
     return not np.isfinite(x).all()
 
 
-def _report(c: Config, dir: Path, progress, write, step: int, metrics, paint: Callable) -> None:
-    """Wait for a dispatch that ends at `step`; check its numbers, log them and draw its picture."""
+def _report(c: Config, dir: Path, progress, write, say, step: int, metrics, finishes: list[Callable]) -> None:
+    """Wait for a dispatch that ends at `step`; check its numbers, log them and finish its looks."""
     metrics = {name: float(value) for name, value in jax.device_get(parallel.local(metrics)).items()}
     check_finite(metrics, dir)
     del metrics["step"]
@@ -232,7 +227,15 @@ def _report(c: Config, dir: Path, progress, write, step: int, metrics, paint: Ca
     if _due(step, c.log_every, c.steps):
         write({"step": step, **metrics, "images_per_second": round(progress.speed, 1)})
         progress.line(step)
-    paint()
+    for finish in finishes:
+        _tell(finish(dir), step, write, say)
+
+
+def _tell(seen: Seen, step: int, write, say) -> None:
+    if seen.row:
+        write({"step": step, **seen.row})
+    for text in seen.words:
+        say(text)
 
 
 def check_finite(metrics: dict[str, float], dir: Path) -> None:
@@ -249,83 +252,6 @@ def _diverged(names: str, step: int, dir: Path) -> str:
         f"{names} became non-finite at step {step}; training stopped and {kept}. Lower a learning rate (--hp.g-lr, "
         "--hp.d-lr) or add a penalty (--hp.r1 1), in a new --dir"
     )
-
-
-def tools(c: Config, source: Source, held: Source | None = None) -> Tools:
-    """The Tools of c's game; pictures show the same latents every time."""
-    game = games.make(c, source.shape, source.classes)
-    columns = plots.columns(game.classes)
-    count = 8 * columns if len(source.shape) > 1 else 2500  # 2,500: PacGAN's protocol for modes
-    z = latents(game, count, seed=0)
-    y = np.arange(count, dtype=np.int32) % source.classes if game.classes else None
-    turning = range(min(source.classes, SHOWN)) if game.targets and len(source.shape) > 1 else ()
-    if turning:
-        columns = 8
-        count = columns * max(1, 8 // len(turning))
-    if game.translate:
-        y = game.given(drawn(held or source, count))
-
-    @jax.jit
-    def samples(nets, y):  # y is an argument: XLA would work through images that are constants when it compiles
-        if turning:
-            return turns(lambda x, to: generate(game, nets, jax.nn.one_hot(to, game.classes), x), y, turning, columns)
-        made = generate(game, nets, z, y)
-        if not game.translate or game.targets:
-            return made
-        return stacked(columns, *halves(made)) if len(source.shape) > 1 else halves(made)[1]
-
-    measure = None
-    if c.diagnose_every:
-        from jaxgan.theory.diagnose import instruments
-
-        measure = instruments(game, c, source, held)
-    return Tools(source, columns, lambda nets: samples(nets, y), measure)
-
-
-def drawn(source: Source, count: int, seed: int = 0) -> dict:
-    """A batch of `count` examples {"x", "y"} of source, always the same; rows come once where there are enough."""
-    pick = np.random.default_rng(seed)
-    index = pick.choice(source.size, count, replace=count > source.size) if source.size else np.zeros(count, int)
-    return jax.device_get(source.finish(source.rows(index), rng.examples(rng.root(seed), count)))
-
-
-def _painter(c: Config, dir: Path, tools: Tools, write) -> Callable:
-    """(state, step) -> a function that writes that step's picture.
-
-    The device starts on the samples at once; the returned function waits for them.
-    """
-    density = tools.source.density
-
-    def draw(state, step):
-        if not _due(step, c.sample_every, c.steps) or jax.process_index() > 0:
-            return lambda: None
-        samples = tools.samples(parallel.local(state.ema))
-        return lambda: paint(np.asarray(samples), step)
-
-    def paint(x, step):
-        if density is not None and density.modes is not None:
-            write({"step": step, **modes(x, density)})
-        picture = plots.examples(x, tools.columns, density, f"step {step}")
-        plots.save(picture, dir / "samples" / f"{step:08d}.png")
-
-    return draw
-
-
-def _doctor(tools: Tools, write, say) -> Callable:
-    """(state, step) -> None, which writes the columns diagnosis/* and says what alarms."""
-    measure = tools.measure
-    if measure is None or jax.process_index() > 0:
-        return lambda state, step: None
-    from jaxgan.theory.diagnose import readings
-
-    def diagnose(state, step):
-        row = measure(parallel.local(state)).row
-        write({"step": step, **{f"diagnosis/{name}": value for name, value in row.items()}})
-        for text in readings(row):
-            if text.startswith("ALARM"):
-                say(f"step {step}: {text}")
-
-    return diagnose
 
 
 def fit(images, labels=None, *, dir=None, quiet: bool = False, **fields) -> Run:

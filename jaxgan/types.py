@@ -24,10 +24,13 @@ class Net(NamedTuple):
 
     init:  (key, *inputs) -> params, vars
     apply: (params, vars, *inputs, train, **options) -> output, vars; D's option features asks for its features too
+    keyed: apply takes the option key as well, for noise inputs, style mixing or dropout: in training the update's for
+           this network, of which rng.normal and rng.examples make one per example; None where samples are drawn
     """
 
     init: Callable
     apply: Callable
+    keyed: bool = False
 
 
 class Player(NamedTuple):
@@ -114,8 +117,9 @@ class Game(NamedTuple):
 class State:
     """Everything the next step depends on; all of it is checkpointed.
 
-    step int32, key the run's root key, hp {name: float32}, params and vars {net: tree}, opt {player: tree},
-    ema {net: {"params": tree, "vars": tree}} for the networks in Game.shown; memory is the solver's, {} for most.
+    step int32, key the run's root key, params and vars {net: tree}, opt {player: tree}; hp {name: float32, or float32
+    [k, 4] for a schedule of k pieces (hp.arrays)}; ema {net: {"params": tree, "vars": tree}} for the networks in
+    Game.shown; memory is the solver's, {} for most.
     """
 
     step: jax.Array

@@ -5,6 +5,7 @@ Numbers of Hp are watched: a step is traced, and what it does not read is not us
 
 from jaxgan.config import Config, Hp
 from jaxgan.errors import JaxganError
+from jaxgan.hp import text
 
 # fields of Config that act only beside others: whether they do, and what they need
 STATIC = {
@@ -13,9 +14,9 @@ STATIC = {
     "depth": (lambda c: c.net == "mlp", "--net mlp"),
     "latent": (lambda c: c.kind not in ("cyclegan", "stargan"), "a kind whose generator takes latents"),
     "conditional": (lambda c: c.kind != "stargan", "a kind that can do without labels"),
-    "cr_augment": (lambda c: c.hp.cr > 0 or c.hp.cr_fake > 0, "--hp.cr or --hp.cr-fake"),
-    "lazy": (lambda c: c.hp.r1 > 0 or c.hp.r2 > 0, "--hp.r1 or --hp.r2"),
-    "lazy_g": (lambda c: c.hp.path_length > 0, "--hp.path-length"),
+    "cr_augment": (lambda c: c.hp.on("cr") or c.hp.on("cr_fake"), "--hp.cr or --hp.cr-fake"),
+    "lazy": (lambda c: c.hp.on("r1") or c.hp.on("r2"), "--hp.r1 or --hp.r2"),
+    "lazy_g": (lambda c: c.hp.on("path_length"), "--hp.path-length"),
 }
 
 
@@ -25,7 +26,7 @@ def check(config: Config, read: frozenset[str]) -> None:
     for name, value in numbers.items():
         if value != getattr(default, name) and name not in read:
             raise JaxganError(
-                f"hp.{name} is {value:g}, but nothing in this run uses it: not kind {config.kind!r}, loss "
+                f"hp.{name} is {text(value)}, but nothing in this run uses it: not kind {config.kind!r}, loss "
                 f"{config.loss!r}, solver {config.solver!r}, optimizer {config.optimizer!r} or what is switched on "
                 f"beside them. See --help for what it belongs to, or leave it at {getattr(default, name):g}"
             )

@@ -3,12 +3,12 @@
 import dataclasses
 from pathlib import Path
 
-from jaxgan import changes, checkpoint, folder, games, log, parallel, program
+from jaxgan import changes, checkpoint, data, folder, games, log, override, parallel, program
 from jaxgan.config import Config
 from jaxgan.errors import JaxganError
 from jaxgan.parallel import Devices
-from jaxgan.run import initial
-from jaxgan.train import check_finite, hold_out, open_source
+from jaxgan.state import initial
+from jaxgan.train import check_finite
 from jaxgan.types import Source
 
 
@@ -22,7 +22,7 @@ def verify(dir, source: Source | None = None, steps: int = 0, say=log.show, devi
     c, env = folder.read_config(dir), folder.read_env(dir)
     recorded = digests(dir, steps)
     c = dataclasses.replace(c, steps=max(recorded))  # the folder may have been asked for fewer steps since
-    source, _ = hold_out(c, open_source(c) if source is None else source)
+    source, _ = data.of_config(c, source)
     folder.check_data(dir, c, env, source)
     for text in changes.since(env, c, source):
         say(f"NOTE: {text}")
@@ -46,7 +46,7 @@ def replay(dir: Path, c: Config, env: dict, recorded: dict[int, str], compiled, 
 
     pick: what belongs to this run in a tree that the program makes.
     """
-    progress, step = log.Progress(0, max(recorded), c.batch * c.d_steps, say), 0
+    progress, step, changed = log.Progress(0, max(recorded), c.batch * c.d_steps, say), 0, override.read(dir)
     for at in sorted(recorded):
         while step < at:
             n = min(compiled.length(step), at - step)
@@ -60,6 +60,7 @@ def replay(dir: Path, c: Config, env: dict, recorded: dict[int, str], compiled, 
             progress.close()
             raise JaxganError(_difference(at, recorded[at], found, env))
         progress.line(step)
+        state = override.applied(state, changed, step)
     progress.close()
     say(f"{len(recorded)} digests up to step {step} agree: {dir} is reproduced bit for bit")
     return len(recorded)

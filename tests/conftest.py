@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from beartype import BeartypeConf, beartype
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 from processes import Server
 
@@ -27,7 +27,8 @@ SHAPED += ["theory.bayes", "theory.divergence", "theory.value"]
 checked = beartype(conf=BeartypeConf(is_pep484_tower=True))  # a float may be an int
 install_import_hook([f"jaxgan.{name}" for name in SHAPED], "conftest.checked")
 
-settings.register_profile("jaxgan", derandomize=True, deadline=None)  # the same examples every time; compiling is slow
+# The same examples every time; compiling is slow, and a busy machine is no failure.
+settings.register_profile("jaxgan", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("jaxgan")
 
 

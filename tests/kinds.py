@@ -5,7 +5,8 @@ import numpy as np
 
 from jaxgan import games
 from jaxgan.config import from_dict
-from jaxgan.run import Run, initial
+from jaxgan.run import Run
+from jaxgan.state import initial
 
 CLASSES, BATCH = 3, 8
 SQUARE = (8, 8, 1)
@@ -14,9 +15,11 @@ TABLE = {
     "concat": {"kind": "conditional", "head": "concat"},
     "embedding": {"kind": "conditional", "head": "embedding", "net": "dcgan"},
     "ac": {"kind": "conditional", "head": "ac", "hp": {"r1": 1.0, "r2": 1.0}},
+    "ac_real": {"kind": "conditional", "head": "ac_real"},
     "adc": {"kind": "conditional", "head": "adc", "d_steps": 2, "g_steps": 2},
     "multihinge": {"kind": "conditional", "head": "multihinge"},
     "2c": {"kind": "conditional", "head": "2c"},
+    "2c_proxy": {"kind": "conditional", "head": "2c_proxy"},
     "d2dce": {"kind": "conditional", "head": "d2dce", "fake_batch": 12},
     "infogan": {"kind": "infogan", "codes": (3, 1, 2)},
     "infogan-y": {"kind": "infogan", "conditional": True, "codes": (1,)},
@@ -42,7 +45,12 @@ TABLE = {
 
 
 def configured(name, **more):
-    c = {"net": "mlp", "width": 8, "depth": 1, "latent": 4, "batch": BATCH, **TABLE[name], **more}
+    return made({**TABLE[name], **more})
+
+
+def made(settings):
+    """The small configuration that settings make, its game and the shape of its examples."""
+    c = {"net": "mlp", "width": 8, "depth": 1, "latent": 4, "batch": BATCH, **settings}
     shape = c.pop("shape", SQUARE if c["net"] == "dcgan" else (2,))
     c["hp"] = {"g_lr": 0.01, "d_lr": 0.01, "ema_half_life": 8.0, **c.get("hp", {})}
     c = from_dict(c)

@@ -1,11 +1,22 @@
-"""The command line in real processes that tests may signal and kill, without paying for the imports each time."""
+"""Commands in processes of their own, which tests may signal and kill: forked without paying for the imports each
+time, over virtual devices, or as a pair that trains together.
 
+A test waits for what a process leaves behind, a row, a checkpoint, a file or its exit code, and never for a line on the
+terminal or for some seconds: only hangs are cut short by the clock, by `timeout` and by pytest's own limit.
+"""
+
+import contextlib
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
+
+ENDLESS = 10**6  # steps: no run in a test ever comes to its end by itself
 
 # Imports what a run needs but touches no device, then forks a child for each command.
 SERVER = """
@@ -24,6 +35,7 @@ for line in sys.stdin:
     out = os.open(order["out"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(out, 1)
     os.dup2(out, 2)
+    exec(order["first"], {})
     jaxgan.cli.main(order["args"])
     sys.exit(0)
 """
@@ -33,7 +45,7 @@ class Server:
     """start(args) -> Child."""
 
     def __init__(self, dir: Path):
-        self.dir, self.count = dir, 0
+        self.dir, self.children = dir, []
         self.process = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -43,14 +55,19 @@ class Server:
         self.process.stdin.flush()
         return int(self.process.stdout.readline())
 
-    def start(self, *args) -> "Child":
-        self.count += 1
-        out = self.dir / f"out{self.count}.txt"
-        return Child(self, self.ask(args=[str(a) for a in args], out=str(out)), out)
+    def start(self, *args, first: str = "") -> "Child":
+        """The command in a new process, which runs the code `first` before it."""
+        out = self.dir / f"out{len(self.children)}.txt"
+        pid = self.ask(args=[str(a) for a in args], out=str(out), first=first)
+        self.children.append(Child(self, pid, out))
+        return self.children[-1]
 
     def close(self) -> None:
+        for child in self.children:
+            if child.code is None:  # of a test that failed
+                child.signal(signal.SIGKILL)
         self.process.stdin.close()
-        self.process.wait(30)
+        self.process.wait()
         self.process.stdout.close()
 
 
@@ -66,15 +83,24 @@ class Child:
         return self.out.read_text() if self.out.exists() else ""
 
     def running(self) -> bool:
-        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return state(self.pid) != "Z"
 
-    def until(self, done, seconds: float = 120) -> bool:
+    def until(self, done) -> bool:
         """Whether done() came true before the end of the process."""
-        end = time.monotonic() + seconds
         while not done() and self.running():
-            assert time.monotonic() < end, f"nothing for {seconds} s\n{self.text}"
             time.sleep(0.005)
         return done()
+
+    def freeze(self, done) -> bool:
+        """Stop the process, all of its threads, where done() holds; False if it ended before."""
+        while self.until(done):
+            self.signal(signal.SIGSTOP)
+            while not halted(self.pid):
+                time.sleep(0.001)
+            if done():
+                return True
+            self.signal(signal.SIGCONT)
+        return False
 
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)
@@ -85,6 +111,116 @@ class Child:
             self.until(lambda: False)
             self.code = self.server.ask(wait=self.pid)
         return self.code
+
+
+def state(pid: int) -> str:
+    """The letter for the state of a process or thread: T is stopped, Z is ended."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def halted(pid: int) -> bool:
+    """Whether all threads of a process are stopped."""
+    try:
+        return all(state(int(thread)) in "TZ" for thread in os.listdir(f"/proc/{pid}/task"))
+    except FileNotFoundError:  # one has just ended
+        return False
+
+
+def environment(devices: int) -> dict[str, str]:
+    """Of a process with so many virtual devices."""
+    flags = f"--xla_force_host_platform_device_count={devices}"
+    return {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
+
+
+def python(code: str, devices: int, *args) -> str:
+    """Run code over virtual devices, which may hang rather than fail -> what it printed."""
+    command = ["timeout", "-k", "5", "500", sys.executable, "-c", code, *map(str, args)]
+    done = subprocess.run(command, env=environment(devices), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+    return done.stdout
+
+
+# Code, in one line, after which rectifiers are smooth: no kink makes a finite difference of a rounding error.
+SMOOTH = (
+    "import jax; from flax import linen as nn; "
+    "nn.relu, nn.leaky_relu = jax.nn.softplus, lambda x, a: a * x + (1 - a) * jax.nn.softplus(x)"
+)
+
+
+def rounding(w: float, steps: int = 50, terms: int = 32 * 28 * 28) -> float:
+    """A bound on the difference of two runs in float32 by SGD without kinks whose parameters are at most w.
+
+    The unit is u = 2^-24. Each step rounds a parameter once, by u w at most. It adds lr times a gradient, a sum of n
+    terms (the examples of a batch times the pixels of each), whose rounding is below sqrt(n) u times the sum of their
+    sizes (Higham and Mary 2019, with overwhelming probability); over all steps lr times these sums is what a parameter
+    moves, at most w. So (steps + sqrt(n)) u w. Later steps do not amplify it: in float64 such runs end 2 units apart.
+    """
+    return 2.0**-24 * (steps + terms**0.5) * w
+
+
+# The first command joins the processes; at the others they are already together.
+PAIR = """
+import json, sys
+from jaxgan import cli
+for args in json.loads(sys.argv[1]):
+    print("begin", flush=True)
+    cli.main(args)
+"""
+
+
+@contextlib.contextmanager
+def pair(dir: Path, *commands, first: str = ""):
+    """A Pair of processes, of two devices each, that run the same commands after the code `first`."""
+    with socket.socket() as held:  # to the end: no other process is given the port, which the coordinator shares
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        held.bind(("127.0.0.1", 0))
+        both = Pair([], [dir / f"process{i}.txt" for i in (0, 1)])
+        try:
+            for i, out in enumerate(both.outs):
+                at = ["--coordinator", f"127.0.0.1:{held.getsockname()[1]}", "--processes", "2", "--process", str(i)]
+                args = json.dumps([[*map(str, words), *at[: 6 * (k == 0)]] for k, words in enumerate(commands)])
+                words = ["timeout", "-k", "5", "500", sys.executable, "-c", f"{first}\n{PAIR}", args]
+                with out.open("w") as file:
+                    one = subprocess.Popen(words, env=environment(2), stdout=file, stderr=subprocess.STDOUT)
+                both.processes.append(one)
+            yield both
+        finally:
+            for process in both.processes:
+                process.terminate()  # those of a test that failed
+                process.wait()
+
+
+class Pair(NamedTuple):
+    """What runs under `timeout`, and where it prints."""
+
+    processes: list[subprocess.Popen]
+    outs: list[Path]
+
+    @property
+    def texts(self) -> list[str]:
+        return [out.read_text() for out in self.outs]
+
+    def until(self, done) -> bool:
+        """Whether done() came true before the end of either process."""
+        while not done() and all(p.poll() is None for p in self.processes):
+            time.sleep(0.005)
+        return done()
+
+    def signal(self, i: int, number: int) -> None:
+        """Tell process i itself, and not `timeout`."""
+        parent = self.processes[i].pid
+        (child,) = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        os.kill(int(child), number)
+
+    def wait(self) -> list[int]:
+        """The exit codes."""
+        return [p.wait() for p in self.processes]
+
+
+def log_file(dir: Path) -> int:
+    """The inode of metrics.jsonl, 0 without one: a run that goes on replaces the file before it trains."""
+    path = dir / "metrics.jsonl"
+    return path.stat().st_ino if path.exists() else 0
 
 
 def digests(dir: Path) -> dict[int, str]:

@@ -8,12 +8,11 @@ import resource
 import shutil
 import signal
 import subprocess
-import time
 
 import jax
 import numpy as np
 import pytest
-from processes import digests, rows, steps_saved
+from processes import ENDLESS, digests, log_file, rows, steps_saved
 
 import jaxgan
 from jaxgan import checkpoint, train
@@ -216,7 +215,7 @@ def test_a_full_disk(server, experiment, tmp_path):
         assert child.wait() == 2 and "No space left on device" in child.text and "Traceback" not in child.text
         assert int(jaxgan.load(dir).state.step) >= kept[-1]
         subprocess.run(["mount", "-o", "remount,size=50m", str(disk)], check=True)
-        last = str(kept[-1] + 20)
+        last = str(steps_saved(dir)[-1] + 20)
         child = server.start("train", experiment, "--dir", dir, *args, "--steps", last)
         assert child.wait() == 0, child.text
         alone = server.start("train", experiment, "--dir", tmp_path / "alone", *args, "--steps", last)
@@ -262,24 +261,31 @@ def test_a_write_that_fails_without_any_mount(dir, capfd):
     assert max(digests(dir)) == 40
 
 
+def torn(dir):
+    """Files of a checkpoint that is being written; None without one."""
+    folders = list((dir / "checkpoints").glob("*tmp*"))
+    return sum(len(found) for folder in folders for _, _, found in os.walk(folder)) if folders else None
+
+
 def test_killed_inside_a_save(server, experiment, tmp_path):
     """Whatever is there of the new checkpoint, the last committed one opens, and the torn one is cleared away."""
-    dir, torn = tmp_path / "run", 0
-    for i in range(4):
-        args = ["--dir", dir, "--steps", "100000", "--width", "512", "--checkpoint-every", "20"]
-        child = server.start("train", experiment, *args)
-        child.until(lambda: any((dir / "checkpoints").glob("*tmp*")) and "from step" in child.text)  # noqa: B023
-        time.sleep(0.004 * i)
+    dir = tmp_path / "run"
+    for parts in (0, 1, 4):
+        args, old = ["--dir", dir, "--width", "512", "--checkpoint-every", "20"], log_file(dir)
+        child = server.start("train", experiment, *args, "--steps", ENDLESS)
+
+        def inside(parts=parts, old=old):  # a save of this process, which has cleared away what the last one left
+            return log_file(dir) != old and torn(dir) is not None and torn(dir) >= parts
+
+        assert child.freeze(inside), child.text
         child.signal(signal.SIGKILL)
-        assert child.wait() == -9
-        torn += any((dir / "checkpoints").glob("*tmp*"))
+        assert child.wait() == -9 and torn(dir) >= parts
         if steps_saved(dir):
             assert int(jaxgan.load(dir).state.step) == steps_saved(dir)[-1]
-    assert torn
     end = str(max(steps_saved(dir), default=0) + 20)
     child = server.start("train", experiment, "--dir", dir, "--steps", end, "--width", "512")
     assert child.wait() == 0 and "damaged" not in child.text
-    assert not any((dir / "checkpoints").glob("*tmp*"))
+    assert torn(dir) is None
 
 
 @pytest.mark.parametrize("lr", [3e3, 1e38])
@@ -322,13 +328,12 @@ def test_non_finite_is_found_at_its_step_inside_a_dispatch(tmp_path):
 
 def test_one_process_to_a_folder(server, experiment, tmp_path):
     dir = tmp_path / "run"
-    first = server.start("train", experiment, "--dir", dir, "--steps", "100000")
-    first.until(lambda: digests(dir))
-    second = server.start("train", experiment, "--dir", dir, "--steps", "100000")
+    first = server.start("train", experiment, "--dir", dir, "--steps", ENDLESS)
+    assert first.until(lambda: digests(dir)), first.text
+    second = server.start("train", experiment, "--dir", dir, "--steps", ENDLESS)
     assert second.wait() == 2
     assert second.text == f"jaxgan: another process is training in {dir}; wait for it, or choose another --dir\n"
-    assert first.running()
     first.signal(signal.SIGKILL)
-    first.wait()
+    assert first.wait() == -9
     child = server.start("train", experiment, "--dir", dir, "--steps", str(max(steps_saved(dir), default=0) + 10))
     assert child.wait() == 0, child.text  # a killed process holds nothing

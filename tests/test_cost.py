@@ -8,12 +8,12 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import pytest
-from test_devices import python
+from processes import python
 
 from jaxgan import cli, config, games
 from jaxgan.nets.layers import EMBED, PLATFORM
-from jaxgan.run import initial
 from jaxgan.solvers import SOLVERS
+from jaxgan.state import initial
 from jaxgan.step import train_step
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
@@ -124,13 +124,13 @@ import dataclasses, json, re, sys
 from functools import partial
 from pathlib import Path
 import jax
-from jaxgan import cli, games, parallel, program, train
-from jaxgan.run import initial
+from jaxgan import cli, data, games, parallel, program
+from jaxgan.state import initial
 
 found = {}
 for name, width in json.loads(sys.argv[2]).items():
     c = dataclasses.replace(cli.experiment(Path(sys.argv[1]) / f"{name}.py")[0], width=width)
-    source, d = train.open_source(c), parallel.devices("pmap")
+    source, d = data.of_config(c)[0], parallel.devices("pmap")
     game = games.make(c, source.shape, source.classes, d.axis)
     state = jax.eval_shape(partial(initial, game, c, source.shape))
     compiled = program.build(game, source, c, d).lower(state).compile()

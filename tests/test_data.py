@@ -9,6 +9,7 @@ import pytest
 
 from jaxgan import rng
 from jaxgan.data import ENDS, SOURCES, from_arrays, memory, open_source, toy
+from jaxgan.data import rows as stored
 from jaxgan.data.stream import stream
 from jaxgan.types import JaxganError
 
@@ -157,7 +158,7 @@ def test_fingerprints_differ_and_are_stable():
 
 @pytest.mark.parametrize("wrap", [lambda f: f, jax.jit], ids=["eager", "jit"])
 def test_bytes_map_onto_minus_one_to_one_exactly(wrap):
-    x = np.asarray(wrap(memory.to_float)(jnp.arange(256).astype(jnp.uint8)))
+    x = np.asarray(wrap(stored.to_float)(jnp.arange(256).astype(jnp.uint8)))
     assert x[0] == -1 and x[255] == 1 and x.dtype == np.float32
     np.testing.assert_allclose(x, np.arange(256) / 127.5 - 1, atol=1e-7)
     np.testing.assert_array_equal(np.rint((x + 1) * 127.5), np.arange(256))
@@ -270,7 +271,7 @@ def test_mnist5k_holds_500_digits_of_each_class():
     assert source.shape == (28, 28, 1) and source.classes == 10 and source.size == 5000
     np.testing.assert_array_equal(np.bincount(rows["y"]), np.full(10, 500))
     assert rows["x"].mean() == pytest.approx(33.4865056, abs=1e-6)  # of the 60,000: 33.318
-    assert source.fingerprint == memory.MNIST5K_SHA256 == memory.fingerprint(rows["x"], rows["y"])
+    assert source.fingerprint == memory.MNIST5K_SHA256 == stored.fingerprint(rows["x"], rows["y"])
     ones, zeros = (rows["x"][rows["y"] == digit].mean(0)[..., 0] for digit in (1, 0))
     assert ones[14, 14] > 150 > 30 > zeros[14, 14]  # a one has ink in the middle, a zero a hole
 

@@ -167,7 +167,7 @@ def test_stopped_and_resumed_equals_uninterrupted(base, tmp_path, monkeypatch, w
         def agreed(self):
             StopSoon.asked += 1
             if StopSoon.asked == 6:
-                os.kill(os.getpid(), signal.SIGTERM)
+                signal.raise_signal(signal.SIGTERM)
             return super().agreed()
 
     monkeypatch.setattr(train, "Stop", StopSoon)

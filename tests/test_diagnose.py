@@ -21,6 +21,7 @@ from jaxgan.diagnose import diagnose
 from jaxgan.errors import JaxganError
 from jaxgan.metrics.diversity import auc, relative_diversity, vendi
 from jaxgan.solvers import alternating
+from jaxgan.state import initial
 from jaxgan.step import runner
 from jaxgan.theory import dirac, jacobian, nash
 from jaxgan.theory.diagnose import COLUMNS, RULES, cosines, instruments, judge, readings, spectral_norms
@@ -146,9 +147,9 @@ def test_a_row_without_held_out_data_says_nothing_of_it():
 def ring():
     """A game on the ring, its source, its first state and the instruments."""
     c = Config(data="ring8", net="mlp", width=16, latent=2, batch=32)
-    source = train.open_source(c)
+    source = data.of_config(c)[0]
     g = games.make(c, source.shape)
-    return g, source, run.initial(g, c, source.shape), instruments(g, c, source)
+    return g, source, initial(g, c, source.shape), instruments(g, c, source)
 
 
 def test_a_collapsed_generator_and_a_constant_discriminator_are_seen(ring):
@@ -221,9 +222,9 @@ def test_columns_of_an_untrained_game(ring):
 def test_packs_are_diagnosed_whole():
     """1,024 examples are not made of packs of 3, and 1,023 are."""
     c = Config(data="ring8", net="mlp", width=8, latent=2, batch=12, pack=3)
-    source = train.open_source(c)
+    source = data.of_config(c)[0]
     game = games.make(c, source.shape)
-    found = instruments(game, c, source, None)(run.initial(game, c, source.shape))
+    found = instruments(game, c, source, None)(initial(game, c, source.shape))
     assert len(found.scores["training"]) == len(found.scores["generated"]) == 341
 
 

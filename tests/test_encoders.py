@@ -13,7 +13,7 @@ from jaxgan import data, draw, games, rng, step
 from jaxgan.config import Config, from_dict
 from jaxgan.errors import JaxganError
 from jaxgan.games import encoder
-from jaxgan.run import initial
+from jaxgan.state import initial
 
 
 def test_a_run_encodes_and_reconstructs():
@@ -34,7 +34,7 @@ def test_reconstructions_lie_below_their_originals_with_their_labels(monkeypatch
     """19 rows of data: two whole rows of 8, and each of them above its reconstructions."""
     run = untrained("lrgan")
     x, y = np.random.default_rng(0).normal(size=(19, 2)).astype(np.float32), np.arange(19, dtype=np.int32) % CLASSES
-    monkeypatch.setattr(draw, "open_source", lambda c: data.from_arrays(x, y))
+    monkeypatch.setattr(data, "open_source", lambda name, **fields: data.from_arrays(x, y))
     shown, labels, columns = draw.reconstructed(run, 3, 0, True)
     assert len(shown) == len(labels) == 32 and columns == 8
     shown, labels = shown.reshape(2, 2, 8, 2), labels.reshape(2, 2, 8)

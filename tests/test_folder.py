@@ -9,7 +9,8 @@ from PIL import Image
 
 from jaxgan.data import folder as module
 from jaxgan.data import open_source
-from jaxgan.data.folder import fit, folder
+from jaxgan.data.folder import folder
+from jaxgan.data.images import fit
 from jaxgan.types import JaxganError
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)

@@ -13,8 +13,9 @@ from jaxgan.config import Config, Hp, from_dict
 from jaxgan.errors import JaxganError
 from jaxgan.games.terms import D_TERMS, G_TERMS
 from jaxgan.losses import LOSSES
-from jaxgan.run import generate, initial, latents
+from jaxgan.run import generate, latents
 from jaxgan.solvers import SOLVERS
+from jaxgan.state import initial
 
 CLASSES, BATCH = 3, 8
 TERMS = (D_TERMS | G_TERMS).keys() - {"own"}  # a place that the user fills, like the loss of this name

@@ -12,7 +12,8 @@ from jaxgan import draw, rng, step
 from jaxgan.errors import JaxganError
 from jaxgan.games import autoencoder, heads, info, pool, rotation
 from jaxgan.games.adversarial import Play
-from jaxgan.run import initial, latents
+from jaxgan.run import latents
+from jaxgan.state import initial
 
 
 def unit_rows(n, seed, k=5):
@@ -36,6 +37,38 @@ def test_auxiliary_classifiers_against_cross_entropy():
     # Hou et al.: D takes real y for class y of 2k and generated y for class y + k; G pays log C(y + k) - log C(y)
     np.testing.assert_allclose(adc.d(seen, real, fake), ce(real, y).mean() + ce(fake, y_fake + 3).mean(), rtol=1e-5)
     np.testing.assert_allclose(adc.g(seen, fake), (ce(fake, y_fake) - ce(fake, y_fake + 3))[:, 0], rtol=1e-4)
+    # ac_real: D learns classes from real examples alone, and G as with ac
+    cured = heads.HEADS["ac_real"]
+    np.testing.assert_allclose(cured.d(seen, real, fake), ce(real, y).mean(), rtol=1e-5)
+    np.testing.assert_allclose(cured.g(seen, fake), ce(fake, y_fake)[:, 0], rtol=1e-5)
+
+
+def test_generated_examples_teach_the_d_of_ac_real_nothing_about_classes():
+    """The gradient of D's class term does not ask what G makes; that of ac does."""
+
+    def change(head):
+        c, game, shape = configured(head, hp={})
+        batch = jax.tree.map(lambda b: b[0], batches(game, shape))
+
+        @jax.jit
+        def slopes():
+            state = initial(game, c, shape)
+
+            def term(params, shift):
+                def run(vars, net, *inputs, **options):
+                    out, vars = step.runner(game, params)(vars, net, *inputs, **options)
+                    return (out + shift if net == "g" else out), vars
+
+                return game.players["d"].loss(run, state.vars, batch, state.key, state.hp)[1][1]["d_class"]
+
+            return jax.vmap(lambda shift: jax.grad(term)(state.params, shift))(jnp.array([0.0, 1.0]))
+
+        found = jax.tree.leaves({net: slopes()[net] for net in ("d", "head")})
+        return max(float(abs(x[0]).max()) for x in found), max(float(abs(x[1] - x[0]).max()) for x in found)
+
+    (size, least), (_, most) = change("ac_real"), change("ac")
+    assert size > 0.01 and most > 0.01
+    assert least == 0
 
 
 def test_multi_hinge_by_hand():
@@ -53,18 +86,36 @@ def test_multi_hinge_by_hand():
 
 
 @pytest.mark.parametrize("tau", [1.0, 0.3])
-def test_contrastive_loss_against_a_loop(tau):
-    """ContraGAN's equation 8, written example by example."""
+@pytest.mark.parametrize("proxy_alone", [False, True])
+def test_contrastive_loss_against_a_loop(tau, proxy_alone):
+    """ContraGAN's equation 8, written example by example; with the proxy alone, less a sum in the numerator."""
     y = np.array([0, 0, 1, 2, 0, 1])
     f, proxy = unit_rows(6, 0), unit_rows(3, 1)[y]
     expected = []
     for i in range(6):
         own = math.exp(f[i] @ proxy[i] / tau)
-        same = sum(math.exp(f[i] @ f[k] / tau) for k in range(6) if k != i and y[k] == y[i])
+        same = sum(math.exp(f[i] @ f[k] / tau) for k in range(6) if k != i and y[k] == y[i] and not proxy_alone)
         everyone = sum(math.exp(f[i] @ f[k] / tau) for k in range(6) if k != i)
         expected.append(-math.log((own + same) / (own + everyone)))
-    found = heads.contrastive(jnp.asarray(f), jnp.asarray(proxy), jnp.asarray(y), tau=tau)
+    found = heads.contrastive(jnp.asarray(f), jnp.asarray(proxy), jnp.asarray(y), tau=tau, proxy_alone=proxy_alone)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_permuted_classes_cost_2c_little_and_2c_proxy_much():
+    """Ten classes of six equal examples, orthogonal to the others, at their own proxy or at the next class's."""
+    y = jnp.repeat(jnp.arange(10), 6)
+    rows = jnp.eye(10)
+
+    def loss(head, proxies):
+        return float(heads.HEADS[head].d(play(y=y), (rows[y], proxies[y]), None).mean())
+
+    e, shifted = math.e, jnp.roll(rows, 1, 0)
+    # the other five of the class attract with e each, the 54 of other classes and a wrong proxy with 1 each
+    by_hand = math.log((6 * e + 54) / (6 * e)), math.log((5 * e + 55) / (5 * e + 1))
+    np.testing.assert_allclose([loss("2c", rows), loss("2c", shifted)], by_hand, rtol=1e-5)
+    alone = math.log((6 * e + 54) / e), math.log((5 * e + 55) / 1)
+    np.testing.assert_allclose([loss("2c_proxy", rows), loss("2c_proxy", shifted)], alone, rtol=1e-5)
+    assert by_hand[1] - by_hand[0] < 0.1 < 0.9 < alone[1] - alone[0]
 
 
 def test_data_to_data_cross_entropy_against_a_loop():

@@ -7,12 +7,13 @@ import optax
 import pytest
 from kinds import CLASSES, TABLE, batches, configured
 from matplotlib.figure import Figure
-from test_devices import python
+from processes import python
 
 from jaxgan import checkpoint, games, plots, step
 from jaxgan.games import heads
-from jaxgan.run import generate, initial, latents
+from jaxgan.run import generate, latents
 from jaxgan.solvers import SOLVERS
+from jaxgan.state import initial
 from jaxgan.theory.diagnose import judge
 
 # at least one of each family; the others share most of their code with one of these, or with test_games.py
@@ -193,8 +194,8 @@ def test_each_sub_step_has_its_own_batch():
 DEVICES = """
 import sys, json, jax, numpy as np, dataclasses
 from jaxgan import config, games, parallel, program, checkpoint
-from jaxgan.run import initial
-from jaxgan.train import open_source
+from jaxgan.state import initial
+from jaxgan.data import of_config
 cases = {
   "2c and pool": dict(kind="conditional", head="2c", pool=12), "began": dict(kind="began", hp={"k_rate": 0.1}),
   "cyclegan": dict(kind="cyclegan", pool=12, hp={"wgan_gp": 1.0, "noise": 0.1}), "bicyclegan": dict(kind="bicyclegan"),
@@ -205,7 +206,7 @@ for name, values in cases.items():
     rates = {"g_lr": 1e-2, "d_lr": 1e-2, **values.pop("hp", {})}
     c = config.from_dict({"net": "mlp", "data": "ring8", "latent": 2, "width": 8, "batch": 8, "optimizer": "sgd",
                           "steps": 4, "chunk": 4, "parallel": "pmap", "hp": rates, **values})
-    source, d = open_source(c), parallel.devices(c.parallel)
+    source, d = of_config(c)[0], parallel.devices(c.parallel)
     game = games.make(c, source.shape, source.classes, d.axis)
     state = d.replicate(initial(game, c, source.shape))
     state, metrics = program.build(game, source, c, d).advance(state, 0, 4)

@@ -3,7 +3,6 @@
 import dataclasses
 import io
 import json
-import os
 import re
 import signal
 import subprocess
@@ -169,7 +168,7 @@ class StopAt(Stop):
     def agreed(self):
         self.left -= 1
         if self.left == 0:
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
         return super().agreed()
 
 

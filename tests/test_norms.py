@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from kinds import TABLE, configured
 from kinds import batches as kind_batches
-from test_devices import python
+from processes import python
 from test_games import SHAPES, batches, make
 
 from jaxgan import games, kernels, step
@@ -17,8 +17,9 @@ from jaxgan.errors import JaxganError
 from jaxgan.nets import NETS, build
 from jaxgan.nets.layers import REFERENCE, VirtualNorm
 from jaxgan.nets.spectral import divided, spectral
-from jaxgan.run import generate, initial, latents
+from jaxgan.run import generate, latents
 from jaxgan.solvers import SOLVERS
+from jaxgan.state import initial
 from jaxgan.types import Net
 
 BOTH = {"d_norm": "spectral", "g_norm": "spectral"}
@@ -246,15 +247,15 @@ def test_norms_that_a_kind_could_only_ignore_are_refused(settings, parts):
 DEVICES = """
 import sys, jax, numpy as np
 from jaxgan import config, games, parallel, program, checkpoint
-from jaxgan.run import initial
-from jaxgan.train import open_source
+from jaxgan.state import initial
+from jaxgan.data import of_config
 
 found, modes = {}, ["pmap", "jit"] if jax.device_count() > 1 else ["pmap"]
 for norm, mode in [(norm, mode) for norm in ("spectral", "virtual") for mode in modes]:
     c = config.from_dict({"net": "mlp", "data": "ring8", "latent": 2, "width": 8, "batch": 8, "optimizer": "sgd",
                           "steps": 4, "chunk": 4, "parallel": mode, "d_norm": norm, "g_norm": norm,
                           "hp": {"g_lr": 1e-2, "d_lr": 1e-2}})
-    source, d = open_source(c), parallel.devices(c.parallel)
+    source, d = of_config(c)[0], parallel.devices(c.parallel)
     game = games.make(c, source.shape, source.classes, d.axis)
     state = d.replicate(initial(game, c, source.shape))
     state, metrics = program.build(game, source, c, d).advance(state, 0, 4)

@@ -43,7 +43,7 @@ def run(home: Path, *command: str) -> str:
         "TFDS_DATA_DIR": str(home / "tfds"),
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
-    done = subprocess.run(command, cwd=home, env=env, capture_output=True, text=True, timeout=400)
+    done = subprocess.run(command, cwd=home, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -2,13 +2,10 @@
 
 import gzip
 import json
-import os
 import signal
-import time
 
 import pytest
-from processes import digests, steps_saved
-from test_devices import children, start_pair
+from processes import ENDLESS, digests, pair, steps_saved
 
 import jaxgan
 from jaxgan import checkpoint, config, train
@@ -18,7 +15,7 @@ FIELDS = {"data": "ring8", "net": "mlp", "latent": 2, "width": 16, "batch": 32, 
 
 @pytest.fixture
 def experiment(tmp_path):
-    values = json.dumps({**FIELDS, "log_every": 10**6, "checkpoint_every": 120, "steps": 10**6})
+    values = json.dumps({**FIELDS, "log_every": 10**6, "checkpoint_every": 120, "steps": ENDLESS})
     path = tmp_path / "ring.py"
     path.write_text(f"from jaxgan.config import from_dict\ndef config():\n    return from_dict({values})\n")
     return path
@@ -27,22 +24,18 @@ def experiment(tmp_path):
 @pytest.mark.slow
 def test_killing_one_of_two_processes(experiment, tmp_path):
     """Killed as by a machine that fails: no handler runs. Then on to the checkpoint after the last one."""
-    command = ["train", experiment, "--dir", tmp_path / "run"]
-    processes, outs = start_pair([command], tmp_path)
-    end = time.monotonic() + 240
-    while not steps_saved(tmp_path / "run") and time.monotonic() < end:
-        time.sleep(0.05)
-    os.kill(children(processes[1])[0], signal.SIGKILL)
-    code, text = processes[0].wait(60), outs[0].read_text()
+    with pair(tmp_path, ["train", experiment, "--dir", tmp_path / "run"]) as both:
+        assert both.until(lambda: steps_saved(tmp_path / "run")), both.texts
+        both.signal(1, signal.SIGKILL)
+        (code, _), text = both.wait(), both.texts[0]
     # by the closed connection; or, where it waits for the other in a save, by JAX after 30 s without heartbeat
     assert (code == 75 and "another process of this run was lost" in text) or "another task died" in text, text[-3000:]
     assert code != 0 and "Traceback" not in text
-    processes[1].wait(10)
     last = max(digests(tmp_path / "run")) + 120
     for dir in ("run", "undisturbed"):
-        processes, outs = start_pair([["train", experiment, "--dir", tmp_path / dir, "--steps", last]], tmp_path)
-        assert [p.wait(150) for p in processes] == [0, 0], [out.read_text()[-2000:] for out in outs]
-        assert ("resuming" in outs[0].read_text()) == (dir == "run")
+        with pair(tmp_path, ["train", experiment, "--dir", tmp_path / dir, "--steps", last]) as both:
+            assert both.wait() == [0, 0], both.texts
+        assert ("resuming" in both.texts[0]) == (dir == "run")
     assert digests(tmp_path / "run")[last] == digests(tmp_path / "undisturbed")[last]
     assert checkpoint.digest(checkpoint.to_host(jaxgan.load(tmp_path / "run").state)) == digests(tmp_path / "run")[last]
 

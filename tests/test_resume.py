@@ -5,10 +5,9 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
-from processes import digests, rows, steps_saved
+from processes import ENDLESS, digests, log_file, rows, steps_saved
 
 EVERY = 10
 RING = ["--data", "ring8", "--latent", "2"]
@@ -50,17 +49,16 @@ def kill_and_restart(server, experiment, dir, args, saves, seed: int) -> None:
     """
     r = random.Random(seed)
     for count in saves:
-        child = server.start("train", experiment, "--dir", dir, *args, "--steps", "100000")
-        if count:  # a digest is logged when its save begins
-            child.until(lambda: "from step" in child.text)  # noqa: B023  what the last one did not save is forgotten
-            before = max(digests(dir), default=0)
-            child.until(lambda: max(digests(dir), default=0) >= before + count * EVERY)  # noqa: B023
-            time.sleep(r.uniform(0, 0.1))
-        else:
-            time.sleep(r.uniform(0, 2))
-        assert child.running(), f"it was over before it could be killed: {child.text}"
+        before, old = max(steps_saved(dir), default=0), log_file(dir)
+        child = server.start("train", experiment, "--dir", dir, *args, "--steps", ENDLESS)
+
+        def saving(goal=before + count * EVERY, old=old):  # what the last one did not save is forgotten by then
+            return log_file(dir) != old and max(digests(dir), default=0) >= goal
+
+        assert count == 0 or child.until(saving), child.text  # a digest is logged when its save begins
+        time.sleep(r.uniform(0, 0.1 if count else 2))  # whatever it is doing then
         child.signal(signal.SIGKILL)
-        assert child.wait() == -9
+        assert child.wait() == -9, child.text
 
 
 @pytest.mark.parametrize("rounds", [1, pytest.param(5, marks=pytest.mark.slow)])
@@ -90,10 +88,10 @@ def test_told_to_stop(server, experiment, tmp_path, number, code, times):
     """At random moments, each time with a checkpoint of the very step."""
     dir, r, stops = tmp_path / "run", random.Random(int(number)), []
     for _ in range(times):
-        child = server.start("train", experiment, "--dir", dir, *RING, "--steps", "100000")
         before = max(digests(dir), default=0)
-        child.until(lambda: max(digests(dir), default=0) > before)  # noqa: B023
-        time.sleep(r.uniform(0, 0.1))
+        child = server.start("train", experiment, "--dir", dir, *RING, "--steps", ENDLESS)
+        assert child.until(lambda: max(digests(dir), default=0) > before), child.text  # noqa: B023
+        time.sleep(r.uniform(0, 0.1))  # whatever it is doing then
         child.signal(number)
         assert child.wait() == code, child.text
         stops.append(max(steps_saved(dir)))
@@ -108,27 +106,45 @@ def test_told_to_stop(server, experiment, tmp_path, number, code, times):
     assert [row for row in rows(dir) if row not in extra] == rows(tmp_path / "alone")
 
 
+TOLD = """
+import os, signal, sys
+class Teller:
+    def find_spec(self, name, *rest):
+        if name == "jaxlib":  # JAX is being loaded: the handlers are there
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGTERM)
+sys.meta_path.insert(0, Teller())
+"""
+
+
 def test_stop_before_the_first_step_of_a_true_command(experiment, tmp_path):
     """The wish is kept from the first moment on, and there is nothing to save."""
-    command = [sys.executable, "-m", "jaxgan", "train", experiment, "--dir", tmp_path / "run", *RING]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    maps = Path(f"/proc/{process.pid}/maps")
-    while "jaxlib" not in maps.read_text() and process.poll() is None:  # JAX is being loaded: the handlers are there
-        time.sleep(0.01)
-    process.send_signal(signal.SIGTERM)
-    out = process.communicate(timeout=120)[0]
-    assert process.returncode == 0, out
-    assert "stopped at step 0, before the first new one" in out
+    told = tmp_path / "told.py"
+    told.write_text(TOLD + experiment.read_text())
+    command = [sys.executable, "-m", "jaxgan", "train", told, "--dir", tmp_path / "run", *RING]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == 0, done.stdout
+    assert "stopped at step 0, before the first new one" in done.stdout
     assert steps_saved(tmp_path / "run") == []
+
+
+INTERRUPTED = """
+import signal
+from jaxgan import program
+build = program.build
+def interrupted(*args):
+    signal.raise_signal(signal.SIGINT)
+    return build(*args)
+program.build = interrupted
+"""
 
 
 def test_interrupt_before_training_ends_at_once(server, experiment, tmp_path):
     """There is nothing to save yet, so the first Ctrl-C suffices."""
-    child = server.start("train", experiment, "--dir", tmp_path / "run", *RING)
-    child.until((tmp_path / "run").exists)
-    child.signal(signal.SIGINT)
+    child = server.start("train", experiment, "--dir", tmp_path / "run", *RING, first=INTERRUPTED)
     assert child.wait() == 130
     assert child.text.endswith("jaxgan: interrupted\n") and "Traceback" not in child.text
+    assert (tmp_path / "run" / "config.json").exists() and steps_saved(tmp_path / "run") == []
 
 
 def test_a_finished_run_says_so_and_trains_on(server, experiment, tmp_path):

@@ -20,7 +20,8 @@ from jaxgan.data import from_arrays, open_source, sequences
 from jaxgan.metrics import two_sample
 from jaxgan.metrics.two_sample import autocorrelation, mmd2, power_spectrum
 from jaxgan.nets import build, conv1d
-from jaxgan.run import initial, latents
+from jaxgan.run import latents
+from jaxgan.state import initial
 from jaxgan.types import JaxganError, Net
 
 CASES = [("plain", (64, 1)), ("conditional", (12, 3))]

@@ -12,8 +12,8 @@ from test_step import BILINEAR, HP, H, at, batches, game, start
 from jaxgan import games, step
 from jaxgan.config import Config, from_dict
 from jaxgan.errors import JaxganError
-from jaxgan.run import initial
 from jaxgan.solvers import SOLVERS
+from jaxgan.state import initial
 
 WEIGHT, KEEP, EVERY = 0.3, 0.5, 4
 NUMBERS = {**HP, "consensus": WEIGHT, "lookahead": KEEP, "lookahead_every": float(EVERY)}

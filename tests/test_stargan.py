@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from kinds import BATCH, CLASSES, batches, configured, untrained
 
-from jaxgan import data, draw, games, rng, step, train
+from jaxgan import data, draw, games, looks, rng, step
 from jaxgan.config import from_dict
 from jaxgan.data.holdout import split
-from jaxgan.run import Run, initial
+from jaxgan.run import Run
+from jaxgan.state import initial
 from jaxgan.theory import bayes
 from jaxgan.types import JaxganError
 
@@ -163,7 +164,7 @@ def test_pictures_show_examples_above_all_their_classes(monkeypatch):
     run = Run(c, initial(game, c, shape), {"shape": list(shape), "classes": CLASSES})
     r = np.random.default_rng(0)
     source = data.from_arrays(r.uniform(-1, 1, (40, *shape)).astype(np.float32), r.permutation(np.arange(40) % CLASSES))
-    monkeypatch.setattr(draw, "open_source", lambda c: source)
+    monkeypatch.setattr(data, "open_source", lambda name, **fields: source)
     kept, held = split(source, c.holdout)
     unseen = {x.tobytes() for x in held.rows(np.arange(16))["x"]}
 
@@ -179,9 +180,9 @@ def test_pictures_show_examples_above_all_their_classes(monkeypatch):
     assert columns == 8
     look(shown, range(CLASSES), 2)
     look(draw.translated(run, 9, 0, (2, 0), False, True)[0], (2, 0), 1)
-    tools = train.tools(c, kept, held)
-    assert tools.columns == 8
-    look(tools.samples(run.state.ema), range(CLASSES), 2)
+    samples, columns = looks.samples(run.game, kept, held)
+    assert columns == 8
+    look(samples(run.state.ema), range(CLASSES), 2)
 
 
 CENTRES = np.array([[0, 0], [4, 0], [0, 4]], np.float32)

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from processes import digests, steps_saved
+from processes import ENDLESS, digests, steps_saved
 
 from jaxgan import cli
+from jaxgan.experiment import call
 from jaxgan.sweep import grid, product, seeds, store
 
 EXPERIMENT = """
@@ -44,16 +45,28 @@ def equal(dir: Path, whole: Path) -> None:
         assert {step: a[step] for step in b} == b  # a stop between checkpoints leaves a digest of its own
 
 
+def starts(dir: Path) -> dict[str, int]:
+    """How often each member was begun or went on."""
+    return {p.parent.name: len(json.loads(p.read_text())["starts"]) for p in dir.glob("runs/*/env.json")}
+
+
 def test_killed_and_resumed(server, whole, tmp_path):
     dir = tmp_path / "sweep"
-    for reach in (80, 200):
-        child = server.start("sweep", whole / "tiny.py", "--dir", dir)
-        assert child.until(lambda: step_of(dir) >= reach), child.text  # noqa: B023
-        child.signal(signal.SIGKILL)
-        assert child.wait() == -9
-    child = server.start("sweep", whole / "tiny.py", "--dir", dir)
+    command = ["sweep", whole / "tiny.py", "--dir", dir]
+    store.add(dir, str(whole / "tiny.py"), call(whole / "tiny.py", "config"), call(whole / "tiny.py", "sweep"))
+    with store.locked(dir, "claims/1-2.lock"):  # the last member is not to be had, so the sweep cannot end
+        for reach in (80, 200):
+            child = server.start(*command)
+            assert child.until(lambda: step_of(dir) >= reach), child.text  # noqa: B023
+            child.signal(signal.SIGKILL)
+            assert child.wait() == -9
+    done, before = [one["id"] for one in store.results(dir) if one["status"] == "done"], starts(dir)
+    assert len(done) >= 3
+    child = server.start(*command)
     assert child.wait() == 0, child.text
-    assert "0 of" in child.text and "best: jaxgan train" in child.text
+    after = starts(dir)
+    assert len(after) == 6 and all(after[id] == before[id] for id in done)  # what is done is not begun again
+    assert "best: jaxgan train" in child.text
     equal(dir, whole)
 
 
@@ -62,7 +75,7 @@ def test_killed_and_resumed(server, whole, tmp_path):
 def test_told_to_stop(server, whole, tmp_path, number, code, flags):
     """All that was trained is saved; the folder alone suffices to go on."""
     dir = tmp_path / "sweep"
-    child = server.start("sweep", whole / "tiny.py", "--dir", dir, "--steps", "60000", "--seeds", "2", *flags)
+    child = server.start("sweep", whole / "tiny.py", "--dir", dir, "--steps", ENDLESS, "--seeds", "2", *flags)
     assert child.until(lambda: step_of(dir) >= 200), child.text
     child.signal(number)
     assert child.wait() == code, child.text

@@ -6,7 +6,6 @@ Slurm is tried through submitit's processes of this machine, Ray on a cluster of
 import contextlib
 import importlib.util
 import json
-import os
 import signal
 import sys
 import tempfile
@@ -58,7 +57,7 @@ class Here:
         def ended(handle):
             self.asked += 1
             if self.patient and self.asked == 3:
-                os.kill(os.getpid(), signal.SIGTERM)
+                signal.raise_signal(signal.SIGTERM)
             return not self.patient or self.asked > 9
 
         start = lambda orders: {name: (name, order) for name, order in orders.items()}  # noqa: E731

@@ -218,7 +218,7 @@ def browsed(dir, tmp_path_factory):
     (home / "page.html").write_text(page.replace("</body>", f"<script>{PROBE}</script></body>"))
     size = ["--virtual-time-budget=20000", "--window-size=1400,4000", f"--user-data-dir={home / 'profile'}"]
     command = [CHROME, *FLAGS.split(), *size, (home / "page.html").as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True)
     text = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.S)
     assert text, done.stderr[-3000:]
     from html import unescape

@@ -5,8 +5,6 @@ Most tests train nothing: a stand-in writes the metric that a member would reach
 
 import json
 import math
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -173,61 +171,63 @@ import sys, time
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 import test_sweep_search as here
-dir, trials, block = Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "block"
+dir, trials, mode, name = Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5]
 fake = here.Trainer()
 def train(dir, ids, **more):
-    if block and len(fake.calls) == 2:
-        (dir / "claims" / "blocked").write_text("")
-        time.sleep(600)
-    time.sleep(0.05)
+    while mode == "block" and len(fake.calls) == 2:
+        (dir / "blocked").write_text("")
+        time.sleep(0.01)
+    if not fake.calls:
+        (dir / f"began-{name}").write_text("")
+        while mode == "meet" and len([*dir.glob("began-*")]) < 2:
+            time.sleep(0.01)
     fake(dir, ids, **more)
 here.group.train = train
-(dir.parent / f"ready-{sys.argv[5]}").write_text("")
-while not (dir.parent / "go").exists():
-    time.sleep(0.01)
 here.seek(dir, trials)
 """
 
 
-def start(dir, trials, mode, name):
-    command = [sys.executable, "-c", WORKER, str(Path(__file__).parent), str(dir), str(trials), mode, name]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+@pytest.fixture
+def start(tmp_path):
+    """Starts a worker. One that is to block does at its third trial; those that are to meet wait at their first."""
+    begun = []
 
+    def one(dir, trials, mode, name):
+        command = [sys.executable, "-c", WORKER, str(Path(__file__).parent), str(dir), str(trials), mode, name]
+        with (tmp_path / f"{name}.txt").open("w") as out:
+            begun.append(subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT))
+        return begun[-1]
 
-def wait(path, process):
-    end = time.monotonic() + 120
-    while not path.exists():
-        assert process.poll() is None and time.monotonic() < end, process.communicate()[0]
-        time.sleep(0.01)
+    yield one
+    for process in begun:
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.slow
-def test_workers_share_a_study_and_a_killed_one_loses_nothing(trainer, tmp_path):
+def test_workers_share_a_study_and_a_killed_one_loses_nothing(trainer, start, tmp_path):
     whole = tmp_path / "whole"
     seek(whole, 6)
     dir = tmp_path / "a"
-    one, two = start(dir, 6, "block", "one"), start(tmp_path / "b", 24, "", "two")
-    three = start(tmp_path / "b", 24, "", "three")
-    for name, process in (("one", one), ("two", two), ("three", three)):
-        wait(tmp_path / f"ready-{name}", process)
-    (tmp_path / "go").write_text("")
-
-    wait(dir / "claims" / "blocked", one)
+    one = start(dir, 6, "block", "one")
+    two, three = (start(tmp_path / "b", 24, "meet", name) for name in ("two", "three"))
+    while not (dir / "blocked").exists():
+        assert one.poll() is None, (tmp_path / "one.txt").read_text()
+        time.sleep(0.01)
     before = trials(dir)
     assert [t.state.name for t in before] == ["COMPLETE", "COMPLETE", "RUNNING"]
     seek(dir, 4)  # beside the live worker
     after = trials(dir)
     assert [t.state.name for t in after] == ["COMPLETE", "COMPLETE", "RUNNING", "COMPLETE"]
     assert after[2].user_attrs["worker"] == before[2].user_attrs["worker"] != after[3].user_attrs["worker"]
-    os.kill(one.pid, signal.SIGKILL)
-    one.communicate()
+    one.kill()
+    one.wait()
     seek(dir, 4)
     assert [t.state.name for t in trials(dir)] == ["COMPLETE"] * 4
     assert told(dir)[:3] == told(whole)[:3]  # as if nothing had happened
 
-    for process in (two, three):
-        assert process.wait(120) == 0, process.communicate()[0]
-        process.communicate()
+    for process, name in ((two, "two"), (three, "three")):
+        assert process.wait() == 0, (tmp_path / f"{name}.txt").read_text()
     found = trials(tmp_path / "b")
     assert [t.state.name for t in found] == ["COMPLETE"] * 24
     assert len({json.dumps(t.params) for t in found}) == 24  # no two workers tried the same

@@ -257,7 +257,8 @@ def test_what_does_not_go_together_is_refused(settings, parts):
 DEVICES = """
 import dataclasses, sys
 import jax, jax.numpy as jnp, numpy as np
-from jaxgan import config, games, run, step
+from jaxgan import config, games, step
+from jaxgan.state import initial
 from jaxgan.solvers import SOLVERS
 
 CASES = [
@@ -274,7 +275,7 @@ for case in CASES:
     for axis in (None, "devices"):
         game = games.make(c, (2,), 0, axis)
         one = lambda state, x: step.train_step(game, state, {"x": x}, SOLVERS["alternating"].step)[0]
-        state = run.initial(game, c, (2,))
+        state = initial(game, c, (2,))
         advance = jax.jit(one) if axis is None else jax.pmap(one, axis, in_axes=(None, 0), out_axes=None)
         for i in range(3):
             x = np.random.default_rng(i).normal(size=(game.updates, 16, 2)).astype(np.float32)
@@ -282,7 +283,7 @@ for case in CASES:
                 x = np.moveaxis(x.reshape(game.updates, 2, 8, 2), 1, 0)
             state = jax.block_until_ready(advance(state, x))
         found.append(np.concatenate([np.ravel(a) for a in jax.tree.leaves((state.params, state.vars))]))
-    start = np.concatenate([np.ravel(a) for a in jax.tree.leaves(run.initial(game, c, (2,)).params)])
+    start = np.concatenate([np.ravel(a) for a in jax.tree.leaves(initial(game, c, (2,)).params)])
     print(abs(found[0] - found[1]).max(), abs(found[0][: len(start)] - start).max())
 """
 

@@ -13,7 +13,7 @@ from scipy.special import ndtr
 
 from jaxgan import rng, step
 from jaxgan.data.toy import gaussian_mixture
-from jaxgan.run import initial
+from jaxgan.state import initial
 from jaxgan.theory import divergence, line, value
 
 THEORY = Path(__file__).parent.parent / "experiments/theory"

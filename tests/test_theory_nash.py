@@ -14,7 +14,7 @@ from test_step import BILINEAR, MEANS, H, at, game, scalar, start
 from jaxgan import Config, Hp, games, parallel, program, rng, step
 from jaxgan.data import feed, toy
 from jaxgan.optim import clip_weights
-from jaxgan.run import initial
+from jaxgan.state import initial
 from jaxgan.theory import divergence, nash, value
 from jaxgan.types import Game, Player
 

@@ -10,12 +10,13 @@ import pytest
 from kinds import batches, configured, untrained
 from PIL import Image
 
-from jaxgan import data, draw, games, rng, step, train
+from jaxgan import data, draw, games, looks, rng, step, train
 from jaxgan.config import from_dict
 from jaxgan.data.pairs import outlines
 from jaxgan.games import translate
 from jaxgan.nets import build, heads
-from jaxgan.run import Run, initial
+from jaxgan.run import Run
+from jaxgan.state import initial
 from jaxgan.theory import bayes
 from jaxgan.types import JaxganError, halves
 
@@ -248,8 +249,8 @@ def test_pictures_show_sources_above_their_translations(monkeypatch):
     run = Run(c, initial(game, c, shape), {"shape": list(shape), "classes": 0})
     rows = np.random.default_rng(0).uniform(-1, 1, (40, *shape)).astype(np.float32)
     source = data.from_arrays(rows)
-    monkeypatch.setattr(draw, "open_source", lambda c: source)
-    kept, held = train.hold_out(c, source)
+    monkeypatch.setattr(data, "open_source", lambda name, **fields: source)
+    kept, held = data.of_config(c, source)
     unseen = held.rows(np.arange(16))["x"]
     for back in (False, True):
         shown, columns = draw.translated(run, 16, 0, (), back, True)
@@ -257,8 +258,8 @@ def test_pictures_show_sources_above_their_translations(monkeypatch):
         above = shown[:, 0].reshape(16, 8, 8, 1)
         assert columns == 8 and {x.tobytes() for x in above} == {x.tobytes() for x in halves(unseen)[back]}
         np.testing.assert_allclose(shown[:, 1].reshape(16, 8, 8, 1), run.translate(above, back=back), atol=1e-5)
-    tools = train.tools(c, kept, held)
-    x = np.asarray(tools.samples(run.state.ema)).reshape(-1, 2, tools.columns, 8, 8, 1)
+    samples, columns = looks.samples(run.game, kept, held)
+    x = np.asarray(samples(run.state.ema)).reshape(-1, 2, columns, 8, 8, 1)
     above = x[:, 0].reshape(-1, 8, 8, 1)
     assert {x.tobytes() for x in above} <= {x.tobytes() for x in halves(unseen)[0]}
     np.testing.assert_allclose(x[:, 1].reshape(-1, 8, 8, 1), run.translate(above), atol=1e-5)

@@ -14,8 +14,8 @@ from jaxgan.config import Hp
 from jaxgan.data import from_arrays, open_source
 from jaxgan.data.holdout import split
 from jaxgan.errors import JaxganError
-from jaxgan.run import initial
 from jaxgan.solvers import SOLVERS
+from jaxgan.state import initial
 
 # fields that say what the data are: they act where a source is opened
 DATA = {"data", "size", "flip", "holdout"}

@@ -23,7 +23,8 @@ import numpy as np
 
 from jaxgan import rng
 from jaxgan.data import open_source, prepare
-from jaxgan.data.stream import data_root, find_prepared, open_builder, open_split, stream
+from jaxgan.data.catalogue import data_root
+from jaxgan.data.stream import find_prepared, open_builder, open_split, stream
 
 SEED = 0
 

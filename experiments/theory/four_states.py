@@ -26,7 +26,7 @@ from matplotlib.figure import Figure
 from jaxgan import Config, Hp, games, plots
 from jaxgan.data.toy import gaussian_mixture
 from jaxgan.nets import mlp
-from jaxgan.run import initial
+from jaxgan.state import initial
 from jaxgan.theory import divergence, line, value
 
 SOURCE = gaussian_mixture([[1.0]], 0.7)

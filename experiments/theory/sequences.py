@@ -31,10 +31,11 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
-from jaxgan import cli, plots, rng, train
+from jaxgan import cli, data, plots, rng, train
 from jaxgan.data.sequences import sines
 from jaxgan.metrics import two_sample
-from jaxgan.run import Run, initial
+from jaxgan.run import Run
+from jaxgan.state import initial
 
 SIZES = (200, 500, 2000)
 DATA, GENERATED, UNTRAINED = "#999999", "#0072b2", "#d55e00"  # Okabe and Ito's palette, and a grey
@@ -44,7 +45,7 @@ def samples(seed: int, n: int) -> dict[str, np.ndarray]:
     """n sequences each of the data (twice), of the generator of experiments/sines.py, and of other distributions."""
     config, _ = cli.experiment(Path(__file__).parent.parent / "sines.py")
     config = dataclasses.replace(config, seed=seed, sample_every=0)
-    source = train.open_source(config)
+    source = data.of_config(config)[0]
     with tempfile.TemporaryDirectory() as folder:
         trained = train.run(config, folder, source)
         untrained = Run(config, initial(trained.game, config, source.shape), trained.env)

@@ -3,13 +3,16 @@
 import difflib
 from pathlib import Path
 
+from jaxgan.config import Config
+from jaxgan.data.catalogue import CATALOGUE
+from jaxgan.data.holdout import split
 from jaxgan.data.memory import from_arrays, mnist5k
-from jaxgan.data.prepare import CATALOGUE, prepare
+from jaxgan.data.prepare import prepare
 from jaxgan.data.sequences import SEQUENCES
 from jaxgan.data.toy import TOYS
 from jaxgan.types import JaxganError, Source
 
-__all__ = ["SOURCES", "from_arrays", "open_source", "prepare"]
+__all__ = ["SOURCES", "from_arrays", "of_config", "open_source", "prepare"]
 
 
 def _drawn(make, what: str):
@@ -98,6 +101,16 @@ def open_source(
     plain = [prefix for prefix in SOURCES if prefix not in ENDS]
     known = [*plain, *ENDS.values()]
     raise JaxganError(f"unknown data {name!r}{_hint(name, plain)}; known: {', '.join(known)}")
+
+
+def of_config(c: Config, source: Source | None = None) -> tuple[Source, Source | None]:
+    """What training sees of c's data, and the c.holdout examples that it does not (None if there are none).
+
+    source: real examples in place of those that c names.
+    """
+    if source is None:
+        source = open_source(c.data, data_dir=c.data_dir, size=c.size, flip=c.flip, skip_corrupt=c.skip_corrupt)
+    return split(source, c.holdout) if c.holdout else (source, None)
 
 
 def _hint(name: str, plain: list[str]) -> str:

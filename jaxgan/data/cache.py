@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxgan.data.memory import fingerprint
+from jaxgan.data.rows import fingerprint
 from jaxgan.types import JaxganError
 
 CHECKED = 4 << 30  # bytes: larger arrays are checked by length alone, as hashing them would take longer than it helps

@@ -61,3 +61,10 @@ def indices(source: Source, seed: int, updates: int, batch: int):
             return np.asarray(rows(jnp.int32(step), count))
 
     return on_host
+
+
+def examples(source: Source, count: int, seed: int = 0) -> dict:
+    """A batch of `count` examples {"x", "y"} of source, always the same; rows come once where there are enough."""
+    pick = np.random.default_rng(seed)
+    index = pick.choice(source.size, count, replace=count > source.size) if source.size else np.zeros(count, int)
+    return jax.device_get(source.finish(source.rows(index), rng.examples(rng.root(seed), count)))

@@ -1,7 +1,6 @@
 """A folder of image files as examples: any sizes, nested or in class folders, decoded once and cached."""
 
 import hashlib
-import io
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from jaxgan.data import cache
-from jaxgan.data.memory import table
+from jaxgan.data.images import decode, fit
+from jaxgan.data.rows import table
 from jaxgan.types import JaxganError, Source
 
 VERSION = 1  # of the decoding below: raise it when the same files give other pixels
@@ -86,44 +86,6 @@ def content_key(root: Path, names: list[str], size: int) -> str:
     for name, digest in zip(names, _parallel(one, names, "reading files")):
         total.update(os.fsencode(name) + b"\0" + digest)
     return total.hexdigest()
-
-
-def decode(data: bytes):
-    """One image file -> an upright PIL image in RGB, 8 bits, on white."""
-    from PIL import Image, ImageOps
-
-    image = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
-    if image.mode.startswith("I"):  # 16-bit grey
-        grey = np.asarray(image).astype(np.int64).clip(0, 65535)
-        image = Image.fromarray(((grey + 128) // 257).astype(np.uint8))  # 65535 / 257 = 255
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
-
-
-def fit(image, size: int):
-    """The central square of a PIL image, resized to size x size with antialiasing (Lanczos)."""
-    from PIL import Image
-
-    width, height = image.size
-    side = min(width, height)
-    left, top = (width - side) // 2, (height - side) // 2
-    image = image.crop((left, top, left + side, top + side))
-    return image if side == size else image.resize((size, size), Image.Resampling.LANCZOS)
-
-
-def fit_array(image: np.ndarray, size: int) -> np.ndarray:
-    """`fit` for uint8 [h, w, c], channel by channel."""
-    from PIL import Image
-
-    planes = [np.asarray(fit(Image.fromarray(image[..., c]), size)) for c in range(image.shape[-1])]
-    return np.stack(planes, -1)
-
-
-def resize_all(images, size: int) -> np.ndarray:
-    """`fit` for uint8 [n, h, w, c]."""
-    return np.stack([fit_array(image, size) for image in images])
 
 
 def _parallel(function, items, what: str):

@@ -3,61 +3,19 @@
 Rows stay as they are (images in uint8, a quarter of float32) until `finish` turns them into numbers on the device.
 """
 
-import hashlib
 import zipfile
 import zlib
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxgan import rng
+from jaxgan.data.images import resize_all
+from jaxgan.data.rows import fingerprint, table
 from jaxgan.types import JaxganError, Source
 
 MNIST5K = Path(__file__).with_name("mnist5k.npz")
 # Of dtype, shape and bytes of images and labels, not of the file: compressors differ, pixels do not.
 MNIST5K_SHA256 = "2007f7273d88bc7458dc0c8f9089727f2e26f0f99be8231fe498b022db49e864"
-
-
-def fingerprint(*arrays) -> str:
-    """SHA-256 of dtypes, shapes and bytes."""
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
-
-
-def to_float(x):
-    """uint8 -> float32 in [-1, 1]: x / 127.5 - 1, with 0 and 255 exactly -1 and 1; floats pass."""
-    if x.dtype != jnp.uint8:
-        return x.astype(jnp.float32)
-    # XLA multiplies by a rounded 1 / 127.5, after which 255 would be 1.0000001: odd integers over 255 are symmetric
-    return (2 * x.astype(jnp.int32) - 255).astype(jnp.float32) / 255
-
-
-def mirror(x, keys):
-    """Each image of x [n, h, w, c] left-right mirrored with probability 1/2, decided by its own key [n]."""
-    coin = jax.vmap(lambda key: jax.random.bernoulli(rng.stream(key, "data flip")))(keys)
-    return jnp.where(coin[:, None, None, None], x[:, :, ::-1], x)
-
-
-def table(images, labels, name: str, digest: str, classes: int, flip: bool = False) -> Source:
-    """The source of rows [n, h, w, c] or [n, d] that were checked already; labels [n] or None."""
-    y = np.zeros(len(images), np.int32) if labels is None else np.asarray(labels, np.int32)
-    if flip and images.ndim != 4:
-        raise JaxganError(f"{name}: flip mirrors images, and these rows are none {images.shape[1:]}; leave flip off")
-
-    def rows(index):
-        index = np.asarray(index)
-        return {"x": np.asarray(images[index]), "y": y[index]}
-
-    def finish(rows, keys):
-        x = to_float(rows["x"])
-        return {"x": mirror(x, keys) if flip else x, "y": rows["y"].astype(jnp.int32)}
-
-    return Source(name, tuple(images.shape[1:]), classes, len(images), rows, finish, digest, images.nbytes + y.nbytes)
 
 
 def from_arrays(images, labels=None, *, name: str = "arrays", flip: bool = False, sequences: bool = False) -> Source:
@@ -151,8 +109,6 @@ def mnist5k(size: int = 0, flip: bool = False) -> Source:
     images, labels = load_mnist5k()
     digest = MNIST5K_SHA256
     if size and size != 28:
-        from jaxgan.data.folder import resize_all
-
         images = resize_all(images, size)
         digest = fingerprint(images, labels)
     return table(images, labels, "mnist5k", digest, 10, flip)

@@ -5,7 +5,10 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan.data.memory import fingerprint, load_mnist5k, mirror, table, to_float
+from jaxgan.data.folder import folder, list_images
+from jaxgan.data.images import resize_all
+from jaxgan.data.memory import load_mnist5k
+from jaxgan.data.rows import fingerprint, mirror, table, to_float
 from jaxgan.types import JaxganError, Source
 
 
@@ -28,8 +31,6 @@ def mnist5k_outlines(size: int = 0, flip: bool = False, unpaired: bool = False) 
     """
     images, labels = load_mnist5k()
     if size and size != 28:
-        from jaxgan.data.folder import resize_all
-
         images = resize_all(images, size)
     drawn = outlines(images)
     if unpaired:
@@ -45,8 +46,6 @@ def pairs(path: str, size: int, *, flip: bool, skip_corrupt: bool) -> Source:
 
     Raises JaxganError, with the names, where an image has no counterpart.
     """
-    from jaxgan.data.folder import list_images
-
     a, b = _folders(path, "pairs", size, skip_corrupt)
     names = [set(list_images(root)) for root in _roots(path, "pairs")]
     for i, (here, there) in enumerate((("A", "B"), ("B", "A"))):
@@ -90,8 +89,6 @@ def _roots(path: str, what: str) -> list[Path]:
 
 
 def _folders(path: str, what: str, size: int, skip_corrupt: bool) -> tuple[Source, Source]:
-    from jaxgan.data.folder import folder
-
     a, b = (folder(root, size, skip_corrupt=skip_corrupt) for root in _roots(path, what))
     return a, b
 

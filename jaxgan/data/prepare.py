@@ -9,52 +9,11 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
+from jaxgan.data.catalogue import CATALOGUE, FASHION, Recipe, data_root, quiet
 from jaxgan.types import JaxganError
-
-
-class Recipe(NamedTuple):
-    """How to read a data set: its version in the TFDS catalogue and the files of each split."""
-
-    version: str
-    read: str  # a key of READERS
-    splits: dict[str, tuple[str, ...]]
-    shape: tuple[int, int, int]
-    labels: dict[str, int]  # label features in the order of the file, and their numbers of classes
-    names: dict[str, str]  # label feature -> file with its class names
-    archive: str = ""
-
-
-IDX: dict[str, tuple[str, ...]] = {
-    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
-    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
-}
-CATALOGUE = {
-    "mnist": Recipe("3.0.1", "idx", IDX, (28, 28, 1), {"label": 10}, {}),
-    "fashion_mnist": Recipe("3.0.1", "idx", IDX, (28, 28, 1), {"label": 10}, {}),
-    "cifar10": Recipe(
-        "3.0.2",
-        "bin",
-        {"train": tuple(f"data_batch_{i}.bin" for i in range(1, 6)), "test": ("test_batch.bin",)},
-        (32, 32, 3),
-        {"label": 10},
-        {"label": "batches.meta.txt"},
-        "cifar-10-binary.tar.gz",
-    ),
-    "cifar100": Recipe(
-        "3.0.2",
-        "bin",
-        {"train": ("train.bin",), "test": ("test.bin",)},
-        (32, 32, 3),
-        {"coarse_label": 20, "label": 100},
-        {"coarse_label": "coarse_label_names.txt", "label": "fine_label_names.txt"},
-        "cifar-100-binary.tar.gz",
-    ),
-}
-FASHION = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
 
 
 def prepare(name: str, source_dir: str | Path, data_dir: str | Path = "") -> Path:
@@ -66,8 +25,6 @@ def prepare(name: str, source_dir: str | Path, data_dir: str | Path = "") -> Pat
     Raises JaxganError for an unknown name, missing or damaged files, and a data_dir that cannot be written.
     """
     from filelock import FileLock
-
-    from jaxgan.data.stream import data_root
 
     if name not in CATALOGUE:
         near = difflib.get_close_matches(name, CATALOGUE, 1, 0.4)
@@ -111,8 +68,6 @@ def _prepare(name: str, recipe: Recipe, source_dir: Path, root: Path, final: Pat
 
 def write_tfds(name: str, recipe: Recipe, splits: dict, names: dict[str, list[str]], root: Path) -> None:
     """Write splits {split: (images uint8 [n, h, w, c], {label feature: [n]})} as root/name/version in array_record."""
-    from jaxgan.data.stream import quiet
-
     with quiet():
         import tensorflow_datasets as tfds
         from PIL import Image

@@ -3,9 +3,7 @@
 import contextlib
 import difflib
 import hashlib
-import io
 import json
-import logging
 import os
 import re
 from pathlib import Path
@@ -13,18 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from jaxgan.data import cache
-from jaxgan.data.folder import QUIET, fit_array
-from jaxgan.data.memory import table
-from jaxgan.data.prepare import CATALOGUE
+from jaxgan.data.catalogue import CATALOGUE, data_root, quiet
+from jaxgan.data.folder import QUIET
+from jaxgan.data.images import fit_array
+from jaxgan.data.rows import table
 from jaxgan.types import JaxganError, Source
 
 VERSION = 1  # of the decoding below: raise it when the same data set gives other pixels
 READ = 256  # records asked of TFDS at a time
-
-
-def data_root(data_dir: str = "") -> Path:
-    """Where prepared data sets live: data_dir, else $TFDS_DATA_DIR, else ~/tensorflow_datasets."""
-    return Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
 
 
 def tfds(name: str, split: str = "train", data_dir: str = "", *, size: int = 0, flip: bool = False) -> Source:
@@ -85,19 +79,6 @@ def _not_prepared(name: str, root: Path) -> str:
     if (root / name).is_dir():
         state = "its folder holds no dataset_info.json, so a preparation was interrupted"
     return f"tfds:{name} is not prepared in {root} ({state}).{hint} To prepare it: {_command(name, root)}"
-
-
-@contextlib.contextmanager
-def quiet():
-    """Swallow what TFDS prints and logs: banners about TensorFlow and OpenCV. Progress and errors still show."""
-    logger = logging.getLogger("absl")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logger.setLevel(level)
 
 
 def open_builder(version_dir: Path):

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import optax
 
 from jaxgan import augment, rng
-from jaxgan.config import Config
+from jaxgan.config import Config, Hp
+from jaxgan.errors import nearest
 from jaxgan.games import pool
 from jaxgan.games.norms import check_norms, normalised, ready
 from jaxgan.games.terms import CLOCK, D_TERMS, G_TERMS, Play, Term, active, updates
@@ -47,7 +48,7 @@ def check(config: Config, shape, classes: int) -> None:
     check_pairs(config)
     check_norms(config)
     augment.check("augment", config.augment, shape)
-    if config.hp.cr or config.hp.cr_fake:
+    if config.hp.on("cr") or config.hp.on("cr_fake"):
         augment.check("cr_augment", config.cr_augment, shape)
     if config.pack > 1 and (classes or config.kind not in ("plain", "auto")):
         raise JaxganError(f"pack is {config.pack}, and D then answers for packs, not for examples; use --kind plain")
@@ -58,7 +59,7 @@ def check(config: Config, shape, classes: int) -> None:
                 f"{name} {getattr(config, name)} does not make packs of {config.pack}{micro}; use a multiple of "
                 f"{config.pack * config.accumulate}"
             )
-    if config.pool and config.hp.zcr:
+    if config.pool and config.hp.on("zcr"):
         raise JaxganError("hp.zcr compares an example with its neighbour in z, but pool shows old ones; leave one at 0")
     if config.unroll and config.accumulate > 1:
         raise JaxganError(f"unroll is {config.unroll}, and foresees whole batches; leave accumulate at 1")
@@ -73,7 +74,7 @@ def check(config: Config, shape, classes: int) -> None:
                 f"{name} is {getattr(config, name)}, but solver {config.solver!r} may look twice a step; leave it at "
                 "1, or use alternating, simultaneous or lookahead"
             )
-    if config.hp.logan_dz and not config.latent_steps:
+    if config.hp.on("logan_dz") and not config.latent_steps:
         raise JaxganError("hp.logan_dz weighs how far latent steps go, but there are none; set latent_steps to 1")
 
 
@@ -96,6 +97,16 @@ def check_pairs(config: Config) -> None:
             f"{' and '.join(paired)} compares each real example with a generated one, so it needs as many of each; got "
             f"batch={config.batch} and fake_batch={fakes}. Leave fake_batch at 0, or take an unpaired loss"
         )
+
+
+def check_weights(terms: dict[str, Term]) -> None:
+    """JaxganError for a term whose name is no hyperparameter, which then had no weight."""
+    for name, term in terms.items():
+        if term.weighed and name not in Hp.__dataclass_fields__:
+            raise JaxganError(
+                f"a term is called {name!r}, but no weight in Hp is.{nearest(name, Hp.__dataclass_fields__)} Name it "
+                "after its weight, or make it Term(..., weighed=False)"
+            )
 
 
 def _nets(terms: dict[str, Term], config: Config, shape, classes: int, axis: Axis) -> dict:
@@ -153,7 +164,7 @@ def judge(config: Config, features: bool) -> Callable:
 
     def scaled(run, vars, x, y, hp):
         logits, h, vars = d(run, vars, x, y)
-        return (hp["d_scale"] * logits if config.hp.d_scale != 1 else logits), h, vars
+        return (hp["d_scale"] * logits if config.hp.on("d_scale") else logits), h, vars
 
     return scaled
 
@@ -167,7 +178,7 @@ def viewer(config: Config, axis: Axis) -> Callable:
 
     def view(x, key, vars, hp):
         x = augment.apply(config.augment, x, rng.examples(rng.stream(key, "augment"), len(x), axis))
-        if config.hp.noise > 0:
+        if config.hp.on("noise"):
             end = hp["noise_updates"]
             left = jnp.where(end > 0, jax.nn.relu(1 - updates(vars) / jnp.maximum(end, 1)), 1)
             x += hp["noise"] * left * rng.normal(rng.stream(key, "noise"), len(x), x.shape[1:], axis)
@@ -287,7 +298,7 @@ def terms_of(side: str, loss: Loss, seen: Play):
     options |= {"gather": gather} if loss.gathers else {}
     real, fake = getattr(loss, side)(seen.d_real, seen.d_fake, **options)
     real, fake = weighted(loss, seen, real, fake)
-    if side == "g" and seen.config.hp.top_k < 1:
+    if side == "g" and seen.config.hp.on("top_k"):
         fake *= best(seen.d_fake, seen.hp["top_k"], gather)
     return real, fake
 
@@ -295,14 +306,14 @@ def terms_of(side: str, loss: Loss, seen: Play):
 def optimizer(config: Config, side: str) -> dict[str, Callable]:
     """The player's fields tx, which ends with its rules on weights, and hold, which is these alone."""
     make, own = OPTIMIZERS[config.optimizer], config.hp
-    on = [name for name in RULES if side == "d" and getattr(own, name) > 0]
+    on = [name for name in RULES if side == "d" and own.on(name)]
 
     def rules(hp):
         return [RULES[name](hp[name]) for name in on]
 
     def tx(hp):
-        parts = [orthogonal(hp["orthogonal"])] * (own.orthogonal > 0)
-        parts += [spectral(hp["spectral"])] * (side == "d" and own.spectral > 0)
+        parts = [orthogonal(hp["orthogonal"])] * (own.on("orthogonal"))
+        parts += [spectral(hp["spectral"])] * (side == "d" and own.on("spectral"))
         return optax.chain(*parts, make(hp[f"{side}_lr"], hp), *rules(hp))
 
     return {"tx": tx, "hold": lambda hp, params: hold(optax.chain(*rules(hp)), params)} if on else {"tx": tx}
@@ -332,8 +343,9 @@ def adversarial(
     nets = normalised(config, nets, latent, classes)
     real_n, fake_n = config.batch, config.fake_batch or config.batch
     terms = {"d": active(config, D_TERMS) | (d_terms or {}), "g": active(config, G_TERMS) | (g_terms or {})}
+    check_weights(terms["d"] | terms["g"])
     brought = {side: _nets(terms[side], config, shape, classes, axis) for side in terms}
-    timed = config.lazy > 1 or config.hp.noise > 0
+    timed = config.lazy > 1 or config.hp.on("noise")
     brought["d"] |= CLOCK if timed else {}
     if config.pool:
         example = jnp.zeros((2, *shape)), jnp.zeros(2, jnp.int32) if classes else None
@@ -346,7 +358,7 @@ def adversarial(
         for name, term in terms[side].items():
             numbers, vars = term.loss(seen, vars)
             metrics[name] = numbers.mean()
-            summed += seen.hp.get(name, 1.0) * metrics[name]
+            summed += (seen.hp[name] if term.weighed else 1.0) * metrics[name]
         return summed, (vars, metrics)
 
     def d_loss(run, vars, batch, key, hp):

@@ -54,7 +54,7 @@ def ebgan(config: Config, shape, classes: int, axis: Axis) -> Game:
 
     parts = _parts(config, shape, classes, axis, jnp.square)
     g_terms = {"pull_away": Term(apart, features=True)}
-    return adversarial(config, shape, classes, axis, {"below_margin": Term(below)}, g_terms, parts)
+    return adversarial(config, shape, classes, axis, {"below_margin": Term(below, weighed=False)}, g_terms, parts)
 
 
 def began(config: Config, shape, classes: int, axis: Axis) -> Game:
@@ -75,7 +75,7 @@ def began(config: Config, shape, classes: int, axis: Axis) -> Game:
         return k * play.d_fake, play.run(vars, "k", new)[1]
 
     parts = _parts(config, shape, classes, axis, jnp.abs)
-    d_terms = {"resist": Term(resist, lambda *_: {"k": (control, ())})}
+    d_terms = {"resist": Term(resist, lambda *_: {"k": (control, ())}, weighed=False)}
     game = adversarial(config, shape, classes, axis, d_terms, parts=parts)
     d = game.players["d"]
 

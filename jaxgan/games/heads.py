@@ -5,6 +5,7 @@ weights hp.d_class and hp.g_class. Losses on a head's outputs return one number 
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -21,7 +22,7 @@ from jaxgan.nets import build, heads
 from jaxgan.step import everywhere
 from jaxgan.types import Axis, Game
 
-FEATURES = 512  # of the space in which 2c and d2dce compare, as in both papers
+FEATURES = 512  # of the space in which 2c, 2c_proxy and d2dce compare, as in both papers
 
 
 def cross_entropy(logits, y):
@@ -47,15 +48,16 @@ def _log_sum(first, more, which):
     return logsumexp(jnp.concatenate([first[:, None], jnp.where(which, more, -jnp.inf)], 1), axis=1)
 
 
-def contrastive(f, proxy, y, axis: Axis = None, tau: float = 1.0):
+def contrastive(f, proxy, y, axis: Axis = None, tau: float = 1.0, proxy_alone: bool = False):
     """Conditional contrastive loss 2C: Kang and Park 2020, arXiv 2006.12681, equation 8.
 
     f, proxy: unit vectors of examples and of their classes [n, k]. Attracts an example to its class and to examples of
-    it, against all others of the global batch.
+    it, against all others of the global batch. proxy_alone: to its class only, the numerator's first summand.
     """
     near, same, other = _similarities(f, y, axis)
     own = (f * proxy).sum(1) / tau
-    return _log_sum(own, near / tau, other) - _log_sum(own, near / tau, same & other)
+    attracted = own if proxy_alone else _log_sum(own, near / tau, same & other)
+    return _log_sum(own, near / tau, other) - attracted
 
 
 def data_to_data(f, proxy, y, axis: Axis = None, tau: float = 0.5, m_p: float = 0.98):
@@ -94,6 +96,10 @@ def _with_fake(scores, logit):
     return jnp.concatenate([scores, -logit[:, None]], 1)
 
 
+def _classified(play, fake):
+    return cross_entropy(fake, play.y_fake)
+
+
 def _multi_hinge_d(play, real, fake):
     generated = jnp.full(len(fake), fake.shape[1])
     of_real = multi_hinge(_with_fake(real, play.d_real), play.y)
@@ -114,8 +120,11 @@ HEADS = {
     "ac": Head(
         _unlabelled,
         lambda play, real, fake: cross_entropy(real, play.y).mean() + cross_entropy(fake, play.y_fake).mean(),
-        lambda play, fake: cross_entropy(fake, play.y_fake),
+        _classified,
     ),
+    # its D learns classes from real examples alone, as most implementations of it do (StudioGAN's, and AC-GAN as Hou
+    # et al. 2021 analyse it): else D and G may agree on any digit for a class
+    "ac_real": Head(_unlabelled, lambda play, real, fake: cross_entropy(real, play.y).mean(), _classified),
     # Hou et al. 2021, arXiv 2107.10060: the class y of real examples is y, of generated ones y + k
     "adc": Head(
         lambda classes: _unlabelled(2 * classes),
@@ -132,6 +141,9 @@ HEADS = {
         alone=True,
     ),
     "2c": _against(contrastive),
+    # examples of one label attract each other more than their class does, so that 2c may settle on permuted classes;
+    # cured as its authors advise, without positives in the numerator: PyTorch-StudioGAN, issue 81
+    "2c_proxy": _against(partial(contrastive, proxy_alone=True)),
     "d2dce": _against(data_to_data),
 }
 NOTHING = Loss(lambda real, fake: (0 * real, 0 * fake), lambda real, fake: (0 * real, 0 * fake))

@@ -22,7 +22,7 @@ def check(config: Config, classes: int) -> None:
             f"kind 'stargan' turns examples of one class into another, and data {config.data!r} have "
             f"{'one class' if classes else 'no labels'}; use mnist5k, or a folder with a subfolder for each class"
         )
-    if config.hp.g_class > 0 and not config.hp.d_class > 0:
+    if config.hp.on("g_class") and not config.hp.on("d_class"):
         raise JaxganError(
             "hp.g_class lets G learn from classes that D is never taught, as hp.d_class is 0; set both, or both to 0"
         )

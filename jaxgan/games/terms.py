@@ -55,17 +55,19 @@ class Play(NamedTuple):
 
 
 class Term(NamedTuple):
-    """A summand of a player's loss, weighted by the hyperparameter of its name, by 1 where there is none.
+    """A summand of a player's loss, weighted by the hyperparameter of its name.
 
     loss: (play, vars) -> numbers whose mean is taken, vars (as they came where it remembers nothing)
     nets: (config, shape, classes, axis) -> {name: (Net, example inputs)}, heads and memory that it brings; its player
           owns them
     features: whether it reads D's features
+    weighed: whether the hyperparameter of its name multiplies it
     """
 
     loss: Callable
     nets: Callable = lambda config, shape, classes, axis: {}
     features: bool = False
+    weighed: bool = True
 
 
 def memory(**start) -> Net:
@@ -246,6 +248,6 @@ LAZY_PATH_LENGTH = Term(lazy_path_length, lambda *_: {"path_length": (memory(mea
 
 def active(config: Config, terms: dict[str, Term]) -> dict[str, Term]:
     """The terms that config switches on by a weight above 0."""
-    found = {name: term for name, term in terms.items() if getattr(config.hp, name) > 0}
+    found = {name: term for name, term in terms.items() if config.hp.on(name)}
     lazily = {"path_length": LAZY_PATH_LENGTH} if config.lazy_g > 1 else {}
     return {name: lazily.get(name, term) for name, term in found.items()}

@@ -29,7 +29,7 @@ def spectral(net: Net) -> Net:
         out, inner = net.apply(made, vars["net"], *inputs, train=train, **options)
         return out, {**vars, "net": inner}
 
-    return Net(init, apply)
+    return Net(init, apply, net.keyed)
 
 
 def divided(params, u: dict):

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxgan.nets.layers import REFERENCE
-from jaxgan.types import Net
+from jaxgan.types import JaxganError, Net
 
 
 def virtual(net: Net, reference: Callable) -> Net:
@@ -32,6 +32,10 @@ def virtual(net: Net, reference: Callable) -> Net:
         out, inner = net.apply(params, vars["net"], *both, train=train, **options)
         return jax.tree.map(lambda a: a[REFERENCE:], out), {**vars, "net": inner}
 
+    if net.keyed:
+        raise JaxganError(
+            "virtual batch normalisation puts reference rows before a network's own, and moves their keys"
+        )
     return Net(init, apply)
 
 

@@ -167,7 +167,7 @@ def enter(
         place = {"mode": chunk.mode, "width": chunk.width, "index": slot, "group": chunk.group}
         part = {**place, "devices": kit.mesh().size}
         store.stand(dir, id, **part, status="running", step=step, reason="")
-        own = course(c, run, k.tools, lambda step: length(c, step), step, saved, tell, stop, quiet=True)
+        own = course(c, run, k.looks, lambda step: length(c, step), step, saved, tell, stop, quiet=True)
         with contextlib.closing(own):
             yield own, part, fields
 

@@ -14,12 +14,13 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxgan import checkpoint, games, parallel, program, unused
-from jaxgan.config import OFF, Config, Hp, switched_on
+from jaxgan import checkpoint, data, games, parallel, program, unused
+from jaxgan.config import Config, Hp
 from jaxgan.errors import JaxganError
-from jaxgan.run import initializer, template
+from jaxgan.hp import OFF, Piece, pieces, switched_on
+from jaxgan.looks import Look, looks
+from jaxgan.state import initializer, template
 from jaxgan.sweep.space import ALWAYS
-from jaxgan.train import Tools, hold_out, open_source, tools
 from jaxgan.types import Source, Tree
 
 MODES = ("map", "vmap")
@@ -27,14 +28,14 @@ SHARE = 0.8  # of the memory that is free
 
 
 class Kit(NamedTuple):
-    """source: training examples. tools: as in train. start: Config -> initial State. like: shapes of a checkpoint.
+    """source: training examples. looks: as in looks.py. start: Config -> initial State. like: shapes of a checkpoint.
 
     loop: (rows, state, n) -> state, metrics of one member.
     """
 
     c: Config
     source: Source
-    tools: Tools
+    looks: list[Look]
     start: Callable
     like: dict
     loop: Callable
@@ -45,6 +46,7 @@ def common(c: Config) -> Config:
     on = switched_on(c.hp)
     hp = {n: v if n in ALWAYS else 1.0 if n in on else 0.0 for n, v in vars(Hp()).items()}
     hp |= {n: 0.5 if n in on else off for n, off in OFF.items()}
+    hp |= {n: (Piece(hp[n], hp[n], 1.0),) * count for n, count in pieces(c.hp).items()}
     neutral: dict[str, Any] = {"steps": 1, "chunk": 0, "keep": 1}
     neutral |= {"log_every": 1, "sample_every": 0, "checkpoint_every": 1}
     looks: dict[str, Any] = {"diagnose_every": int(c.diagnose_every > 0), "writers": ()}
@@ -89,10 +91,10 @@ def kit(c: Config) -> Kit:
 def _kit(c: Config) -> Kit:
     source, held = _data(_named(c))
     game = games.make(c, source.shape, source.classes)
-    like = template(c, {"shape": source.shape, "classes": source.classes})
+    like = template(game, c, source.shape)
     start = initializer(game, c.solver, source.shape)
     loop = program.from_device(game, source, c, c.batch)
-    return Kit(c, source, tools(c, source, held), start, like, loop)
+    return Kit(c, source, looks(c, source, held), start, like, loop)
 
 
 NAMING = ("data", "data_dir", "size", "flip", "skip_corrupt", "holdout")  # the fields that say what the data are
@@ -104,7 +106,7 @@ def _named(c: Config) -> Config:
 
 @functools.lru_cache(maxsize=2)
 def _data(c: Config) -> tuple[Source, Source | None]:
-    return hold_out(c, open_source(c))
+    return data.of_config(c)
 
 
 @functools.lru_cache(maxsize=1)  # groups on the same data share them

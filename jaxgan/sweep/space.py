@@ -17,6 +17,7 @@ import numpy as np
 from jaxgan import config
 from jaxgan.config import NEUTRAL, Config, Hp
 from jaxgan.errors import JaxganError, nearest
+from jaxgan.hp import pieces, switched_on
 
 # Numbers that every program has: 0 switches nothing off. Any other number of Hp may be left out of the program at 0.
 ALWAYS = frozenset({"g_lr", "d_lr", "b1", "b2", "ema_half_life", "ema_ramp"})
@@ -207,10 +208,11 @@ def static(c: Config) -> dict[str, Any]:
     """What members of one compiled program have in common: every static field, and which numbers are above 0.
 
     A penalty whose weight is 0 is not in the program, so "on" lists the numbers of Hp above 0 (but for those that are
-    always in it).
+    always in it), and "pieces" the schedules, whose own numbers are free.
     """
     values = {n: v for n, v in config.to_dict(c).items() if n not in NEUTRAL and n not in ("hp", "seed")}
-    return {**values, "on": sorted(config.switched_on(c.hp) - ALWAYS)}
+    scheduled = {"pieces": pieces(c.hp)} if pieces(c.hp) else {}
+    return {**values, "on": sorted(switched_on(c.hp) - ALWAYS), **scheduled}
 
 
 def groups(configs: dict[str, Config]) -> list[tuple[dict, list[str]]]:

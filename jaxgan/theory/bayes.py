@@ -15,7 +15,8 @@ from jaxgan import rng, step
 from jaxgan.config import Config
 from jaxgan.nets import encoder, mlp
 from jaxgan.optim import OPTIMIZERS
-from jaxgan.run import generate, initial
+from jaxgan.run import generate
+from jaxgan.state import initial
 from jaxgan.theory.play import advance
 from jaxgan.types import AnyArray, Game, Player, Source, State
 

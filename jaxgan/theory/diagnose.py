@@ -18,7 +18,7 @@ from jaxgan import rng
 from jaxgan.config import Config
 from jaxgan.metrics.diversity import auc, relative_diversity
 from jaxgan.solvers import SOLVERS
-from jaxgan.step import runner, train_step
+from jaxgan.step import at_now, runner, train_step
 from jaxgan.theory import jacobian, nash
 from jaxgan.types import Game, Source, State
 
@@ -79,6 +79,7 @@ def instruments(game: Game, c: Config, source: Source, held: Source | None = Non
         return max(min(MANY, source.size or MANY) // c.pack, 1) * c.pack
 
     def measure(state: State) -> Report:
+        state = at_now(state, c.batch)
         key = jax.random.fold_in(rng.stream(state.key, "diagnosis"), state.step)
         stream = partial(rng.stream, key)
         train = draw(source, stream("train"), many(source))

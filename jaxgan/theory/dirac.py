@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from jaxgan import games, step
 from jaxgan.config import Config
+from jaxgan.hp import arrays
 from jaxgan.solvers import SOLVERS
 from jaxgan.types import Game, JaxganError, Net, State
 
@@ -53,7 +54,7 @@ def dirac(config: Config, theta: float = 0.0, psi: float = 0.0) -> tuple[Game, S
         "d": Net(lambda key, *inputs: ({"psi": jnp.float32(psi)}, {}), line),
     }
     game = games.make(config, (1,))._replace(nets=nets)
-    state = step.init(game, config.seed, dataclasses.asdict(config.hp), {"x": REAL["x"][0]})
+    state = step.init(game, config.seed, arrays(config.hp), {"x": REAL["x"][0]})
     return game, dataclasses.replace(state, memory=SOLVERS[config.solver].init(game, state.params))
 
 

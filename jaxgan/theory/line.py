@@ -15,7 +15,7 @@ from scipy.special import ndtri
 
 from jaxgan import games
 from jaxgan.config import Config
-from jaxgan.run import initial
+from jaxgan.state import initial
 from jaxgan.step import runner
 from jaxgan.theory import value
 from jaxgan.theory.divergence import gauss_legendre

@@ -15,7 +15,7 @@ from jaxgan import games, rng
 from jaxgan.config import Config
 from jaxgan.data import toy
 from jaxgan.optim import clip_weights
-from jaxgan.run import initial
+from jaxgan.state import initial
 from jaxgan.step import field, mean_over, move, runner
 from jaxgan.theory.divergence import gauss_legendre
 from jaxgan.theory.play import advance
@@ -43,7 +43,7 @@ def best_response(game: Game, name: str, state: State, batches, key) -> State:
 
 def loss(game: Game, name: str, state: State, batch, key):
     """Player `name`'s own loss at state on one batch, penalties included -> scalar; nothing moves."""
-    found, _ = game.players[name].loss(runner(game, state.params), state.vars, batch, key, state.hp)
+    found, _ = game.players[name].loss(runner(game, state.params, key), state.vars, batch, key, state.hp)
     return mean_over(found, game.axis)
 
 

@@ -1,0 +1,293 @@
+"""What each command does. Its arguments are its flags, its docstring their help; imports come late."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from jaxgan.config import Config
+from jaxgan.errors import JaxganError
+from jaxgan.experiment import call
+from jaxgan.sweep.options import Engine, Look
+
+INTERRUPTED = 130  # what a shell expects after Ctrl-C
+
+
+def train(
+    config: Annotated[Config, tyro.conf.arg(name="")],
+    dir: Path,
+    coordinator: str = "",
+    processes: int = 0,
+    process: int = -1,
+    override: tuple[str, ...] = (),
+) -> None:
+    """Train an experiment, or resume it: the same command goes on from the newest checkpoint.
+
+    Args:
+        config: The run.
+        dir: Run folder: config, metrics, sample pictures, checkpoints.
+        coordinator: HOST:PORT of process 0, for a run of several processes that no launcher describes.
+        processes: How many processes take part (with --coordinator).
+        process: Which of them this is, from 0 (with --coordinator).
+        override: NAME=VALUE of numbers to change from here on in a run that is resumed, such as hp.g_lr=1e-5.
+    """
+    from jaxgan.signals import Stop
+
+    with Stop() as stop:
+        _start_jax(coordinator, processes, process)
+        from jaxgan.override import parse
+        from jaxgan.train import run
+
+        trained = run(config, dir, stop=stop, new=parse(override))
+    if stop.signal == signal.SIGINT and int(trained.state.step) < config.steps:
+        sys.exit(INTERRUPTED)  # a scheduler's signal, after which everything is saved, is no failure
+
+
+def sweep(
+    config: Annotated[Config, tyro.conf.arg(name="")],
+    look: Annotated[Look, tyro.conf.arg(name="")],
+    where: Annotated[Engine, tyro.conf.arg(name="")],
+    dir: Path,
+    grid: tuple[str, ...] = (),
+    seeds: int = 0,
+    mode: Literal["auto", "map", "vmap"] = "auto",
+    at_once: int = 0,
+    workers: int = 1,
+    objective: str = "",
+    experiment: Path = Path(),
+) -> None:
+    """Train many runs as few compiled programs, or go on: the same command trains what is left.
+
+    Args:
+        config: What all members have in common.
+        dir: Sweep folder; runs/ID in it is a run folder as train makes it.
+        grid: NAME=VALUE,VALUE,... for each field, all combinations; in place of the experiment's sweep().
+        seeds: Train each setting with seeds 0 to N-1.
+        mode: map trains members one after the other, with the bits of train; vmap all at once; auto is map on a CPU.
+        at_once: Members at a time; 0 is as many as memory holds (vmap), or one on each device (map).
+        workers: Processes; GPUs are shared out among them. On TPUs leave 1.
+        objective: What to rank settings by, such as "max high_quality" or "min fid"; empty takes the natural one.
+        experiment: The experiment's file.
+    """
+    from jaxgan.sweep import engines, search, space, store
+
+    original = call(experiment, "config")
+    if look.search != "none":
+        if grid or workers != 1 or where.engine != "local":
+            raise JaxganError("--search goes with --space, and with this command once more for each further worker")
+        found = search.parse_space(look.space) if look.space else call(experiment, "search") or {}
+        more = objective, seeds, mode, at_once, original
+        return _sweeping(lambda stop: search.run(dir, experiment, config, found, look, *more, stop))
+    chosen = space.parse_grid(grid) if grid else call(experiment, "sweep")
+    if seeds:
+        chosen = space.product(space.without(chosen or [{}], "seed"), space.seeds(seeds))
+    if chosen is None:
+        raise JaxganError(
+            f"{experiment} has no function sweep(), so say what to vary: --grid hp.g_lr=1e-4,1e-3 loss=ns,hinge, or "
+            "--seeds 5"
+        )
+    begin = lambda: store.add(dir, str(experiment), config, chosen)  # noqa: E731
+    _sweeping(lambda stop: engines.sweep(dir, where, mode, at_once, workers, objective, begin, original, stop))
+
+
+def sweep_on(
+    dir: Annotated[Path, tyro.conf.Positional],
+    where: Annotated[Engine, tyro.conf.arg(name="")],
+    mode: Literal["auto", "map", "vmap"] = "auto",
+    at_once: int = 0,
+    workers: int = 1,
+    objective: str = "",
+) -> None:
+    """Go on with a sweep from its folder alone; on several machines that share it, each takes what no other has.
+
+    Args:
+        dir: Sweep folder.
+        mode: Of members that have not begun: map, vmap, or auto, which is map on a CPU.
+        at_once: Of members that have not begun: how many train at a time.
+        workers: Processes; GPUs are shared out among them. On TPUs leave 1.
+        objective: What to rank settings by, such as "max high_quality" or "min fid".
+    """
+    from jaxgan.sweep import engines
+
+    _sweeping(lambda stop: engines.sweep(dir, where, mode, at_once, workers, objective, stop=stop))
+
+
+def _sweeping(work) -> None:
+    """Print what work(stop) returns."""
+    from jaxgan.signals import Stop
+
+    with Stop() as stop:
+        _start_jax(join=False)
+        print(work(stop))
+    if stop.signal == signal.SIGINT:
+        sys.exit(INTERRUPTED)
+
+
+def sweep_report(dir: Annotated[Path, tyro.conf.Positional], objective: str = "") -> None:
+    """Write report.html, one page that needs no network, and report.md, a table for papers, into a sweep folder."""
+    from jaxgan.sweep.report import report
+
+    print("\n".join(map(str, report(dir, objective))))
+
+
+def sample(
+    run: Annotated[str, tyro.conf.Positional],
+    n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64,
+    seed: int = 0,
+    out: Path = Path("samples.png"),
+    labels: tuple[int, ...] = (),
+    truncation: float = 0.0,
+    interpolate: bool = False,
+    traverse: int = -1,
+    code: tuple[str, ...] = (),
+    reconstruct: bool = False,
+    translate: bool = False,
+    back: bool = False,
+    ema: bool = True,
+) -> None:
+    """Draw from a trained run into a picture (.png) or an array (.npz).
+
+    Args:
+        run: Run folder.
+        n: How many; rounded up to whole rows with --interpolate, --traverse, --reconstruct and --translate.
+        seed: Sample i depends on the seed and i alone.
+        out: .png for a grid, .npz for the array "x" in [-1, 1] (and labels "y").
+        labels: Classes to draw in turn (conditional runs; default all), or to turn examples into (stargan).
+        truncation: Largest |z| per coordinate; smaller is less varied; 0 is off.
+        interpolate: Walk from one latent to another along each row.
+        traverse: Change only the code of this number along each row, over all of its values (infogan).
+        code: NUMBER=VALUE of codes to hold, such as --code 0=3 1=-0.5 (infogan).
+        reconstruct: Real examples, held-out ones if there are, and in the row below each what the encoder and G make
+            of it.
+        translate: Real images of set A, held-out ones if there are, and in the row below each its translation (pix2pix,
+            cyclegan, bicyclegan); of any class, and below each a row for every class it is turned into (stargan).
+        back: With --translate, from set B to A (cyclegan).
+        ema: Averaged generator weights; --no-ema takes the last ones.
+    """
+    if out.suffix not in (".png", ".npz"):
+        raise JaxganError(f"--out is {out}; expected a name that ends in .png or .npz")
+    if not out.parent.is_dir():
+        raise JaxganError(f"--out is {out}, but there is no folder {out.parent}")
+    _start_jax()
+    import numpy as np
+
+    from jaxgan import draw, plots
+    from jaxgan.run import load
+
+    trained = load(run)
+    if sum((interpolate, traverse >= 0, reconstruct, translate)) > 1:
+        raise JaxganError("choose one of --interpolate, --traverse, --reconstruct and --translate")
+    if back and not translate:
+        raise JaxganError("--back goes with --translate")
+    if translate:
+        (x, columns), y = draw.translated(trained, n, seed, labels, back, ema), None
+    elif reconstruct:
+        x, y, columns = draw.reconstructed(trained, -(-n // 8), seed, ema)
+    else:
+        x, y, columns = draw.drawn(trained, n, seed, labels, truncation, interpolate, traverse, draw.codes(code), ema)
+    if out.suffix == ".npz":
+        np.savez(out, x=x, **({} if y is None else {"y": y}))
+    else:
+        plots.save(plots.examples(x, columns), out)
+    print(f"{len(x)} samples of step {int(trained.state.step)} in {out}")
+
+
+def verify(run: Annotated[str, tyro.conf.Positional], steps: int = 0) -> None:
+    """Replay a run from its seed and compare it with its recorded digests, bit for bit.
+
+    Args:
+        run: Run folder.
+        steps: Replay no further than this step; 0 is all of it.
+    """
+    _start_jax()
+    from jaxgan.sweep import replay
+    from jaxgan.verify import verify
+
+    (replay.verify if replay.is_member(run) else verify)(run, steps=steps)
+
+
+def diagnose(run: Annotated[str, tyro.conf.Positional], held_out: str = "") -> None:
+    """Measure where a run's game is going, say what it means, and draw it into RUN/diagnosis.png.
+
+    Eigenvalues of the game's Jacobian, rotation, what each player gains by a best response, D on held-out data, path
+    angle, spectral norms, diversity of samples. During training: jaxgan train ... --diagnose-every 500.
+
+    Args:
+        run: Run folder.
+        held_out: Data that training did not see, such as tfds:fashion_mnist:test; empty is what the run held out
+            (--holdout), or the test split of a prepared data set.
+    """
+    _start_jax()
+    from jaxgan.diagnose import diagnose
+
+    diagnose(run, held_out=held_out)
+
+
+def plan(
+    config: Annotated[Config, tyro.conf.arg(name="")],
+    topology: str = "v5e:2x4",
+    search_batch: bool = False,
+    json: bool = False,
+) -> None:
+    """Compile an experiment's train step for TPUs that are not there: does it fit, and how fast could it be?
+
+    Needs libtpu, XLA's TPU compiler (pip install -e '.[tpu]'), and no TPU.
+
+    Args:
+        config: The run.
+        topology: TPU generation and shape, such as v5e:4x4, v5p:2x2x1 or v6e:2x4.
+        search_batch: Find the largest batch that fits, to within 3 %.
+        json: Print JSON, for machines.
+    """
+    os.environ["JAX_PLATFORMS"] = "cpu"  # with libtpu installed JAX would look for a TPU
+    _start_jax()
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")
+    from json import dumps
+
+    from jaxgan.plan import plan, table
+
+    row = plan(config, topology, search_batch, say=lambda text: print(text, file=sys.stderr, flush=True))
+    print(dumps(row) if json else table(row))
+
+
+def prepare(
+    action: Annotated[Literal["prepare"], tyro.conf.Positional],
+    name: Annotated[str, tyro.conf.Positional],
+    source: Annotated[Path, tyro.conf.arg(name="from")],
+    data_dir: str = "",
+) -> None:
+    """Write a TensorFlow data set (TFDS, array_record) from its original files, without TensorFlow.
+
+    Args:
+        action: prepare.
+        name: mnist, fashion_mnist, cifar10 or cifar100.
+        source: Folder with the original files.
+        data_dir: Where prepared data sets live; empty is $TFDS_DATA_DIR, else ~/tensorflow_datasets.
+    """
+    from jaxgan.data.prepare import prepare
+
+    prepare(name, source, data_dir)
+
+
+def _start_jax(coordinator: str = "", processes: int = 0, process: int = -1, join: bool = True) -> None:
+    """Compilation cache on; other processes joined, unless each is to work for itself."""
+    import jax
+
+    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "jaxgan" / "xla"
+    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        jax.config.update("jax_compilation_cache_dir", str(cache))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    if join:
+        from jaxgan import parallel
+
+        parallel.start(coordinator, processes, process)
+
+
+COMMANDS: dict[str, Callable] = {"train": train, "sweep": sweep, "sample": sample, "verify": verify}
+COMMANDS |= {"diagnose": diagnose, "plan": plan, "data": prepare}

@@ -1,0 +1,129 @@
+"""Everything that looks at a run while it trains: pictures, modes, diagnosis. None of them changes a bit of it.
+
+To add one: a function that makes a Look's `see`, and a row in LOOKS. Runs that differ in seed and in numbers of Hp only
+share their looks, and compile them once.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from jaxgan import games, parallel, plots
+from jaxgan.config import Config
+from jaxgan.data.feed import examples
+from jaxgan.metrics.modes import modes
+from jaxgan.run import SHOWN, generate, latents, stacked, turns
+from jaxgan.types import Game, Source, State, halves
+
+
+class Seen(NamedTuple):
+    """What a look has found: columns of metrics.jsonl, and sentences for the terminal."""
+
+    row: Mapping[str, float] = MappingProxyType({})
+    words: tuple[str, ...] = ()
+
+
+class Look(NamedTuple):
+    """see: (state, step) -> finish, on one process; finish: (run folder) -> Seen, and whatever it writes there.
+
+    every: the field of Config that has the steps between two looks; the last step is always looked at. waits: see waits
+    for the device, so the numbers of the step are checked first; else it only starts work, which finish waits for.
+    """
+
+    name: str
+    every: str
+    see: Callable[[State, int], Callable[[Path], Seen]]
+    waits: bool = False
+
+
+def pictures(game: Game, c: Config, source: Source, held: Source | None) -> Callable:
+    """Samples of always the same latents into samples/STEP.png; of toys with modes, how many there are."""
+    draw, columns = samples(game, source, held)
+    density = source.density
+
+    def see(state, step):
+        x = draw(state.ema)
+
+        def finish(dir: Path) -> Seen:
+            found = np.asarray(x)
+            row = modes(found, density) if density is not None and density.modes is not None else {}
+            plots.save(plots.examples(found, columns, density, f"step {step}"), dir / "samples" / f"{step:08d}.png")
+            return Seen(row)
+
+        return finish
+
+    return see
+
+
+def samples(game: Game, source: Source, held: Source | None) -> tuple[Callable, int]:
+    """A function from State.ema to the examples of a picture, and how many stand in a row of it."""
+    columns = plots.columns(game.classes)
+    count = 8 * columns if len(source.shape) > 1 else 2500  # 2,500: PacGAN's protocol for modes
+    z = latents(game, count, seed=0)
+    y = np.arange(count, dtype=np.int32) % source.classes if game.classes else None
+    turning = range(min(source.classes, SHOWN)) if game.targets and len(source.shape) > 1 else ()
+    if turning:
+        columns = 8
+        count = columns * max(1, 8 // len(turning))
+    if game.translate:
+        y = game.given(examples(held or source, count))
+
+    @jax.jit
+    def make(nets, y):  # y is an argument: XLA would work through images that are constants when it compiles
+        if turning:
+            return turns(lambda x, to: generate(game, nets, jax.nn.one_hot(to, game.classes), x), y, turning, columns)
+        made = generate(game, nets, z, y)
+        if not game.translate or game.targets:
+            return made
+        return stacked(columns, *halves(made)) if len(source.shape) > 1 else halves(made)[1]
+
+    return lambda nets: make(nets, y), columns
+
+
+def diagnosis(game: Game, c: Config, source: Source, held: Source | None) -> Callable:
+    """Columns diagnosis/* (theory.diagnose), and its alarms."""
+    from jaxgan.theory.diagnose import instruments, readings
+
+    measure = instruments(game, c, source, held)
+
+    def see(state, step):
+        row = measure(state).row
+        alarms = tuple(f"step {step}: {text}" for text in readings(row) if text.startswith("ALARM"))
+        return lambda dir: Seen({f"diagnosis/{name}": value for name, value in row.items()}, alarms)
+
+    return see
+
+
+# name: (field of Config with its period, whether 0 there means never, what makes see, whether see waits)
+LOOKS: dict[str, tuple[str, bool, Callable, bool]] = {
+    "picture": ("sample_every", False, pictures, False),
+    "diagnosis": ("diagnose_every", True, diagnosis, True),
+}
+
+
+def looks(c: Config, source: Source, held: Source | None = None) -> list[Look]:
+    """Those that c asks for; empty on all processes but the first."""
+    if jax.process_index() > 0:
+        return []
+    game = games.make(c, source.shape, source.classes)
+    wanted = {name: row for name, row in LOOKS.items() if getattr(c, row[0]) > 0 or not row[1]}
+    return [Look(name, every, make(game, c, source, held), waits) for name, (every, _, make, waits) in wanted.items()]
+
+
+def begin(look: Look, state: State, step: int, say) -> Callable[[Path], Seen]:
+    """look's finish for this state; neither part ever raises: what went wrong is said, and the run goes on."""
+
+    def attempt(work, *args):
+        try:
+            return work(*args)
+        except Exception as e:  # whatever a look meets: a full disk, too little memory, a bad reference
+            reason = getattr(e, "strerror", None) or str(e).strip() or type(e).__name__
+            say(f"step {step}: the {look.name} failed ({reason.splitlines()[0][:200]}); training goes on without it")
+            return None
+
+    finish = attempt(look.see, parallel.local(state), step)
+    return lambda dir: (finish and attempt(finish, dir)) or Seen()

@@ -1,0 +1,326 @@
+"""Who sees what in every kind of GAN: each total against a formula written by hand.
+
+test_totals.py has the plain one and its terms, test_totals_heads.py the class-conditional one. D is shown noisy
+examples wherever a kind lets it, and augmented ones.
+"""
+
+import math
+from functools import cache
+
+import hand
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hand import (
+    SINGLE,
+    Row,
+    answer,
+    cast,
+    cross_entropy,
+    each,
+    judged,
+    latents,
+    normals,
+    ns,
+    shown,
+    slopes,
+    sp,
+)
+from jax.nn import relu
+from kinds import BATCH, CLASSES, SQUARE
+from kinds import TABLE as KINDS
+
+from jaxgan import games, rng
+from jaxgan.nets import mlp
+
+ODD = np.arange(BATCH) % 2 == 1
+
+
+# Codes, rotations, energies
+
+
+def infogan(s):
+    """Codes 3, 1, 2: Q, on the features of a generated example as D is shown it, is to read what it was made of."""
+    keys = each(s.key, "z", BATCH)
+
+    def code(i, draw):
+        return jax.vmap(lambda key: draw(rng.stream(key, f"code {i}")))(keys)
+
+    z = jax.vmap(lambda key: jax.random.normal(key, (4,)))(keys)
+    first, third = (
+        code(0, lambda k: jax.random.randint(k, (), 0, 3)),
+        code(2, lambda k: jax.random.randint(k, (), 0, 2)),
+    )
+    number = code(1, lambda k: jax.random.uniform(k, (1,), minval=-1))
+    z = jnp.concatenate([z, jax.nn.one_hot(first, 3), number, jax.nn.one_hot(third, 2)], 1)
+    t = judged(s, s.batch["x"], None, s.net("g", z, None), None, features=True)
+    q = s.net("q", t.h_f)
+    read = cross_entropy(q[:, :3], first) + cross_entropy(q[:, 4:], third)
+    read += 0.5 * math.log(2 * math.pi) + (q[:, 3] - number[:, 0]) ** 2 / 2
+    return ns(t, g_terms={"info": read.mean()})
+
+
+def infogan_labelled(s):
+    """One code, a number; G and D know labels, Q does not."""
+    keys = each(s.key, "z", BATCH)
+    z = jax.vmap(lambda key: jax.random.normal(key, (4,)))(keys)
+    number = jax.vmap(lambda key: jax.random.uniform(rng.stream(key, "code 0"), (1,), minval=-1))(keys)
+    y = s.batch["y"]
+    t = judged(s, s.batch["x"], y, s.net("g", jnp.concatenate([z, number], 1), y), y, features=True)
+    q = s.net("q", t.h_f)
+    return ns(t, g_terms={"info": (0.5 * math.log(2 * math.pi) + (q[:, 0] - number[:, 0]) ** 2 / 2).mean()})
+
+
+def ssgan(s):
+    """D learns how real images were turned, G how its own were; they are shown anew, and then turned."""
+    t = cast(s)
+    turns = jax.vmap(lambda key: jax.random.randint(key, (), 0, 4))(each(s.key, "rotation", BATCH))
+
+    def guess(x):
+        x = shown(s, x, "rotation")
+        ways = jnp.stack([jnp.rot90(x, k, (1, 2)) for k in range(4)])
+        return cross_entropy(
+            s.net("rotation", s.net("d", ways[turns, np.arange(BATCH)], None, features=True)[1]), turns
+        )
+
+    return ns(t, {"d_rotation": guess(t.x).mean()}, {"g_rotation": guess(t.made).mean()})
+
+
+def energy(s, x, y, error):
+    """The mean error of an example that D's encoder and decoder make of it, and the code between."""
+    e, g = mlp.encoder((2,), 8, 1, s.game.classes, None, 4), mlp.generator((2,), 8, 1, s.game.classes)
+    code = e.apply(s.params["d"]["e"], {}, x, y, train=True)[0]
+    return error(x - g.apply(s.params["d"]["g"], {}, code, y, train=True)[0]).mean(1), code
+
+
+def ebgan(s):
+    """D lowers squared errors of real examples and raises those of generated ones up to the margin, one by one."""
+    t = cast(s)
+    (real, _), (fake, code) = energy(s, t.real, t.y, jnp.square), energy(s, t.fake, t.y_fake, jnp.square)
+    unit = code / jnp.sqrt((code**2).sum(1, keepdims=True) + 1e-12)
+    pairs = ((unit @ unit.T) ** 2).sum() - ((unit**2).sum(1) ** 2).sum()
+    t.r, t.f = -real, -fake
+    below = {"below_margin": relu(s.hp["margin"] - fake).mean()}
+    return answer(t, real.mean(), fake.mean(), below, {"pull_away": pairs / (BATCH * (BATCH - 1))})
+
+
+def began(s):
+    """D's resistance is the k from before its update, which is no way for a gradient; k moves after it."""
+    t, k, balance = cast(s), s.vars["k"]["k"], s.hp["balance"]
+    real, fake = energy(s, t.real, None, abs)[0], energy(s, t.fake, None, abs)[0]
+    t.r, t.f = -real, -fake
+    new = jnp.clip(k + s.hp["k_rate"] * (balance * real.mean() - fake.mean()), 0, 1)
+    found = real.mean() + abs(balance * real.mean() - fake.mean())
+    more = {"shown": {"d": {"k": new, "convergence": found}}, "vars": {"d": {"k": {"k": new}}}}
+    return answer(t, real.mean(), fake.mean(), {"resist": -k * fake.mean()}, **more)
+
+
+# Encoders
+
+
+def posterior(s, x, y):
+    """Mean and log variance by E, and a draw."""
+    mean, logvar = jnp.split(s.net("e", x, y), 2, 1)
+    return mean, logvar, mean + jnp.exp(logvar / 2) * normals(s.key, "posterior", mean.shape)
+
+
+def divergence(mean, logvar):
+    return (mean**2 + jnp.exp(logvar) - 1 - logvar).sum(1) / 2
+
+
+def lrgan(s):
+    """E sees what G made as it is, not as D is shown it."""
+    t = cast(s)
+    error = ((t.z - s.net("e", t.made, t.y_fake)) ** 2).sum(1) / 2
+    d, g = relu(1 - t.r).mean() + relu(1 + t.f).mean(), -t.f.mean()
+    return answer(t, d, g, g_terms={"reconstruct": error.mean()})
+
+
+def pairs(s):
+    """D is shown x beside E's code of x as it is, and G(z) beside z."""
+    n, labelled = s.c.fake_batch or BATCH, bool(s.game.classes)
+    y, y_fake = (s.batch["y"], hand.row_labels(s, n)) if labelled else (None, None)
+    z, code = latents(s, n), s.net("e", s.batch["x"], y)
+    return judged(s, s.batch["x"], (y, code), s.net("g", z, y_fake), (y_fake, z)), code
+
+
+def bigan(s):
+    """G and E want each side taken for the other; R1 is of x alone."""
+    t, code = pairs(s)
+    r1 = slopes(lambda x: s.net("d", x, (None, code)), t.real).mean() / 2
+    return answer(t, sp(-t.r).mean() + sp(t.f).mean(), sp(t.r).mean() + sp(-t.f).mean(), {"r1": r1})
+
+
+def bigan_labelled(s):
+    """Least squares, for 8 real and 12 generated examples."""
+    t, _ = pairs(s)
+    d = 0.4 * ((t.r - 1) ** 2).mean() + 0.6 * (t.f**2).mean()
+    return answer(t, d, 0.4 * (t.r**2).mean() + 0.6 * ((t.f - 1) ** 2).mean())
+
+
+def aae(s):
+    """To D draws of the prior are real and codes are not; it knows no labels, E and G do."""
+    x, y = s.batch["x"], s.batch["y"]
+    code = s.net("e", x, y)
+    t = judged(s, latents(s), y, code, None)
+    error = ((x - s.net("g", code, y)) ** 2).sum(1) / 2
+    return answer(t, sp(t.f - t.r).mean(), sp(t.r - t.f).mean(), g_terms={"reconstruct": error.mean()})
+
+
+def vae(s):
+    """No D; images and points by as many normals as they have entries."""
+    x, y, sigma = s.batch["x"], s.batch["y"] if s.game.classes else None, s.hp["sigma"]
+    mean, logvar, code = posterior(s, x, y)
+    off = ((x - s.net("g", code, y)) ** 2).reshape(BATCH, -1).sum(1)
+    error = (off / (2 * sigma**2) + x[0].size * jnp.log(sigma * math.sqrt(2 * math.pi))).mean()
+    kl = divergence(mean, logvar).mean()
+    return {"g": {"reconstruct": error, "kl": kl}, "shown": {"g": {"elbo": -error - kl}}}
+
+
+def vaegan(s):
+    """Odd rows of what D judges are reconstructions, by which E is not moved; even ones are drawn from the prior.
+
+    E is moved by the error in D's features, of x and its reconstruction as D is shown x, and by the divergence.
+    """
+    x, y = s.batch["x"], s.batch["y"]
+    mean, logvar, code = posterior(s, x, y)
+    z = jnp.where(ODD[:, None], posterior(s.still, x, y)[2], latents(s))
+    t = judged(s, x, y, s.net("g", z, y), y, features=True)
+    again = s.net("d", shown(s, s.net("g", code, y), "real"), y, features=True)[1]
+    d = sp(-t.r).mean() + sp(t.f).mean()
+    terms = {"reconstruct": ((t.h_r - again) ** 2).sum(1).mean() / 2, "kl": divergence(mean, logvar).mean()}
+    return answer(t, d, -sp(t.f).mean(), g_terms=terms)
+
+
+# Translators: rows of x are a, and then b
+
+
+def absolute(a, b):
+    return abs(a - b).mean()
+
+
+def pix2pix(s):
+    """D sees b beside a, and translations beside the a that they are of; older ones too, which G does not meet."""
+    a, b = jnp.split(s.batch["x"], 2, 1)
+    made, d = s.net("g", latents(s), a), mlp.discriminator((4,), 8, 1)
+
+    def score(b, a):
+        return d.apply(s.params["d"], {}, jnp.concatenate([a, b], 1), None, train=True)[0]
+
+    (old, a_old), kept = hand.pooled(s, (made, a))
+    t = judged(s, b, a, old, a_old)
+    t.r, t.f, f = score(t.real, a), score(t.fake, a_old), score(shown(s, made, "fake"), a)
+    r1 = slopes(lambda b: score(b, a), t.real).mean() / 2
+    d, g = sp(-t.r).mean() + sp(t.f).mean(), sp(-f).mean()
+    return answer(t, d, g, {"r1": r1}, {"l1": absolute(b, made)}, vars={"d": {"pool": kept}})
+
+
+def cyclegan(s):
+    """The losses of (a, F(b)) to D_A and of (b, G(a)) to D_B add up; penalties are means over both.
+
+    What D is shown stands in one batch, a, b, a, b, ..., and draws in that order.
+    """
+    a, b = jnp.split(s.batch["x"], 2, 1)
+    nothing = jnp.zeros((BATCH, 0))
+
+    def f(x):
+        return s.net("f", nothing, x)
+
+    def g(x):
+        return s.net("g", nothing, x)
+
+    def stacked(a, b):
+        return jnp.stack([a, b], 1).reshape(2 * BATCH, -1)
+
+    real, new = stacked(a, b), jnp.concatenate([f(b), g(a)], 1)
+    (old, _), kept = hand.pooled(s, (new, None))
+    d_a, d_b = (mlp.discriminator((2,), 8, 1) for _ in "ab")
+
+    def score(x):
+        of_a, of_b = d_a.apply(s.params["d"]["a"], {}, x[::2], None, train=True)[0], x[1::2]
+        return jnp.stack([of_a, d_b.apply(s.params["d"]["b"], {}, of_b, None, train=True)[0]], 1).reshape(-1)
+
+    t = judged(s, real, None, stacked(*jnp.split(old, 2, 1)), None)
+    fake = score(shown(s, stacked(*jnp.split(new, 2, 1)), "fake"))
+    t.r, t.f = score(t.real), score(t.fake)
+    u = hand.uniforms(s.key, "wgan_gp", (2 * BATCH, 1))
+    size = jnp.sqrt(slopes(score, (1 - u) * t.real + u * t.fake) + 1e-12)
+    d = ((t.r - 1) ** 2).mean() + (t.f**2).mean()  # half of a square, twice: the sum of two means over half the rows
+    terms = {"cycle": absolute(f(g(a)), a) + absolute(g(f(b)), b), "identity": absolute(f(a), a) + absolute(g(b), b)}
+    penalty = {"wgan_gp": ((size - 1) ** 2).mean()}
+    return answer(t, d, ((fake - 1) ** 2).mean(), penalty, terms, vars={"d": {"pool": kept}})
+
+
+def bicyclegan(s):
+    """Odd rows have their code from E(b) and are to give b back; in even ones E is to find z, by which it is not moved.
+
+    D's verdict moves E through the codes.
+    """
+    a, b = jnp.split(s.batch["x"], 2, 1)
+    mean, logvar, code = posterior(s, b, None)
+    z = jnp.where(ODD[:, None], code, latents(s))
+    made = s.net("g", z, a)
+    t = judged(s, b, a, made, a)
+    found = s.still.net("e", made, None)[::2, :4]
+    terms = {"l1": absolute(b[1::2], made[1::2]), "kl": divergence(mean, logvar)[1::2].mean()}
+    return ns(t, g_terms=terms | {"reconstruct": absolute(latents(s)[::2], found)})
+
+
+def stargan(s):
+    """D's head learns classes of real examples, and finds those that G was asked for; the way back is to the own."""
+    x, y = s.batch["x"], s.batch["y"]
+    asked = jax.vmap(lambda key: jax.random.randint(key, (), 0, CLASSES))(each(s.key, "z", BATCH))
+    made = s.net("g", jax.nn.one_hot(asked, CLASSES), x)
+    t = judged(s, x, None, made, None, features=True)
+    u = hand.uniforms(s.key, "wgan_gp", (BATCH, 1))
+    size = jnp.sqrt(slopes(lambda x: s.net("d", x, None), (1 - u) * t.real + u * t.fake) + 1e-12)
+    d_terms = {"wgan_gp": ((size - 1) ** 2).mean(), "d_class": cross_entropy(s.net("head", t.h_r), y).mean()}
+    back = s.net("g", jax.nn.one_hot(y, CLASSES), made)
+    g_terms = {"g_class": cross_entropy(s.net("head", t.h_f), asked).mean(), "cycle": absolute(back, x)}
+    d, g = ((t.r - 1) ** 2).mean() / 2 + (t.f**2).mean() / 2, ((t.f - 1) ** 2).mean() / 2
+    return answer(t, d, g, d_terms, g_terms)
+
+
+def pool(*shapes):
+    """A full one of 20."""
+    r = np.random.default_rng(1)
+    return {"pool": {"kept": tuple(shape and r.normal(size=(20, *shape)) for shape in shapes), "filled": np.int32(20)}}
+
+
+TABLE = {
+    "infogan": hand.row("infogan", infogan, info=0.7),
+    "infogan-y": hand.row("infogan-y", infogan_labelled, info=0.7),
+    "ssgan": hand.row("ssgan", ssgan, "rotation", d_rotation=0.7, g_rotation=0.4),
+    "lrgan": hand.row("lrgan", lrgan, reconstruct=0.7, rtol=SINGLE),
+    "bigan": hand.row("bigan", bigan, r1=0.7, rtol=SINGLE),
+    "bigan-y": hand.row("bigan-y", bigan_labelled, rtol=SINGLE),
+    "aae": hand.row("aae", aae, reconstruct=0.7, rtol=SINGLE),
+    "vae": Row(vae, {"kind": "vae", "shape": SQUARE, "hp": {"kl": 0.7, "sigma": 0.5}}, rtol=SINGLE),
+    "vae-y": Row(vae, {**KINDS["vae-y"], "hp": {"kl": 0.7}}, rtol=SINGLE),
+    "vaegan": hand.row("vaegan", vaegan, kl=0.7, reconstruct=0.4, rtol=SINGLE),
+    "ebgan": hand.row("ebgan", ebgan, margin=2.0, pull_away=0.4, rtol=SINGLE),
+    "began": hand.row("began", began, "k", vars={"k": {"k": np.float64(0.3)}}, k_rate=0.1, rtol=SINGLE),
+    "pix2pix": hand.row("pix2pix", pix2pix, "pool", vars=pool((2,), (2,)), r1=0.7, l1=3.0),
+    "cyclegan": hand.row("cyclegan", cyclegan, "pool", vars=pool((4,), None), wgan_gp=0.7, cycle=3.0, identity=2.0),
+    "bicyclegan": hand.row("bicyclegan", bicyclegan, l1=3.0, kl=0.7, reconstruct=0.4, rtol=SINGLE),
+    "stargan": hand.row("stargan", stargan, "head", wgan_gp=0.7, cycle=3.0, d_class=0.5, g_class=0.4),
+}
+
+
+PLAYERS = [(name, player) for name in TABLE for player in ("d", "g") if (TABLE[name].formula, player) != (vae, "d")]
+
+
+@cache
+def found(name):
+    return hand.both(TABLE[name])
+
+
+@pytest.mark.parametrize(("name", "player"), PLAYERS)
+def test_total(name, player):
+    hand.check(TABLE[name], found(name), player)
+
+
+def test_every_kind_has_a_formula():
+    """And every term of a kind has: `check` compares their names."""
+    assert {row.settings["kind"] for row in TABLE.values()} | {"plain", "conditional"} == set(games.KINDS)
