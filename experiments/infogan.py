@@ -8,7 +8,8 @@
 The first three train with 3,000 digits and draw walks over the codes; the last one trains the same GAN, prints the
 share of 1,000 generated digits whose class, as a classifier trained on the other 2,000 digits reads it, is the one
 matched to their category code, beside that of a random code, and draws experiments/results/infogan.png: four rows that
-walk over the category, then three for each number. Measured, seed 0: 39.2 % match their code, 14.3 % a random one.
+walk over the category, then three for each number. Measured on a CPU, mean of seeds 0 to 2, least and greatest: 44.7 %
+(40.9 to 48.9) match their code, 14.1 % (13.4 to 15.0) a random one. About a minute and a half of CPU time for a seed.
 """
 
 import argparse
@@ -50,12 +51,13 @@ def config():
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "infogan.png")
     args = parser.parse_args()
     source, held = split(data.open_source("mnist5k"), HELD_OUT)
     reader = bayes.classifier(CLASSIFIER, source.shape, source.classes)
     learned = bayes.train(reader, CLASSIFIER, held)
+    found: dict[str, list] = {"their code": [], "a random one": []}
     for seed in args.seeds:
         c = dataclasses.replace(config(), seed=seed)
         game = games.make(c, source.shape)
@@ -64,12 +66,13 @@ def main() -> None:
         z = latents(game, SAMPLES, seed=0)
         y = np.asarray(bayes.discriminative(reader, learned, make(state.ema, z)).argmax(-1))
         code = np.asarray(z[:, c.latent :][:, spans(c.codes)[0]].argmax(-1))
-        random = np.random.default_rng(0).permutation(code)
-        print(
-            f"seed {seed}: {matched(code, y):.1%} match their code, {matched(random, y):.1%} a random one", flush=True
-        )
+        found["their code"].append(matched(code, y))
+        found["a random one"].append(matched(np.random.default_rng(0).permutation(code), y))
         if seed == args.seeds[0]:
             plots.save(plots.grid(np.asarray(walks(game, c, state, make)), 10), args.out)
+    for name, shares in found.items():
+        each = " ".join(f"{share:.1%}" for share in shares)
+        print(f"{np.mean(shares):.1%} ({min(shares):.1%} to {max(shares):.1%}) match {name}:  {each}")
 
 
 def walks(game, c, state, make):

@@ -6,35 +6,38 @@ examples go through the same policy.
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
 
 from jaxgan import rng
-from jaxgan.types import JaxganError
+from jaxgan.types import AnyArray, JaxganError
 
+Examples = Float[AnyArray, " b *shape"]
+Image = Float[AnyArray, "h w c"]
 JITTER = 0.05  # standard deviation
 
 
-def flip(key, x):
+def flip(key: Key[Array, ""], x: Image) -> Image:
     """Left and right exchanged with probability 1/2."""
     return jnp.where(jax.random.bernoulli(key), x[:, ::-1], x)
 
 
-def brightness(key, x):
+def brightness(key: Key[Array, ""], x: Image) -> Image:
     """One number from U(-1/2, 1/2) added."""
     return x + jax.random.uniform(key, minval=-0.5, maxval=0.5)
 
 
-def saturation(key, x):
+def saturation(key: Key[Array, ""], x: Image) -> Image:
     """Distance from each pixel's mean over channels times U(0, 2)."""
     mean = x.mean(-1, keepdims=True)
     return mean + (x - mean) * jax.random.uniform(key, maxval=2.0)
 
 
-def contrast(key, x):
+def contrast(key: Key[Array, ""], x: Image) -> Image:
     """Distance from the image's mean times U(1/2, 3/2)."""
     return x.mean() + (x - x.mean()) * jax.random.uniform(key, minval=0.5, maxval=1.5)
 
 
-def translation(key, x):
+def translation(key: Key[Array, ""], x: Image) -> Image:
     """Moved by up to 1/8 of the size, halves rounded up, in each direction, zeros coming in."""
     reach = [int(n / 8 + 0.5) for n in x.shape[:2]]
     start = [jax.random.randint(k, (), 0, 2 * r + 1) for k, r in zip(jax.random.split(key), reach)]
@@ -42,7 +45,7 @@ def translation(key, x):
     return jax.lax.dynamic_slice(padded, (*start, 0), x.shape)
 
 
-def cutout(key, x):
+def cutout(key: Key[Array, ""], x: Image) -> Image:
     """A square of half the size, rounded up, set to zero, its centre anywhere in the image."""
 
     def outside(k, n):
@@ -55,7 +58,7 @@ def cutout(key, x):
     return x * (rows[:, None] | columns[None])[..., None]
 
 
-def jitter(key, x):
+def jitter(key: Key[Array, ""], x: Float[AnyArray, " *shape"]) -> Float[AnyArray, " *shape"]:
     """Gaussian noise of standard deviation JITTER, for examples of any shape."""
     return x + JITTER * jax.random.normal(key, x.shape)
 
@@ -71,8 +74,8 @@ AUGMENTS = {
 }
 
 
-def apply(names: tuple[str, ...], x, keys):
-    """x [b, ...] after the augmentations of these names in turn; keys [b], one per example."""
+def apply(names: tuple[str, ...], x: Examples, keys: Key[Array, " b"]) -> Examples:
+    """x after the augmentations of these names in turn; one key per example."""
     for name in names:
         x = jax.vmap(AUGMENTS[name])(jax.vmap(rng.stream, (0, None))(keys, name), x)
     return x

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import sys
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 
 import tyro
@@ -29,7 +29,7 @@ USAGE = """usage: jaxgan COMMAND ...
   jaxgan data prepare NAME --from FOLDER                          mnist, fashion_mnist, cifar10, cifar100
 
 EXPERIMENT is a Python file with config(), such as experiments/mnist_dcgan.py.
-`jaxgan COMMAND --help` explains a command; every field of a configuration is a flag of train."""
+`jaxgan COMMAND --help` explains a command; `jaxgan train EXPERIMENT --help` what acts in an experiment."""
 
 
 def main(args: list[str] | None = None) -> None:
@@ -98,12 +98,14 @@ def _registry() -> tyro.constructors.ConstructorRegistry:
 def _with_experiment(command: str, args: list[str]) -> None:
     """`train`, `sweep` or `plan`, with the experiment's configuration as the flags' defaults."""
     name = next(iter(args), "")
-    if name.startswith("-") and name not in ("-h", "--help"):
+    helps = {"-h", "--help", "--help-all"} & set(args)
+    if name.startswith("-") and name not in helps:
         raise JaxganError(f"the experiment comes first: jaxgan {command} EXPERIMENT {' '.join(args)}")
     asked = not name.startswith("-") and bool(name)
     if not name:
         raise JaxganError(f"which experiment? Known: {', '.join(known()) or 'a Python file with config()'}")
-    config, doc = experiment(Path(name)) if asked else (Config(), COMMANDS[command].__doc__)
+    about = str(COMMANDS[command].__doc__).partition("    Args:")[0]
+    config, doc = experiment(Path(name)) if asked else (Config(), about)
     home = Path({"train": "runs", "sweep": "sweeps", "plan": ""}[command])
     default = {
         "config": config,
@@ -112,17 +114,24 @@ def _with_experiment(command: str, args: list[str]) -> None:
         "where": Engine(),
     }
     extra = {"experiment": Path(name)} if command == "sweep" else {}
+    prog = f"jaxgan {command} {name if asked else 'EXPERIMENT'}"
+    words = [word for word in args[asked:] if word not in helps] + ["--help"] * ("--help-all" in helps)
+    act = partial(COMMANDS[command], **extra)
+    if helps:
+        from jaxgan import help
+
+        act = partial(help.show, COMMANDS[command], prog, doc)
     with _registry():
         tyro.cli(
-            _with_defaults(COMMANDS[command], default, extra),
-            args=reduce(gathered, ("--grid", "--space", "--slurm", "--override"), args[1:]) if asked else ["--help"],
-            prog=f"jaxgan {command} {name if asked else 'EXPERIMENT'}",
+            _with_defaults(COMMANDS[command], act, default, tuple(extra)),
+            args=reduce(gathered, ("--grid", "--space", "--slurm", "--override"), words),
+            prog=prog,
             description=doc,
         )
 
 
-def _with_defaults(command, default: dict, extra: dict):
-    """A command with other default values, which tyro shows in --help; extra arguments are no flags."""
+def _with_defaults(command, act, default: dict, extra: tuple[str, ...]):
+    """act as tyro sees command, with other default values, which --help shows; extra arguments are no flags."""
     from functools import wraps
     from inspect import signature
 
@@ -135,7 +144,7 @@ def _with_defaults(command, default: dict, extra: dict):
         prefix, colon, path = c.data.partition(":")
         if colon and prefix in ("folder", "pairs", "unpaired"):  # the run folder must find it from anywhere
             values["config"] = dataclasses.replace(c, data=f"{prefix}:{Path(path).expanduser().absolute()}")
-        command(**values, **extra)
+        act(**values)
 
     filled.__signature__ = old.replace(parameters=new)  # type: ignore[attr-defined]
     return filled

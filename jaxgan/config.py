@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from jaxgan import hp
 from jaxgan.errors import JaxganError, nearest
+from jaxgan.fields import facts, option, outside
 from jaxgan.hp import Hp
 
 Kind = Literal[
@@ -62,64 +63,64 @@ Augment = Literal["flip", "brightness", "saturation", "contrast", "translation",
 class Config:
     """One training run."""
 
-    kind: Kind = "plain"
-    """Kind of GAN; auto is conditional where the data has labels, else plain; own is a program's, see the README."""
-    conditional: bool = False
+    kind: Kind = option("plain", "parts")
+    """Kind of GAN; auto is conditional where the data has labels, else plain; own: see games/README.md."""
+    conditional: bool = option(False, "parts", never=("kind pix2pix cyclegan bicyclegan stargan",))
     """Give the networks of any kind the labels of the data too."""
-    head: Head = "projection"
+    head: Head = option("projection", "kind conditional")
     """How D uses labels (kind conditional): beside its input or features, or as a classifier's loss.
 
     ac_real is ac whose D learns classes from real examples alone, 2c_proxy is 2c without same-label examples in its
     numerator."""
-    codes: tuple[int, ...] = (10, 1, 1)
+    codes: tuple[int, ...] = option((10, 1, 1), "kind infogan")
     """Codes of infogan: n above 1 is a category out of n, 1 is a number in [-1, 1]."""
-    pool: int = 0
+    pool: int = option(0, "discriminator", never=("kind bigan aae vae vaegan bicyclegan stargan",))
     """Generated examples that are kept to show D old ones too, one in two (Shrivastava et al. 2017); 0 is off."""
-    loss: Loss = "ns"
+    loss: Loss = option("ns", "parts", never=("head multihinge", "kind vae ebgan began"))
     """Adversarial loss, as described in jaxgan/losses.py; own is what a program puts there."""
-    net: Literal["mlp", "dcgan", "conv1d"] = "dcgan"
+    net: Literal["mlp", "dcgan", "conv1d"] = option("dcgan", "parts")
     """Architecture of generator and discriminator."""
-    d_norm: Norm = "own"
+    d_norm: Norm = option("own", "discriminator", never=("kind vae ebgan began",))
     """Normalisation in D; own is the architecture's (batch in dcgan, else none), spectral is SNGAN's."""
-    g_norm: Norm = "own"
+    g_norm: Norm = option("own", "generator", never=("kind pix2pix cyclegan bicyclegan stargan",))
     """Normalisation in G; own is the architecture's (batch in dcgan and conv1d, none in mlp)."""
-    width: int = 64
+    width: int = option(64, "net mlp dcgan conv1d", least=1)
     """Hidden units (mlp), or channels at the highest resolution (dcgan, conv1d)."""
-    depth: int = 2
+    depth: int = option(2, "net mlp", least=1)
     """Hidden layers (mlp)."""
-    pack: int = 1
+    pack: int = option(1, "discriminator", never=("kind vae",), least=1)
     """Examples that D sees side by side and judges together (PacGAN)."""
-    gradient_norm: bool = False
+    gradient_norm: bool = option(False, "discriminator", never=("kind vae ebgan began bigan",))
     """Divide D's logit by the norm of its gradient plus its size (gradient normalisation)."""
-    augment: tuple[Augment, ...] = ()
+    augment: tuple[Augment, ...] = option((), "discriminator", never=("kind aae vae pix2pix bicyclegan",))
     """Differentiable augmentations of all that D sees (DiffAugment)."""
-    cr_augment: tuple[Augment, ...] = ("flip", "translation")
+    cr_augment: tuple[Augment, ...] = option(("flip", "translation"), "hp.cr", "hp.cr_fake")
     """Augmentations under which hp.cr and hp.cr_fake want D not to change."""
-    unroll: int = 0
+    unroll: int = option(0, "solver alternating lookahead", never=("kind vae",))
     """Updates of D that G foresees and differentiates through (unrolled GAN); 0 is none."""
-    lazy: int = 1
+    lazy: int = option(1, "hp.r1", "hp.r2", least=1)
     """Apply r1 and r2 at every lazy-th update of D only, that many times as strong."""
-    lazy_g: int = 1
+    lazy_g: int = option(1, "hp.path_length", least=1)
     """Apply path_length at every lazy_g-th update of G only, that many times as strong (StyleGAN2 uses 4)."""
-    latent_steps: int = 0
+    latent_steps: int = option(0, "generator", never=("kind infogan bigan aae vae vaegan cyclegan bicyclegan stargan",))
     """Steps of latent optimisation before each update (LOGAN); 0 is none."""
-    latent: int = 64
+    latent: int = option(64, "generator", never=("kind cyclegan stargan",), least=1)
     """Size of the latent vector z."""
-    data: str = "mnist5k"
+    data: str = option("mnist5k", "data")
     """Real examples: mnist5k, a toy (ring8, ...), sequences (sines, curves1d), folder:PATH, or tfds:NAME[:SPLIT].
 
-    Two sets to translate between: mnist5k_outlines[:unpaired], pairs:PATH, or unpaired:PATH, see the README."""
-    data_dir: str = ""
+    Two sets to translate between: mnist5k_outlines[:unpaired], pairs:PATH, or unpaired:PATH, see data/README.md."""
+    data_dir: str = option("", "data", neutral=True)
     """Where prepared data sets live; empty is $TFDS_DATA_DIR, else ~/tensorflow_datasets."""
-    size: int = 0
+    size: int = option(0, "data")
     """Image size in pixels; 0 keeps the data's own (folder: 32)."""
-    flip: bool = False
+    flip: bool = option(False, "data")
     """Mirror each image with probability 1/2."""
-    skip_corrupt: bool = False
+    skip_corrupt: bool = option(False, "data", neutral=True)
     """Skip image files that cannot be read, and count them, in place of an error."""
-    holdout: int = 0
+    holdout: int = option(0, "data")
     """Examples kept out of training, so that diagnosis can tell learning from memorising."""
-    feed: Literal["auto", "device", "stream"] = "auto"
+    feed: Literal["auto", "device", "stream"] = option("auto", "devices", neutral=True)
     """Keep all data on the device, or stream batches from the host; auto streams above 2 GB."""
     solver: Literal[
         "alternating",
@@ -130,50 +131,47 @@ class Config:
         "optimistic",
         "consensus",
         "lookahead",
-    ] = "alternating"
+    ] = option("alternating", "parts")
     """How the players move; extragradient looks twice at one batch, extragradient_two (ExtraAdam's) at two."""
-    optimizer: Literal["adam", "sgd", "rmsprop"] = "adam"
+    optimizer: Literal["adam", "sgd", "rmsprop"] = option("adam", "parts")
     """Optimizer of both players."""
-    batch: int = 64
+    batch: int = option(64, "run", least=1)
     """Real examples per update, over all devices."""
-    fake_batch: int = 0
+    fake_batch: int = option(0, "run", never=("kind aae vae vaegan ebgan began pix2pix cyclegan bicyclegan stargan",))
     """Generated examples per update; 0 is as many as real ones."""
-    accumulate: int = 1
+    accumulate: int = option(1, "devices", neutral=True, least=1)
     """Micro-batches per update, one after the other: the same update in less memory."""
-    d_steps: int = 1
+    d_steps: int = option(1, "solver alternating simultaneous lookahead", never=("kind vae",), least=1)
     """Discriminator updates per train step, each on a fresh batch."""
-    g_steps: int = 1
+    g_steps: int = option(1, "solver alternating simultaneous lookahead", least=1)
     """Generator updates per train step, each on a fresh batch."""
-    steps: int = 1000
+    steps: int = option(1000, "run", neutral=True, free=True, least=1)
     """Train steps; may be raised later to train on."""
-    seed: int = 0
+    seed: int = option(0, "run", most=2**32 - 1)
     """A seed is a run."""
-    parallel: Literal["auto", "pmap", "jit"] = "auto"
+    parallel: Literal["auto", "pmap", "jit"] = option("auto", "devices", neutral=True)
     """How to use several devices; auto is pmap where there is more than one."""
-    chunk: int = 0
+    chunk: int = option(0, "devices", neutral=True, free=True)
     """Steps per dispatch; 0 adapts it to about a second of work. Never changes the result."""
-    log_every: int = 50
+    log_every: int = option(50, "run folder", neutral=True, free=True, least=1)
     """Steps between rows of metrics.jsonl."""
-    sample_every: int = 250
+    sample_every: int = option(250, "run folder", neutral=True, free=True)
     """Steps between sample grids; 0 draws only the last."""
-    checkpoint_every: int = 500
+    checkpoint_every: int = option(500, "run folder", neutral=True, free=True, least=1)
     """Steps between checkpoints; the last step is always saved."""
-    diagnose_every: int = 0
+    diagnose_every: int = option(0, "run folder", neutral=True)
     """Steps between diagnoses (columns diagnosis/* of metrics.jsonl, and alarms); 0 is none."""
-    profile: bool = False
+    profile: bool = option(False, "run folder", neutral=True)
     """Trace ten steps, once compiled and warm, into RUN/profile for TensorBoard and Perfetto."""
-    keep: int = 3
+    keep: int = option(3, "run folder", neutral=True, free=True, least=1)
     """Newest checkpoints that stay on disk."""
-    writers: tuple[Literal["tensorboard", "wandb"], ...] = ()
+    writers: tuple[Literal["tensorboard", "wandb"], ...] = option((), "run folder", neutral=True, free=True)
     """Where metrics go besides metrics.jsonl."""
     hp: Hp = dataclasses.field(default_factory=Hp)
 
 
-# Fields that cannot change the trajectory: a run may be resumed with other values of these.
-NEUTRAL = frozenset(
-    {"steps", "data_dir", "feed", "parallel", "chunk", "log_every", "sample_every", "checkpoint_every", "keep"}
-    | {"diagnose_every", "writers", "skip_corrupt", "accumulate", "profile"}
-)
+NEUTRAL = frozenset(name for name, found in facts(Config).items() if found.neutral)
+"""Fields that cannot change the trajectory: a run may be resumed with other values of these."""
 
 
 def _check_type(name: str, kind: Any, value: Any) -> Any:
@@ -203,26 +201,17 @@ def _build(cls: type, values: dict[str, Any]):
     return cls(**{n: _check_type(n, kinds[n], v) for n, v in nested.items()})
 
 
-POSITIVE = ["width", "depth", "latent", "pack", "lazy", "lazy_g", "batch", "accumulate", "steps", "d_steps", "g_steps"]
-POSITIVE += ["log_every", "checkpoint_every", "keep"]
-NATURAL = ["size", "holdout", "fake_batch", "pool", "chunk", "sample_every", "diagnose_every", "latent_steps", "unroll"]
-
-
 def check(config: Config) -> Config:
     """config itself, with every value of the right type and range; JaxganError names the first that is not."""
     values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
     config = _build(Config, {**values, "hp": vars(config.hp) if isinstance(config.hp, Hp) else config.hp})
-    for name in POSITIVE:
-        if getattr(config, name) < 1:
-            raise JaxganError(f"{name} is {getattr(config, name)}; expected at least 1")
-    for name in NATURAL:
-        if getattr(config, name) < 0:
-            raise JaxganError(f"{name} is {getattr(config, name)}; expected 0 or more")
+    for name, found in facts(Config).items():
+        value = getattr(config, name)
+        if type(value) is int and (words := outside(found, value)):
+            raise JaxganError(f"{name} is {value}; expected {words}")
     for code in config.codes:
         if code < 1:
             raise JaxganError(f"codes holds {code}; expected 1 for a number or n for a category out of n")
-    if not 0 <= config.seed < 2**32:
-        raise JaxganError(f"seed is {config.seed}; expected 0 to 4294967295")
     return config
 
 

@@ -7,10 +7,10 @@ straight line, and with :step START stays until it jumps. Pieces follow each oth
 
 import dataclasses
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from jaxgan.errors import JaxganError, nearest
+from jaxgan.fields import facts, option, outside
 
 SHAPES = ("cosine", "linear", "step")
 
@@ -85,134 +85,129 @@ def values(value: Number) -> tuple[float, ...]:
     return tuple(x for piece in value for x in piece[:2]) if isinstance(value, tuple) else (value,)
 
 
-OFF = {"top_k": 1.0, "d_scale": 1.0}
-"""What leaves a number out of the program, where that is not 0."""
+CLASSIFIERS = "head ac ac_real adc multihinge 2c 2c_proxy d2dce"
 
 
 @dataclasses.dataclass(frozen=True)
 class Hp:
     """Numbers that are traced: changing one does not recompile the step."""
 
-    g_lr: Number = 2e-4
+    g_lr: Number = option(2e-4, "generator", always=True)
     """Learning rate of the generator."""
-    d_lr: Number = 2e-4
+    d_lr: Number = option(2e-4, "discriminator", never=("kind vae",), always=True)
     """Learning rate of the discriminator."""
-    b1: Number = 0.5
+    b1: Number = option(0.5, "optimizer adam", below=1, always=True)
     """Adam's beta1, of both players."""
-    b2: Number = 0.999
+    b2: Number = option(0.999, "optimizer adam", below=1, always=True)
     """Adam's beta2, of both players."""
-    clip: Number = 0.0
+    clip: Number = option(0.0, "hp.clip")
     """Largest absolute weight of the discriminator (WGAN uses 0.01); 0 is off."""
-    max_norm: Number = 0.0
+    max_norm: Number = option(0.0, "hp.max_norm")
     """Largest L2 norm of the weights into one unit of the discriminator; 0 is off."""
-    d_scale: Number = 1.0
+    d_scale: Number = option(1.0, "hp.d_scale", off=1.0, least=None, above=0)
     """What D's logits are multiplied by. Under spectral norm D's slope is at most this: 1 is little on narrow modes."""
-    orthogonal: Number = 0.0
+    orthogonal: Number = option(0.0, "hp.orthogonal")
     """Weight of ||W^T W * (1 - I)||^2 of both players' kernels (BigGAN uses 1e-4); 0 is off."""
-    spectral: Number = 0.0
+    spectral: Number = option(0.0, "hp.spectral")
     """Weight of half the squared spectral norms of D's kernels, added up (Yoshida uses 0.01); 0 is off."""
-    real_target: Number = 1.0
+    real_target: Number = option(1.0, "loss minimax ns klgan lsgan", least=None)
     """What D aims at for real examples: 0.9 is one-sided label smoothing (minimax, ns, klgan); b of lsgan."""
-    fake_target: Number = 0.0
+    fake_target: Number = option(0.0, "loss lsgan", least=None)
     """What lsgan's D aims at for generated examples, its a."""
-    g_target: Number = 1.0
+    g_target: Number = option(1.0, "loss lsgan", never=("kind bigan",), least=None)
     """What lsgan's G aims at, its c."""
-    alpha: Number = 0.5
+    alpha: Number = option(0.5, "loss f_alpha", least=None, above=0, below=1)
     """Alpha of the loss f_alpha, between 0 (reverse KL) and 1 (KL)."""
-    r1: Number = 0.0
+    r1: Number = option(0.0, "hp.r1")
     """Gamma of R1, the squared gradient norm of D on real examples; 0 is off."""
-    r2: Number = 0.0
+    r2: Number = option(0.0, "hp.r2")
     """Gamma of R2, the squared gradient norm of D on generated examples; 0 is off."""
-    wgan_gp: Number = 0.0
+    wgan_gp: Number = option(0.0, "hp.wgan_gp")
     """Lambda of the gradient penalty towards norm gp_target between real and generated (WGAN-GP uses 10); 0 is off."""
-    wgan_lp: Number = 0.0
+    wgan_lp: Number = option(0.0, "hp.wgan_lp")
     """Lambda of its one-sided form, for gradients above gp_target; 0 is off."""
-    gp0: Number = 0.0
+    gp0: Number = option(0.0, "hp.gp0")
     """Lambda of the gradient penalty towards norm 0 between real and generated; 0 is off."""
-    dragan: Number = 0.0
+    dragan: Number = option(0.0, "hp.dragan")
     """Lambda of the gradient penalty towards norm gp_target near real examples (DRAGAN uses 10); 0 is off."""
-    gp_target: Number = 1.0
+    gp_target: Number = option(1.0, "hp.wgan_gp", "hp.wgan_lp", "hp.dragan")
     """Norm that wgan_gp, wgan_lp and dragan aim at."""
-    cr: Number = 0.0
+    cr: Number = option(0.0, "hp.cr")
     """Lambda of D's consistency under cr_augment on real examples (CR uses 10); 0 is off."""
-    cr_fake: Number = 0.0
+    cr_fake: Number = option(0.0, "hp.cr_fake")
     """The same on generated examples; with cr it is bCR; 0 is off."""
-    zcr: Number = 0.0
+    zcr: Number = option(0.0, "hp.zcr")
     """Lambda of D's consistency under noise in z (zCR uses 20); 0 is off."""
-    zcr_g: Number = 0.0
+    zcr_g: Number = option(0.0, "hp.zcr_g")
     """Weight of G's reward for changing under noise in z (zCR uses 0.5); 0 is off."""
-    zcr_radius: Number = 0.05
+    zcr_radius: Number = option(0.05, "hp.zcr", "hp.zcr_g")
     """Standard deviation of the noise of zcr and zcr_g."""
-    lecam: Number = 0.0
+    lecam: Number = option(0.0, "hp.lecam")
     """Lambda of LeCam regularisation (the paper uses 0.3); 0 is off."""
-    lecam_decay: Number = 0.99
+    lecam_decay: Number = option(0.99, "hp.lecam", below=1)
     """How much of LeCam's averages stays after an update."""
-    path_length: Number = 0.0
+    path_length: Number = option(0.0, "hp.path_length")
     """Weight of the path length regularisation of G (StyleGAN2 uses 2); 0 is off."""
-    feature_matching: Number = 0.0
+    feature_matching: Number = option(0.0, "hp.feature_matching")
     """Weight of the distance between means of D's features in G's loss; 0 is off."""
-    own: Number = 0.0
+    own: Number = option(0.0, "hp.own")
     """Weight of the penalty that a program puts at jaxgan.penalties.PENALTIES["own"]; 0 is off."""
-    top_k: Number = 1.0
+    top_k: Number = option(1.0, "hp.top_k", off=1.0, least=None, above=0, most=1)
     """Share of generated examples, those that D ranks highest, that G learns from."""
-    noise: Number = 0.0
+    noise: Number = option(0.0, "hp.noise")
     """Standard deviation of Gaussian noise on all that D sees; 0 is off."""
-    noise_updates: Number = 0.0
+    noise_updates: Number = option(0.0, "hp.noise")
     """Updates of D until that noise has fallen to 0; 0 lets it stay."""
-    logan_alpha: Number = 0.9
+    logan_alpha: Number = option(0.9, "latent_steps")
     """Step size of the latent optimisation that latent_steps asks for."""
-    logan_beta: Number = 5.0
+    logan_beta: Number = option(5.0, "latent_steps")
     """Damping of the latent optimisation."""
-    logan_dz: Number = 0.0
+    logan_dz: Number = option(0.0, "hp.logan_dz")
     """Weight of the squared distance that it moves latents, in both losses (LOGAN uses 300); 0 is off."""
-    d_class: Number = 1.0
+    d_class: Number = option(1.0, CLASSIFIERS, "kind stargan")
     """Weight of a class head in D's loss (2c and d2dce: their papers use 1 and 0.5)."""
-    g_class: Number = 1.0
+    g_class: Number = option(1.0, CLASSIFIERS, "kind stargan")
     """Weight of a class head in G's loss."""
-    info: Number = 1.0
+    info: Number = option(1.0, "kind infogan")
     """Weight of the codes' negative log-likelihood (infogan)."""
-    reconstruct: Number = 1.0
+    reconstruct: Number = option(1.0, "kind aae vaegan lrgan bicyclegan")
     """Weight of the reconstruction: of examples (aae), of D's features (vaegan), of latents (lrgan, bicyclegan)."""
-    kl: Number = 1.0
+    kl: Number = option(1.0, "kind vae vaegan bicyclegan")
     """Weight of the divergence of codes from the prior (vae, vaegan, bicyclegan); beta of a beta-VAE."""
-    sigma: Number = 0.3
+    sigma: Number = option(0.3, "kind vae")
     """Standard deviation of an example around the decoder's output (vae)."""
-    margin: Number = 0.1
+    margin: Number = option(0.1, "kind ebgan")
     """Reconstruction error that D wants generated examples to exceed (ebgan)."""
-    pull_away: Number = 0.1
+    pull_away: Number = option(0.1, "kind ebgan")
     """Weight of the pull-away term that keeps generated examples apart (ebgan)."""
-    balance: Number = 0.75
+    balance: Number = option(0.75, "kind began")
     """Wanted error of generated over that of real examples, gamma, in [0, 1] (began)."""
-    k_rate: Number = 1e-3
+    k_rate: Number = option(1e-3, "kind began")
     """Rate of the control k that keeps the balance, lambda (began)."""
-    d_rotation: Number = 1.0
+    d_rotation: Number = option(1.0, "kind ssgan")
     """Weight of D's guess how a real example was rotated (ssgan)."""
-    g_rotation: Number = 0.2
+    g_rotation: Number = option(0.2, "kind ssgan")
     """Weight of D's guess how a generated example was rotated, in G's loss (ssgan)."""
-    l1: Number = 100.0
+    l1: Number = option(100.0, "kind pix2pix bicyclegan")
     """Weight of the absolute error of translations (pix2pix; bicyclegan's paper uses 10)."""
-    cycle: Number = 10.0
+    cycle: Number = option(10.0, "kind cyclegan stargan")
     """Weight of the absolute error of images translated there and back (cyclegan: of each side; stargan)."""
-    identity: Number = 5.0
+    identity: Number = option(5.0, "kind cyclegan")
     """Weight of what a translator changes in images that are of its target's kind already (cyclegan); 0 is off."""
-    consensus: Number = 0.1
+    consensus: Number = option(0.1, "solver consensus")
     """Weight of the gradient of 1/2 ||v||^2 in the consensus solver."""
-    lookahead: Number = 0.5
+    lookahead: Number = option(0.5, "solver lookahead")
     """Fraction of the way that the lookahead solver keeps."""
-    lookahead_every: Number = 5.0
+    lookahead_every: Number = option(5.0, "solver lookahead")
     """Steps between two looks of the lookahead solver."""
-    ema_half_life: Number = 10_000.0
+    ema_half_life: Number = option(10_000.0, "generator", always=True)
     """Half-life of the averaged generator, in images (batch a step, whatever d_steps); 0 is no averaging."""
-    ema_ramp: Number = 0.05
+    ema_ramp: Number = option(0.05, "generator", always=True)
     """The half-life is at most this fraction of the images seen."""
 
     def on(self, name: str) -> bool:
-        """Whether the number is in the program: above 0 at some time, or other than what leaves it out (OFF)."""
-        off, value = OFF.get(name, 0.0), getattr(self, name)
-        return any(x > 0 and x != off for x in values(value))
-
-
-SIGNED = {"real_target", "fake_target", "g_target"}
+        """Whether the number is in the program: above 0 at some time, and other than what leaves it out."""
+        return any(x > 0 and x != facts(Hp)[name].off for x in values(getattr(self, name)))
 
 
 def switched_on(hp: Hp) -> set[str]:
@@ -234,23 +229,12 @@ def arrays(hp: Hp) -> dict[str, Any]:
     return {name: one(value) for name, value in vars(hp).items()}
 
 
-# name -> (what each value has to be, in words)
-RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
-    "alpha": (lambda x: 0 < x < 1, "a number above 0 and below 1"),
-    "top_k": (lambda x: 0 < x <= 1, "a share above 0, at most 1"),
-    "d_scale": (lambda x: x > 0, "a number above 0"),
-    **dict.fromkeys(("b1", "b2", "lecam_decay"), (lambda x: x < 1, "less than 1")),
-}
-
-
 def check(hp: Hp) -> Hp:
     """hp with every value a Number in its range; JaxganError names the first that is not."""
     made = Hp(**{name: number(f"hp.{name}", value) for name, value in vars(hp).items()})
     for name, value in vars(made).items():
-        right, words = RANGES.get(name, (lambda x: True, ""))
         for x in values(value):
-            if not math.isfinite(x) or (x < 0 and name not in SIGNED):  # NaN is not finite either
-                raise JaxganError(f"hp.{name} is {plain(value)}; expected a finite number, 0 or more")
-            if not right(x):
-                raise JaxganError(f"hp.{name} is {plain(value)}; expected {words}")
+            words = outside(facts(Hp)[name], x)
+            if words or not math.isfinite(x):
+                raise JaxganError(f"hp.{name} is {plain(value)}; expected a finite number{words and f', {words}'}")
     return made

@@ -10,9 +10,13 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax.nn import relu, softplus
+from jaxtyping import Array, Float
 
-from jaxgan.types import JaxganError
+from jaxgan.types import AnyArray, JaxganError
 
+Real = Float[AnyArray, " *m"]
+Fake = Float[AnyArray, " *n"]
+Terms = tuple[Real, Fake]
 zeros = jnp.zeros_like
 LN2 = math.log(2)
 
@@ -33,7 +37,7 @@ class Loss(NamedTuple):
     gathers: bool = False
 
 
-def _logistic_d(real, fake, real_target=1.0):
+def _logistic_d(real: Real, fake: Fake, real_target=1.0) -> Terms:
     """Cross-entropy; one-sided label smoothing names the target of real examples, such as 0.9: Salimans et al. 2016.
 
     arXiv 1606.03498. TF-GAN's label_smoothing=0.25 is a target of 0.875: it smooths towards 1/2.
@@ -52,7 +56,7 @@ klgan = Loss(_logistic_d, lambda real, fake: (zeros(real), -fake), d_hp=("real_t
 """G minimises E log (1 - D) / D, at D's optimum the reverse KL(p_g || p_d): Sønderby et al. 2016, arXiv 1610.04490."""
 
 
-def _squares_d(real, fake, real_target=1.0, fake_target=0.0):
+def _squares_d(real: Real, fake: Fake, real_target=1.0, fake_target=0.0) -> Terms:
     return 0.5 * (real - real_target) ** 2, 0.5 * (fake - fake_target) ** 2
 
 
@@ -71,7 +75,7 @@ wasserstein = Loss(lambda real, fake: (-real, fake), lambda real, fake: (zeros(r
 """Kantorovich dual, for a Lipschitz D (clip or wgan_gp), Arjovsky et al. 2017, arXiv 1701.07875."""
 
 
-def _hinge_d(real, fake):
+def _hinge_d(real: Real, fake: Fake) -> Terms:
     return relu(1 - real), relu(1 + fake)
 
 
@@ -92,10 +96,10 @@ def relativistic_average(d: Callable) -> Loss:
     Jolicoeur-Martineau 2018, arXiv 1807.00734. The means are over the batch of all devices.
     """
 
-    def relative(real, fake, gather=lambda x: x):
+    def relative(real: Real, fake: Fake, gather=lambda x: x) -> Terms:
         return d(real - gather(fake).mean(), fake - gather(real).mean())
 
-    def g(real, fake, **options):
+    def g(real: Real, fake: Fake, **options) -> Terms:
         of_fake, of_real = relative(fake, real, **options)
         return of_real, of_fake
 
@@ -169,13 +173,13 @@ For alpha in (0, 1): towards 1 it is the KL divergence, towards 0 the reverse on
 BANDWIDTHS = (1.0, 2.0, 4.0, 8.0, 16.0)  # of MMD-GAN's mixture, in units of the logit
 
 
-def _kernel(a, b):
-    """Mean of the Gaussian kernels, [m] and [n] -> [m, n]; 1 on the diagonal."""
+def _kernel(a: Float[AnyArray, " m"], b: Float[AnyArray, " n"]) -> Float[Array, "m n"]:
+    """Mean of the Gaussian kernels; 1 on the diagonal."""
     squared = (a[:, None] - b[None]) ** 2
-    return sum(jnp.exp(-squared / (2 * s**2)) for s in BANDWIDTHS) / len(BANDWIDTHS)
+    return sum(jnp.exp(-squared / (2 * s**2)) for s in BANDWIDTHS) / len(BANDWIDTHS)  # type: ignore[return-value]
 
 
-def _discrepancy(real, fake, gather=lambda x: x):
+def _discrepancy(real: Real, fake: Fake, gather=lambda x: x) -> Terms:
     """Terms whose means add up to the unbiased squared maximum mean discrepancy of the logits."""
     all_real, all_fake = gather(real), gather(fake)
 
@@ -199,7 +203,8 @@ Gretton et al. 2012's unbiased estimate, over the batch of all devices. D may sw
 
 def _unset(real, fake):
     raise JaxganError(
-        "loss 'own' is yours to define: set jaxgan.losses.LOSSES['own'] = Loss(d, g) before training (see README)"
+        "loss 'own' is yours to define: set jaxgan.losses.LOSSES['own'] = Loss(d, g) before training (see "
+        "jaxgan/games/README.md)"
     )
 
 
@@ -223,10 +228,10 @@ LOSSES = {
     "mmd": mmd,
     "own": Loss(_unset, _unset),
 }
-"""By the names in Config.loss; `own` is a place for a loss of the user's, see "Write your own" in the README."""
+"""By the names in Config.loss; `own` is a place for a loss of the user's, see games/README.md."""
 
 
-def value(terms, m: int, n: int):
+def value(terms: Terms, m: int, n: int):
     """Scalar 2 alpha mean(real terms) + 2 (1 - alpha) mean(fake terms) with alpha = m / (m + n): usual if m = n.
 
     m real and n generated examples, each weighing the same whatever their numbers. At D's optimum

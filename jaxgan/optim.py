@@ -6,6 +6,7 @@ Regularisers of weights alone are transformations too: they stand before or afte
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Array, Float
 
 from jaxgan import kernels, rng
 
@@ -60,7 +61,7 @@ def hold(rules: optax.GradientTransformation, params):
     return optax.apply_updates(params, rules.update(still, rules.init(params), params)[0])
 
 
-def overlap(params):
+def overlap(params) -> Float[Array, ""]:
     """||W^T W * (1 - I)||^2 summed over all kernels W [inputs, units], Brock et al. 2018, arXiv 1809.11096, equation 3.
 
     0 where the weights of different units are orthogonal; their lengths are free. params: a tree whose kernels are

@@ -1,66 +1,75 @@
 """Gradient penalties: (score, real, fake, key) -> one number per example, before its weight.
 
-score: examples [b, ...] -> logits [b]; real and fake [b, ...]; key: one per example [b].
+score: examples -> logits; key: one per example.
 The weight is a traced hyperparameter of the same name. Where D sees packs of examples (PacGAN), score gives one logit a
 pack, and a penalty one number a pack.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
 
-from jaxgan.types import JaxganError
+from jaxgan.types import AnyArray, JaxganError
+
+Examples = Float[AnyArray, " b *shape"]
+Others = Float[AnyArray, " n *shape"]
+Keys = Key[Array, " b"]
+Numbers = Float[Array, " logits"]
 
 
-def squared_norm(score, x):
-    """||grad score(x)||^2 per logit [b]."""
+def squared_norm(score: Callable, x: Examples) -> Numbers:
+    """||grad score(x)||^2 per logit."""
     logits, pull = jax.vjp(score, x)
     (g,) = pull(jnp.ones_like(logits))
     return (g**2).reshape(len(logits), -1).sum(1)
 
 
-def norm(score, x):
-    """||grad score(x)|| per logit [b]; an epsilon inside the root keeps its gradient at 0 finite."""
+def norm(score: Callable, x: Examples) -> Numbers:
+    """||grad score(x)|| per logit; an epsilon inside the root keeps its gradient at 0 finite."""
     return jnp.sqrt(squared_norm(score, x) + 1e-12)
 
 
-def between(real, fake, key):
-    """A uniform point on the line between real i and fake i, for each i [b, ...]."""
+def between(real: Examples, fake: Examples, key: Keys) -> Examples:
+    """A uniform point on the line between real i and fake i, for each i."""
     a = jax.vmap(jax.random.uniform)(key).reshape(-1, *[1] * (real.ndim - 1))
     return real + a * (fake - real)
 
 
-def r1(score, real, fake, key):
+def r1(score: Callable, real: Examples, fake: Others, key: Key[Array, " _"]) -> Numbers:
     """1/2 ||grad D||^2 on real examples, Mescheder et al. 2018, arXiv 1801.04406."""
     return 0.5 * squared_norm(score, real)
 
 
-def r2(score, real, fake, key):
+def r2(score: Callable, real: Examples, fake: Others, key: Key[Array, " _"]) -> Numbers:
     """1/2 ||grad D||^2 on generated examples, Mescheder et al. 2018, arXiv 1801.04406."""
     return 0.5 * squared_norm(score, fake)
 
 
-def wgan_gp(score, real, fake, key, target=1.0):
+def wgan_gp(score: Callable, real: Examples, fake: Examples, key: Keys, target=1.0) -> Numbers:
     """(||grad D|| - target)^2 at a uniform point between real and fake, Gulrajani et al. 2017, arXiv 1704.00028."""
     return (norm(score, between(real, fake, key)) - target) ** 2
 
 
-def wgan_lp(score, real, fake, key, target=1.0):
+def wgan_lp(score: Callable, real: Examples, fake: Examples, key: Keys, target=1.0) -> Numbers:
     """The one-sided wgan_gp, which lets smaller gradients be, Petzka et al. 2017, arXiv 1709.08894."""
     return jax.nn.relu(norm(score, between(real, fake, key)) - target) ** 2
 
 
-def gp0(score, real, fake, key):
+def gp0(score: Callable, real: Examples, fake: Examples, key: Keys) -> Numbers:
     """||grad D||^2 at a uniform point between real and fake, Thanh-Tung et al. 2019, arXiv 1902.03984."""
     return squared_norm(score, between(real, fake, key))
 
 
-def _unset(score, real, fake, key):
+def _unset(score: Callable, real: Examples, fake: Others, key: Key[Array, " _"]) -> Numbers:
     raise JaxganError(
-        "penalty 'own' is yours to define: set jaxgan.penalties.PENALTIES['own'] = penalty before training (see README)"
+        "penalty 'own' is yours to define: set jaxgan.penalties.PENALTIES['own'] = penalty before training (see "
+        "jaxgan/games/README.md)"
     )
 
 
 PENALTIES = {"r1": r1, "r2": r2, "wgan_gp": wgan_gp, "wgan_lp": wgan_lp, "gp0": gp0, "own": _unset}
-"""By the names of their weights in Hp; `own` is a place for a penalty of the user's, see "Write your own" in README."""
+"""By the names of their weights in Hp; `own` is a place for a penalty of the user's, see games/README.md."""
 PAIRED = frozenset({"wgan_gp", "wgan_lp", "gp0"})  # these need as many real as generated examples
 TARGETED = frozenset({"wgan_gp", "wgan_lp"})  # these take hp.gp_target

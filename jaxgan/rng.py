@@ -10,8 +10,9 @@ from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Integer, Key
 
-from jaxgan.types import Axis
+from jaxgan.types import AnyArray, Axis
 
 
 class Part(NamedTuple):
@@ -25,23 +26,23 @@ class Part(NamedTuple):
     count: int  # type: ignore[assignment]
 
 
-Key = TypeVar("Key", jax.Array, Part)
+K = TypeVar("K", jax.Array, Part)
 
 
-def root(seed: int) -> jax.Array:
+def root(seed: int | Integer[AnyArray, ""]) -> Key[Array, ""]:
     """The run's root key, threefry on every backend."""
     return jax.random.key(seed, impl="threefry2x32")
 
 
-def stream(key: Key, name: str) -> Key:
+def stream(key: K, name: str) -> K:
     """The key of the stream called name; of a Part, the same Part of it."""
     if isinstance(key, Part):
         return key._replace(key=stream(key.key, name))
     return jax.random.fold_in(key, zlib.crc32(name.encode()))
 
 
-def positions(n: int, axis: Axis = None, part: tuple[jax.Array | int, int] = (0, 1)) -> jax.Array:
-    """Global example indices [n] of this device's n examples; part: (index, count) of a micro-batch of n examples."""
+def positions(n: int, axis: Axis = None, part: tuple[jax.Array | int, int] = (0, 1)) -> Integer[Array, " {n}"]:
+    """Global example indices of this device's n examples; part: (index, count) of a micro-batch of n examples."""
     index, count = part
     local = jnp.arange(n)
     if isinstance(axis, str):
@@ -53,8 +54,8 @@ def positions(n: int, axis: Axis = None, part: tuple[jax.Array | int, int] = (0,
     return jax.lax.with_sharding_constraint(local, axis)
 
 
-def places(key: jax.Array | Part, n: int, axis: Axis = None) -> jax.Array:
-    """`positions` [n] in the whole batch of the n examples that a loss with this key sees."""
+def places(key: jax.Array | Part, n: int, axis: Axis = None) -> Integer[Array, " {n}"]:
+    """`positions` in the whole batch of the n examples that a loss with this key sees."""
     return positions(n, axis, (key.index, key.count) if isinstance(key, Part) else (0, 1))
 
 
@@ -70,13 +71,13 @@ def split(batch, index: jax.Array | int, count: int, axis: Axis = None):
     return jax.tree.map(one, batch)
 
 
-def examples(key: jax.Array | Part, n: int, axis: Axis = None) -> jax.Array:
-    """One key per example [n], by global example index."""
+def examples(key: jax.Array | Part, n: int, axis: Axis = None) -> Key[Array, " {n}"]:
+    """One key per example, by global example index."""
     whole = key.key if isinstance(key, Part) else key
     return jax.vmap(jax.random.fold_in, (None, 0))(whole, places(key, n, axis))
 
 
-def normal(key: jax.Array | Part, n: int, shape: tuple[int, ...], axis: Axis = None) -> jax.Array:
+def normal(key: jax.Array | Part, n: int, shape: tuple[int, ...], axis: Axis = None) -> Float[Array, " {n} ..."]:
     """Standard normal [n, *shape], row i a function of key and the global index i alone."""
     return jax.vmap(lambda k: jax.random.normal(k, shape))(examples(key, n, axis))
 
@@ -84,11 +85,11 @@ def normal(key: jax.Array | Part, n: int, shape: tuple[int, ...], axis: Axis = N
 SHUFFLED = 16  # rows
 
 
-def permute(key: jax.Array, index: jax.Array, n: int) -> jax.Array:
+def permute(key: Key[Array, ""], index: Integer[Array, " m"], n: int) -> Integer[Array, " m"]:
     """The images of index under a random permutation of range(n), each found without making the whole permutation.
 
     A Feistel cipher of 6 rounds on the smallest even number of bits that holds n, walked until it lands in the range
-    (Black and Rogaway 2002, "Ciphers with arbitrary finite domains"). index: int [m] in [0, n). On so few bits as
+    (Black and Rogaway 2002, "Ciphers with arbitrary finite domains"). index: in [0, n). On so few bits as
     n <= 16 has, the cipher favours some permutations, so these are shuffled.
     """
     if n <= SHUFFLED:
@@ -114,10 +115,12 @@ def permute(key: jax.Array, index: jax.Array, n: int) -> jax.Array:
     return x.astype(jnp.int32)
 
 
-def shuffled(key: jax.Array, update: jax.Array, within: jax.Array, batch: int, size: int) -> jax.Array:
-    """Row numbers [n] of update number `update`: a new permutation of the rows every epoch, as a function of the key.
+def shuffled(
+    key: Key[Array, ""], update: int | Integer[Array, ""], within: Integer[Array, " n"], batch: int, size: int
+) -> Integer[Array, " n"]:
+    """Row numbers of update number `update`: a new permutation of the rows every epoch, as a function of the key.
 
-    within: positions [n] inside the global batch of `batch` rows. An epoch is size // batch updates; rows that do not
+    within: positions inside the global batch of `batch` rows. An epoch is size // batch updates; rows that do not
     fill a batch are left out of that epoch, other ones each time. A batch larger than the data spans several epochs.
     """
     per_epoch = max(size // batch, 1)

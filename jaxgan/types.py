@@ -10,10 +10,12 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from jaxgan.errors import JaxganError
 
 Tree = Any
+AnyArray = jax.Array | np.ndarray
 Axis = str | jax.sharding.NamedSharding | None
 
 

@@ -1,36 +1,67 @@
 """Settings that cannot act beside the others: found before a run begins, and refused by name.
 
-Numbers of Hp are watched: a step is traced, and what it does not read is not used. Static fields have a table.
+Numbers of Hp are watched: a step is traced, and what it does not read is not used. Their owners, and those of static
+fields, say why (fields.py).
 """
 
 from jaxgan.config import Config, Hp
 from jaxgan.errors import JaxganError
+from jaxgan.fields import GROUPS, Facts, facts
 from jaxgan.hp import text
 
-# fields of Config that act only beside others: whether they do, and what they need
-STATIC = {
-    "codes": (lambda c: c.kind == "infogan", "--kind infogan"),
-    "loss": (lambda c: c.kind != "conditional" or c.head != "multihinge", "another --head: multihinge's is the loss"),
-    "depth": (lambda c: c.net == "mlp", "--net mlp"),
-    "latent": (lambda c: c.kind not in ("cyclegan", "stargan"), "a kind whose generator takes latents"),
-    "conditional": (lambda c: c.kind != "stargan", "a kind that can do without labels"),
-    "cr_augment": (lambda c: c.hp.on("cr") or c.hp.on("cr_fake"), "--hp.cr or --hp.cr-fake"),
-    "lazy": (lambda c: c.hp.on("r1") or c.hp.on("r2"), "--hp.r1 or --hp.r2"),
-    "lazy_g": (lambda c: c.hp.on("path_length"), "--hp.path-length"),
-}
+
+def facts_of(name: str) -> Facts:
+    """Of a field of Config, or of Hp as "hp.r1"."""
+    return facts(Hp)[name[3:]] if name.startswith("hp.") else facts(Config)[name]
+
+
+def chosen(c: Config, owner: str) -> bool:
+    """Whether c has the part that an owner of fields.py names."""
+    name, *values = owner.split(" ")
+    if owner in GROUPS:
+        return True
+    if name.startswith("hp."):
+        return c.hp.on(name[3:])
+    kinds = {"conditional"} if c.kind == "auto" or (c.kind == "plain" and c.conditional) else set()
+    found = {getattr(c, name), *(kinds if name == "kind" else ())}
+    return not reason(c, name) and (bool(found & set(values)) if values else bool(getattr(c, name)))
+
+
+def reason(c: Config, name: str) -> str:
+    """Why the field `name` does not act in c, "" if it does."""
+    found = facts_of(name)
+    for owner in found.never:
+        if chosen(c, owner):
+            field = owner.split(" ")[0]
+            return f"{field} {getattr(c, field)} has no use for it"
+    if any(chosen(c, owner) for owner in found.of):
+        return ""
+    owners = {field: values for field, *values in (owner.split(" ") for owner in found.of)}
+    for field, values in owners.items():
+        if values and getattr(c, field) in values:  # which itself does not act
+            return reason(c, field)
+    has = " or ".join(" ".join([field, *_listed(values)]) for field, values in owners.items())
+    return f"it belongs to {has}, and this run's {' and '.join(f'{field} is {_shown(c, field)}' for field in owners)}"
+
+
+def _listed(words: list[str]) -> list[str]:
+    """["a, b or c"] of ["a", "b", "c"], [] of []."""
+    return [" or ".join([*([", ".join(words[:-1])] if words[1:] else []), words[-1]])] if words else []
+
+
+def _shown(c: Config, name: str) -> str:
+    return text(getattr(c.hp, name[3:])) if name.startswith("hp.") else str(getattr(c, name))
 
 
 def check(config: Config, read: frozenset[str]) -> None:
     """JaxganError for a setting that is not at its default and is not used; read: numbers of Hp that a step reads."""
-    numbers, default = vars(config.hp), Hp()
-    for name, value in numbers.items():
-        if value != getattr(default, name) and name not in read:
+    for name, usual in vars(Hp()).items():
+        value, why = getattr(config.hp, name), reason(config, f"hp.{name}")
+        if value != usual and name not in read and (why or config.hp.on(name)):  # else it is what switches it off
             raise JaxganError(
-                f"hp.{name} is {text(value)}, but nothing in this run uses it: not kind {config.kind!r}, loss "
-                f"{config.loss!r}, solver {config.solver!r}, optimizer {config.optimizer!r} or what is switched on "
-                f"beside them. See --help for what it belongs to, or leave it at {getattr(default, name):g}"
+                f"hp.{name} is {text(value)}, but {why or 'nothing in this run uses it'}; leave it at {text(usual)}"
             )
-    for name, (acts, needed) in STATIC.items():
-        value, usual = getattr(config, name), getattr(Config(), name)
-        if config.kind != "own" and value != usual and not acts(config):
-            raise JaxganError(f"{name} is {value!r}, but it needs {needed} to act; or leave it at {usual!r}")
+    for name in facts(Config):
+        value, usual = getattr(config, name), getattr(Config, name)
+        if config.kind != "own" and value != usual and (why := reason(config, name)):
+            raise JaxganError(f"{name} is {value!r}, but {why}; leave it at {usual!r}")

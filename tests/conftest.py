@@ -4,7 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
+from beartype import BeartypeConf, beartype
 from hypothesis import HealthCheck, settings
+from jaxtyping import install_import_hook
 from processes import Server
 
 # In the environment rather than in jax.config: tests that start processes pass it on.
@@ -18,9 +20,29 @@ os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 # Shapes [n] and [n, 1] that meet by accident make [n, n], whose mean is a wrong number: say which axis is meant.
 os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 
+# Tables of pure functions, whose arguments and results are held to their annotated shapes in every call and trace of
+# this process; not of others, where an import hook would have to be in each. Elsewhere annotations name no shapes.
+SHAPED = ["augment", "kernels", "losses", "metrics", "optim", "penalties", "rng"]
+SHAPED += ["theory.bayes", "theory.divergence", "theory.value"]
+checked = beartype(conf=BeartypeConf(is_pep484_tower=True))  # a float may be an int
+install_import_hook([f"jaxgan.{name}" for name in SHAPED], "conftest.checked")
+
 # The same examples every time; compiling is slow, and a busy machine is no failure.
 settings.register_profile("jaxgan", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("jaxgan")
+
+
+# No key may be drawn from twice in these, which trace the programs of every kind; fold_in may derive many from one.
+# Other tests give one key to two calls on purpose, to compare what they make of the same numbers.
+DRAWN_ONCE = {"test_games", "test_kinds", "test_rng"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def drawn_once(request):
+    import jax
+
+    with jax.debug_key_reuse(request.module.__name__ in DRAWN_ONCE or jax.config.jax_debug_key_reuse):
+        yield
 
 
 @pytest.fixture(scope="module")

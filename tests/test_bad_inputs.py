@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -53,8 +54,9 @@ def home(tmp_path_factory) -> Path:
         Image.fromarray(np.full((16, 16), i * 10, np.uint8)).save(home / "images" / f"{i}.png")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
-        for name in ("ok", "no_env", "torn", "misspelt", "foreign", "list", "no_digest", "log", "no_config"):
-            cli.main(["train", "experiments/ring.py", "--dir", f"runs/{name}"])
+        cli.main(["train", "experiments/ring.py", "--dir", "runs/ok"])
+        for name in ("no_env", "torn", "misspelt", "foreign", "list", "no_digest", "log", "no_config"):
+            shutil.copytree("runs/ok", f"runs/{name}")
         images = ["--data", "folder:images", "--size", "8", "--batch", "16", "--net", "mlp"]
         cli.main(["train", "experiments/ring.py", "--dir", "runs/images", *images])
     Image.fromarray(np.full((16, 16), 255, np.uint8)).save(home / "images" / "later.png")

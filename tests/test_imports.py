@@ -13,7 +13,7 @@ ROOT = Path(jaxgan.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 # a module imports from the rows above it only; a name without a file yet is a place kept free
 ROWS = [
-    ["errors", "types", "hp", "config", "rng", "kernels"],
+    ["errors", "types", "fields", "hp", "config", "rng", "kernels"],
     ["losses", "penalties", "augment", "optim", "nets", "data", "metrics"],
     ["step", "solvers"],
     ["games"],
@@ -34,7 +34,7 @@ ROWS = [
     ["theory"],
     ["looks", "train", "verify", "diagnose", "plan", "draw"],
     ["sweep"],
-    ["experiment", "commands", "cli", "__main__"],
+    ["experiment", "commands", "help", "cli", "__main__"],
 ]
 APART = 1  # in this row not even neighbours import each other: flat tables of functions
 ROW = {name: i for i, row in enumerate(ROWS) for name in row}
@@ -182,7 +182,9 @@ RING = ROOT.parent / "experiments" / "ring.py"
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["train"], ["sample"], ["train", str(RING)]], ids=lambda w: " ".join(w[-1:])[-7:]
+    "words",
+    [[], ["train"], ["sample"], ["train", str(RING)], ["sweep", str(RING)], ["plan", str(RING), "--help-all"]],
+    ids=lambda w: " ".join(w)[-15:],
 )
 def test_help_answers_without_jax(words):
     """Whose import would take longer than the answer."""

@@ -1,22 +1,33 @@
-"""The README's commands and programs run as they stand, with few steps."""
+"""Commands and programs of all README files run as they stand, with few steps, and their links lead somewhere."""
 
-import os
+import contextlib
 import re
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from jaxgan import cli
+from jaxgan.games import KINDS
+from jaxgan.losses import LOSSES
+from jaxgan.penalties import PENALTIES
+
 REPO = Path(__file__).parent.parent
-README = (REPO / "README.md").read_text()
+# in the order in which their commands run: the first page makes a run that the others use
+PATHS = [
+    REPO / "README.md",
+    *(path for room in ("jaxgan", "experiments") for path in sorted((REPO / room).rglob("README.md"))),
+]
+README, *_ = READMES = [path.read_text() for path in PATHS]
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.M | re.S)
+    return [block for text in READMES for block in re.findall(rf"^```{language}\n(.*?)^```$", text, re.M | re.S)]
 
 
 def commands() -> list[str]:
@@ -37,15 +48,12 @@ def home(tmp_path_factory) -> Path:
     return home
 
 
-def run(home: Path, *command: str) -> str:
-    env = {
-        **os.environ,
-        "TFDS_DATA_DIR": str(home / "tfds"),
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-    }
-    done = subprocess.run(command, cwd=home, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+@pytest.fixture
+def here(home, monkeypatch) -> Path:
+    """home, with this process inside: commands and programs share its imports and what it has compiled."""
+    monkeypatch.chdir(home)
+    monkeypatch.setenv("TFDS_DATA_DIR", str(home / "tfds"))
+    return home
 
 
 def is_long(command: str) -> bool:
@@ -54,31 +62,43 @@ def is_long(command: str) -> bool:
 
 
 @pytest.mark.parametrize("long", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_commands_run_in_order(home, long):
+def test_commands_run_in_order(here, long, capsys):
     ran = 0
     for command in filter(lambda c: long or not is_long(c), commands()):
         if "fashion" in command and not FASHION.is_dir():
             continue
-        words = command.replace("/path/to/my/images", str(home / "images")).split()
+        words = command.replace("/path/to/my/images", str(here / "images")).split()
+        small = ["--steps", "4", "--sample-every", "2", "--width", "8", "--batch", "16"]
         if words[1] == "train":
-            words += ["--steps", "4", "--sample-every", "2"]
+            words += small
         if words[1] == "sweep" and words[2].endswith(".py"):
             words[3:] = [*words[words.index("--dir") :][:2]] if "--dir" in words else []
-            words += ["--grid", "hp.g_lr=1e-4,2e-4", "--seeds", "1", "--steps", "4", "--sample-every", "2"]
-        out = run(home, *words)
+            words += ["--grid", "hp.g_lr=1e-4,2e-4", "--seeds", "1", *small]
+        cli.main(words[1:])
+        out = capsys.readouterr().out
         ran += 1
         if words[1] == "verify":
             assert "bit for bit" in out
     assert ran >= 7
-    assert (home / "grid.png").stat().st_size > 1000
-    assert (home / "runs/mine/samples/00000004.png").exists()
+    assert (here / "grid.png").stat().st_size > 1000
+    assert (here / "runs/mine/samples/00000004.png").exists()
+
+
+def test_the_command_is_installed(home):
+    command = Path(sys.executable).parent / "jaxgan"
+    done = subprocess.run([command, "train", "experiments/ring.py", "--help"], cwd=home, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("usage: jaxgan train experiments/ring.py"), done.stderr
 
 
 @pytest.mark.parametrize("program", blocks("python"), ids=lambda p: p.splitlines()[0][:30])
-def test_programs_run(home, program):
-    if "def config" in program:
-        program += "\nassert config().hp.d_lr == 4e-4\n"
-    run(home, sys.executable, "-c", program)
+def test_programs_run(here, program):
+    names = {"__name__": "__main__"}
+    with contextlib.ExitStack() as stack:
+        for table in (LOSSES, PENALTIES, KINDS):
+            stack.enter_context(mock.patch.dict(table))
+        exec(program, names)
+    if "config" in names:
+        assert names["config"]().hp.d_lr == 4e-4
 
 
 def test_the_first_block_is_two_commands():
@@ -87,12 +107,48 @@ def test_the_first_block_is_two_commands():
     assert test.endswith("&& pytest")
 
 
-def test_every_experiment_is_explained_and_named_in_readme():
+def test_every_experiment_is_explained_and_named_in_a_readme():
+    text = "".join(READMES)
     for file in (REPO / "experiments").glob("*.py"):
         if "def config(" in file.read_text():
             command = rf"jaxgan (train|sweep) experiments/{file.name}"
             assert re.search(command, file.read_text())  # its docstring holds the command
-            assert f"experiments/{file.name}" in README
+            assert f"experiments/{file.name}" in text
+    for file in (REPO / "experiments/theory").glob("*.py"):
+        assert f"\npython experiments/theory/{file.name}\n" in text
+    named = re.findall(r"python (experiments/[a-z_0-9/]+\.py)", text)
+    assert len(set(named)) > 10 and not [name for name in named if not (REPO / name).is_file()]
+
+
+def prose(path: Path) -> str:
+    return re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.M | re.S)
+
+
+def anchors(path: Path) -> set[str]:
+    """What a hosting site calls the headings: small letters, digits and hyphens for spaces."""
+    titles = re.findall(r"^#+ (.+)$", prose(path), re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: str(path.relative_to(REPO)))
+def test_links_lead_to_files_and_headings(path):
+    found = [link for link in re.findall(r"\]\(([^)\s]+)\)", prose(path)) if "://" not in link]
+    assert found
+    for link in found:
+        name, _, heading = link.partition("#")
+        target = path.parent / name if name else path
+        assert target.exists(), link
+        assert target.resolve().is_relative_to(REPO), f"{link} leaves the repository"
+        assert not heading or heading in anchors(target), link
+
+
+def test_tables_to_extend_are_where_the_readme_says():
+    found = re.findall(r"((?:`\w+` or )?`\w+`) in \[`([\w/.]+)`\]", README)
+    assert len(found) > 10
+    for names, file in found:
+        for name in re.findall(r"\w+", names.replace(" or ", " ")):
+            pattern = rf"^(class |def )?{name}\b"
+            assert re.search(pattern, (REPO / file).read_text(), re.M), f"{name} is not in {file}"
 
 
 def test_lock_covers_every_dependency_and_names_no_address():

@@ -296,7 +296,7 @@ def test_the_command_line_takes_schedules_and_overrides(tmp_path, capsys, monkey
         cli.main(["train", "tiny.py", "--hp.r1", "1:2:3:lineer"])
     assert "Did you mean 'linear'" in (text := capsys.readouterr().err + capsys.readouterr().out) and "--hp.r1" in text
     with pytest.raises(SystemExit):
-        cli.main(["train", "tiny.py", "--help"])
+        cli.main(["train", "tiny.py", "--help-all"])
     assert "--hp.r1 NUMBER" in capsys.readouterr().out
 
 

@@ -6,14 +6,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from kinds import CLASSES, configured
+from kinds import CLASSES, TABLE, configured
+from test_config import CHOICES as CHOICES_OF
 from test_config import OTHER
 
 from jaxgan import checkpoint, config, games, program, step, unused
-from jaxgan.config import Hp
+from jaxgan.config import Config, Hp
 from jaxgan.data import from_arrays, open_source
 from jaxgan.data.holdout import split
 from jaxgan.errors import JaxganError
+from jaxgan.fields import GROUPS, facts
+from jaxgan.losses import LOSSES
+from jaxgan.optim import OPTIMIZERS
 from jaxgan.solvers import SOLVERS
 from jaxgan.state import initial
 
@@ -83,22 +87,36 @@ def test_a_number_acts_or_is_refused(usual, name):
 
 
 IGNORED = [
-    ({"loss": "hinge", "hp": {"real_target": 0.9}}, "hp.real_target is 0.9"),
-    ({"loss": "ragan", "hp": {"real_target": 0.9}}, "hp.real_target"),
-    ({"loss": "rpgan", "hp": {"real_target": 0.9}}, "hp.real_target"),
-    ({"hp": {"fake_target": 0.1}}, "hp.fake_target is 0.1.*loss 'ns'"),
+    (
+        {"loss": "hinge", "hp": {"real_target": 0.9}},
+        "belongs to loss minimax, ns, klgan or lsgan, .*loss is hinge; .* 1",
+    ),
+    ({"loss": "ragan", "hp": {"real_target": 0.9}}, "hp.real_target is 0.9"),
+    ({"loss": "rpgan", "hp": {"real_target": 0.9}}, "hp.real_target is 0.9"),
+    ({"hp": {"fake_target": 0.1}}, "hp.fake_target is 0.1, .*loss lsgan, and this run's loss is ns"),
     ({"hp": {"g_target": 0.9}}, "hp.g_target"),
-    ({"hp": {"lecam_decay": 0.9}}, "hp.lecam_decay"),
-    ({"hp": {"margin": 1.0}}, "hp.margin is 1.*kind 'plain'"),
-    ({"hp": {"kl": 2.0}}, "hp.kl"),
-    ({"optimizer": "sgd", "hp": {"b1": 0.0}}, "hp.b1 is 0.*optimizer 'sgd'"),
-    ({"kind": "vae", "hp": {"d_lr": 0.1}}, "hp.d_lr"),
-    ({"hp": {"consensus": 1.0}}, "hp.consensus.*solver 'alternating'"),
-    ({"lazy": 2}, "lazy is 2.*--hp.r1 or --hp.r2"),
-    ({"lazy_g": 2}, "lazy_g is 2.*--hp.path-length"),
+    (
+        {"loss": "lsgan", "kind": "bigan", "hp": {"g_target": 0.9}},
+        "hp.g_target is 0.9, but kind bigan has no use for it",
+    ),
+    ({"kind": "ebgan", "hp": {"real_target": 0.9}}, "hp.real_target is 0.9, but kind ebgan has no use for it"),
+    ({"hp": {"lecam_decay": 0.9}}, "hp.lecam_decay is 0.9, but it belongs to hp.lecam, and this run's hp.lecam is 0;"),
+    (
+        {"hp": {"margin": 1.0}},
+        "hp.margin is 1, but it belongs to kind ebgan, and this run's kind is plain; leave it at 0.1",
+    ),
+    ({"hp": {"kl": 2.0}}, "hp.kl is 2, but it belongs to kind vae, vaegan or bicyclegan"),
+    ({"hp": {"gp_target": 2.0}}, "belongs to hp.wgan_gp or hp.wgan_lp or hp.dragan, .*hp.dragan is 0"),
+    ({"hp": {"logan_beta": 2.0}}, "belongs to latent_steps, and this run's latent_steps is 0"),
+    ({"kind": "auto", "hp": {"g_class": 2.0}}, "d2dce or kind stargan, .*head is projection and kind is auto"),
+    ({"optimizer": "sgd", "hp": {"b1": 0.0}}, "hp.b1 is 0, but it belongs to optimizer adam, .*optimizer is sgd"),
+    ({"kind": "vae", "hp": {"d_lr": 0.1}}, "hp.d_lr is 0.1, but kind vae has no use for it"),
+    ({"hp": {"consensus": 1.0}}, "hp.consensus.*solver is alternating"),
+    ({"lazy": 2}, "lazy is 2, but it belongs to hp.r1 or hp.r2, .* hp.r1 is 0 and hp.r2 is 0; leave it at 1"),
+    ({"lazy_g": 2}, "lazy_g is 2.*hp.path_length"),
     ({"codes": (3,)}, "codes is .3,.*infogan"),
-    ({"net": "dcgan", "depth": 3}, "depth is 3.*--net mlp"),
-    ({"cr_augment": ("jitter",)}, "cr_augment.*--hp.cr"),
+    ({"net": "dcgan", "depth": 3}, "depth is 3.*net mlp"),
+    ({"cr_augment": ("jitter",)}, "cr_augment.*hp.cr"),
     ({"kind": "conditional", "head": "multihinge", "loss": "hinge"}, "loss is 'hinge'.*multihinge"),
     ({"kind": "cyclegan", "latent": 3}, "latent is 3"),
 ]
@@ -112,16 +130,65 @@ def test_what_cannot_act_is_refused(settings, message):
         unused.check(c, program.reads(c, Like(shape, CLASSES)))
 
 
-@pytest.mark.parametrize("name", ["ac", "multihinge", "infogan", "aae", "vae", "ebgan", "cyclegan", "stargan"])
-def test_a_kind_reads_its_own_numbers_and_no_other_kinds(name):
-    """The numbers that --help gives to one kind are read there and nowhere else."""
-    own = {"infogan": {"info"}, "aae": {"reconstruct"}, "vae": {"kl", "sigma"}, "cyclegan": {"cycle", "identity"}}
-    own |= {"ac": {"d_class", "g_class"}, "stargan": {"d_class", "g_class", "cycle"}, "ebgan": {"margin", "pull_away"}}
-    own |= {"multihinge": own["ac"]}
+# numbers on whose being above 0 others depend, one at a time; and the rest, together
+HEAVY = ["wgan_gp", "wgan_lp", "dragan", "zcr", "zcr_g", "lecam", "noise"]
+LIGHT = [name for name, found in facts(Hp).items() if f"hp.{name}" in found.of and name not in [*HEAVY, "own"]]
+ON = {"latent_steps": 1, "cr_augment": ("jitter",)}
+CHOICES = [
+    *({"loss": name} for name in LOSSES if name != "own"),
+    *({"solver": name} for name in SOLVERS),
+    *({"optimizer": name} for name in OPTIMIZERS),
+    *({**ON, "hp": dict.fromkeys(names, 0.5)} for names in [*([name] for name in HEAVY), LIGHT]),
+]
+
+
+def owned(c):
+    """Numbers of Hp whose owners, as their fields have them, are in c."""
+    return {name for name in facts(Hp) if not unused.reason(c, f"hp.{name}")}
+
+
+@pytest.mark.parametrize("name", [name for name in TABLE if not name.endswith("-image")])
+def test_a_kind_reads_the_numbers_that_belong_to_it(name):
     c, _, shape = configured(name)
-    found = program.reads(c, Like(shape, CLASSES))
-    assert found & set().union(*own.values()) == own[name]
-    assert ("d_lr" in found) == (name != "vae") and "g_lr" in found
+    assert program.reads(c, Like(shape, CLASSES)) & set(facts(Hp)) == owned(c)
+
+
+@pytest.mark.parametrize("settings", CHOICES, ids=lambda s: ",".join(map(str, s.get("hp", s.values()))))
+def test_a_number_is_read_exactly_where_an_owner_is_chosen(settings):
+    c = config.from_dict({**SMALL, **settings})
+    assert program.reads(c, Like(SHAPE, 0)) & set(facts(Hp)) == owned(c)
+
+
+def test_owners_are_parts_that_there_are():
+    names = set(facts(Config)) | {f"hp.{name}" for name in facts(Hp)}
+    for found in [*facts(Config).values(), *facts(Hp).values()]:
+        for owner in {*found.of, *found.never} - set(GROUPS):
+            field, *values = owner.split(" ")
+            assert field in names and set(values) <= set(CHOICES_OF.get(field, ())), owner
+
+
+@pytest.mark.parametrize("kind", [kind for kind in games.KINDS if kind not in ("plain", "conditional")])
+def test_a_kind_refuses_what_it_never_uses(kind):
+    """What a field says of a kind in `never` is what the kind's own code says, where it says anything."""
+    usual = {"net": "mlp", "width": 4, "kind": kind, "batch": 4}
+    of_kinds = [name for name, found in facts(Config).items() if found.never or set(found.of) & set(GROUPS)]
+    for name in sorted(set(of_kinds) & set(STATIC) - {"kind"}):
+        never = bool(unused.reason(config.from_dict(usual), name))
+        try:
+            c = config.from_dict({**usual, name: VALUES.get(name, OTHER[name])})
+            games.make(c, (4, 4, 2), CLASSES)
+            refused = False
+        except JaxganError as e:
+            refused = "no use for" in str(e)
+        if name not in ("conditional", "latent"):  # some kinds take these, and do not look at them
+            assert refused == never, name
+        assert never or not refused, name
+
+
+def test_a_weight_of_0_switches_off_and_is_not_refused():
+    c, _, shape = configured("cyclegan", latent=64, hp={"identity": 0.0})
+    assert "identity" not in program.reads(c, Like(shape, CLASSES))
+    unused.check(c, program.reads(c, Like(shape, CLASSES)))
 
 
 def test_an_old_run_goes_on_with_what_it_ignored(tmp_path):

@@ -54,7 +54,7 @@ def curves() -> dict[str, np.ndarray]:
     """Each divergence, and the slope of each generator loss, at every shift."""
     names = ("jsd", "total_variation", "hellinger")
     lp = log_normal(X, 0.0)
-    found = {n: [divergence.DIVERGENCES[n](lp, log_normal(X, d), W) for d in SHIFTS] for n in names}
+    found: dict[str, list] = {n: [divergence.DIVERGENCES[n](lp, log_normal(X, d), W) for d in SHIFTS] for n in names}
     line = np.linspace(-10, 25, 20_001)
     found["wasserstein_1"] = [divergence.wasserstein(line, log_normal(line, 0), log_normal(line, d)) for d in SHIFTS]
     for name in ("minimax", "ns"):

@@ -2,18 +2,21 @@
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 from scipy.stats import mannwhitneyu
 
+from jaxgan.types import AnyArray
 
-def distances(x):
-    """Squared distances [n, n] between the rows of x [n, ...]."""
+
+def distances(x: Float[AnyArray, "n ..."]) -> Float[Array, "n n"]:
+    """Squared distances between the rows of x."""
     x = x.reshape(len(x), -1)
     square = (x**2).sum(1)
     return jnp.maximum(square[:, None] + square[None] - 2 * x @ x.T, 0.0)
 
 
-def vendi(x, scale):
-    """Effective number of different rows of x [n, ...], from 1 to n: Friedman and Dieng 2022, arXiv 2210.02410.
+def vendi(x: Float[AnyArray, "n ..."], scale) -> Float[Array, ""]:
+    """Effective number of different rows of x, from 1 to n: Friedman and Dieng 2022, arXiv 2210.02410.
 
     The exponential of the entropy of the eigenvalues of K / n, for the kernel exp(-distance^2 / (2 scale^2)).
     """
@@ -21,8 +24,8 @@ def vendi(x, scale):
     return jnp.exp(-(rate * jnp.log(jnp.where(rate <= 0, 1.0, rate))).sum())  # 0 log 0 is 0; nan stays nan
 
 
-def relative_diversity(x, real):
-    """The Vendi score of x over that of as many real rows, both [n, ...]: 1 is as varied as the data, near 0 collapsed.
+def relative_diversity(x: Float[AnyArray, " n *shape"], real: Float[AnyArray, " n *shape"]) -> Float[Array, ""]:
+    """The Vendi score of x over that of as many real rows: 1 is as varied as the data, near 0 collapsed.
 
     The scale is a third of the median distance between real rows. Depends on n: compare at the same n only.
     """
@@ -31,8 +34,8 @@ def relative_diversity(x, real):
     return vendi(x, scale) / vendi(real, scale)
 
 
-def auc(high, low) -> float:
-    """Share of pairs in which high [m] lies above low [n], ties half: 1/2 if a score cannot tell the two apart.
+def auc(high: Float[AnyArray, " m"], low: Float[AnyArray, " n"]) -> float:
+    """Share of pairs in which high lies above low, ties half: 1/2 if a score cannot tell the two apart.
 
     The area under the ROC curve; nan if a score is. Its standard error is at most 1/2 / sqrt(min(m, n)).
     """

@@ -1,11 +1,14 @@
 """How well a code that was never told of classes tells them apart."""
 
 import numpy as np
+from jaxtyping import Integer
 from scipy.optimize import linear_sum_assignment
 
+from jaxgan.types import AnyArray
 
-def matched(code, y) -> float:
-    """Share of examples whose class y [n] is the one matched to their code [n], for the best one-to-one matching.
+
+def matched(code: Integer[AnyArray, " n"], y: Integer[AnyArray, " n"]) -> float:
+    """Share of examples whose class y is the one matched to their code, for the best one-to-one matching.
 
     Both are whole numbers from 0. A code that knows nothing of k equal classes scores little above 1 / k.
     """

@@ -17,10 +17,10 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxgan import checkpoint, data, games, parallel, program, unused
 from jaxgan.config import Config, Hp
 from jaxgan.errors import JaxganError
-from jaxgan.hp import OFF, Piece, pieces, switched_on
+from jaxgan.fields import facts
+from jaxgan.hp import Piece, pieces
 from jaxgan.looks import Look, looks
 from jaxgan.state import initializer, template
-from jaxgan.sweep.space import ALWAYS
 from jaxgan.types import Source, Tree
 
 MODES = ("map", "vmap")
@@ -42,15 +42,13 @@ class Kit(NamedTuple):
 
 
 def common(c: Config) -> Config:
-    """c without what its group leaves open: the seed and the values of Hp, but for whether they are above 0."""
-    on = switched_on(c.hp)
-    hp = {n: v if n in ALWAYS else 1.0 if n in on else 0.0 for n, v in vars(Hp()).items()}
-    hp |= {n: 0.5 if n in on else off for n, off in OFF.items()}
+    """c without what its group leaves open: the seed, free fields, and the values of Hp but for whether they are on."""
+    on = {n: getattr(Hp, n) if found.always else 0.5 if found.off else 1.0 for n, found in facts(Hp).items()}
+    hp = {n: on[n] if found.always or c.hp.on(n) else found.off for n, found in facts(Hp).items()}
     hp |= {n: (Piece(hp[n], hp[n], 1.0),) * count for n, count in pieces(c.hp).items()}
-    neutral: dict[str, Any] = {"steps": 1, "chunk": 0, "keep": 1}
-    neutral |= {"log_every": 1, "sample_every": 0, "checkpoint_every": 1}
-    looks: dict[str, Any] = {"diagnose_every": int(c.diagnose_every > 0), "writers": ()}
-    return dataclasses.replace(c, seed=0, hp=Hp(**hp), **neutral, **looks)
+    free = {n: getattr(Config, n) for n, found in facts(Config).items() if found.free}
+    least: dict[str, Any] = {n: facts(Config)[n].least if type(value) is int else value for n, value in free.items()}
+    return dataclasses.replace(c, seed=0, hp=Hp(**hp), diagnose_every=int(c.diagnose_every > 0), **least)
 
 
 def check(c: Config) -> None:
@@ -97,11 +95,9 @@ def _kit(c: Config) -> Kit:
     return Kit(c, source, looks(c, source, held), start, like, loop)
 
 
-NAMING = ("data", "data_dir", "size", "flip", "skip_corrupt", "holdout")  # the fields that say what the data are
-
-
 def _named(c: Config) -> Config:
-    return Config(**{name: getattr(c, name) for name in NAMING})
+    """The fields of c that say what the data are."""
+    return Config(**{name: getattr(c, name) for name, found in facts(Config).items() if "data" in found.of})
 
 
 @functools.lru_cache(maxsize=2)

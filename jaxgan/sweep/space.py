@@ -17,10 +17,8 @@ import numpy as np
 from jaxgan import config
 from jaxgan.config import NEUTRAL, Config, Hp
 from jaxgan.errors import JaxganError, nearest
+from jaxgan.fields import facts
 from jaxgan.hp import pieces, switched_on
-
-# Numbers that every program has: 0 switches nothing off. Any other number of Hp may be left out of the program at 0.
-ALWAYS = frozenset({"g_lr", "d_lr", "b1", "b2", "ema_half_life", "ema_ramp"})
 
 
 class Distribution(NamedTuple):
@@ -212,7 +210,8 @@ def static(c: Config) -> dict[str, Any]:
     """
     values = {n: v for n, v in config.to_dict(c).items() if n not in NEUTRAL and n not in ("hp", "seed")}
     scheduled = {"pieces": pieces(c.hp)} if pieces(c.hp) else {}
-    return {**values, "on": sorted(switched_on(c.hp) - ALWAYS), **scheduled}
+    on = [name for name in sorted(switched_on(c.hp)) if not facts(Hp)[name].always]
+    return {**values, "on": on, **scheduled}
 
 
 def groups(configs: dict[str, Config]) -> list[tuple[dict, list[str]]]:

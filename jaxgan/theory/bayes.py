@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.scipy.stats import gaussian_kde
+from jaxtyping import Array, Float, Integer
 
 from jaxgan import rng, step
 from jaxgan.config import Config
@@ -17,26 +18,28 @@ from jaxgan.optim import OPTIMIZERS
 from jaxgan.run import generate
 from jaxgan.state import initial
 from jaxgan.theory.play import advance
-from jaxgan.types import Game, Player, Source, State
+from jaxgan.types import AnyArray, Game, Player, Source, State
+
+PerClass = Float[AnyArray, "n c"]
 
 
-def posterior(log_p_x_given_y, log_prior):
-    """log p(y | x) [n, c] by Bayes' rule, from log p(x | y) [n, c] and log p(y) [c]."""
+def posterior(log_p_x_given_y: PerClass, log_prior: Float[AnyArray, " c"]) -> Float[Array, "n c"]:
+    """log p(y | x) by Bayes' rule, from log p(x | y) and log p(y)."""
     return jax.nn.log_softmax(log_p_x_given_y + log_prior[None], axis=-1)
 
 
-def log_frequencies(y, classes: int):
-    """log p(y) [c] as the frequencies of labels y [n]; -inf for a class that never occurs."""
+def log_frequencies(y: Integer[AnyArray, " n"], classes: int) -> Float[Array, " {classes}"]:
+    """log p(y) as the frequencies of labels y; -inf for a class that never occurs."""
     return jnp.log(jnp.bincount(jnp.asarray(y), length=classes) / len(y))
 
 
-def accuracy(log_posterior, y):
-    """The share of labels y [n] that the most probable classes under log p(y | x) [n, c] hit."""
+def accuracy(log_posterior: PerClass, y: Integer[AnyArray, " n"]) -> Float[Array, ""]:
+    """The share of labels y that the most probable classes under log p(y | x) hit."""
     return (jnp.argmax(log_posterior, axis=-1) == y).mean()
 
 
-def expected_accuracy(log_posterior, log_joint, w):
-    """The accuracy of log p(y | x) [n, c] over the true density log p(x, y) [n, c], at nodes with weights w [n].
+def expected_accuracy(log_posterior: PerClass, log_joint: PerClass, w: Float[AnyArray, " n"]) -> Float[Array, ""]:
+    """The accuracy of log p(y | x) over the true density log p(x, y), at nodes with weights w.
 
     The Bayes accuracy, which no classifier exceeds, is that of log_joint itself (Devroye, Gyorfi and Lugosi 1996, "A
     Probabilistic Theory of Pattern Recognition", theorem 2.1).
@@ -45,8 +48,8 @@ def expected_accuracy(log_posterior, log_joint, w):
     return (w * jnp.exp(jnp.take_along_axis(log_joint, choice, axis=-1)[:, 0])).sum()
 
 
-def kernel_density(samples, x):
-    """Log density [n] at x [n, d] of Gaussian kernels around samples [m, d].
+def kernel_density(samples: Float[AnyArray, "m d"], x: Float[AnyArray, "n d"]) -> Float[Array, " n"]:
+    """Log density at x of Gaussian kernels around samples.
 
     The kernels' covariance is the samples' own times m^(-2 / (d + 4)), Scott's rule (Scott 1992, "Multivariate Density
     Estimation", section 6.3).

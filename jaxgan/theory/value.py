@@ -2,8 +2,10 @@
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from jaxgan import losses
+from jaxgan.theory.divergence import Nodes
 
 
 def optimal_logit(lp, lq, alpha: float = 0.5):
@@ -14,7 +16,7 @@ def optimal_logit(lp, lq, alpha: float = 0.5):
     return lp - lq + np.log(alpha / (1 - alpha))
 
 
-def value(logit, lp, lq, w, alpha: float = 0.5):
+def value(logit: Nodes, lp: Nodes, lq: Nodes, w: Nodes | float, alpha: float = 0.5) -> Float[Array, ""]:
     """V(D, G) = 2 alpha E_p log D + 2 (1 - alpha) E_q log(1 - D) for D's logits at the nodes.
 
     The training loss of D with its sign changed; alpha = m / (m + n) for m real and n generated examples per update.
@@ -23,8 +25,8 @@ def value(logit, lp, lq, w, alpha: float = 0.5):
     return -2 * alpha * _mean(real, lp, w) - 2 * (1 - alpha) * _mean(fake, lq, w)
 
 
-def sampled(real, fake):
-    """V(D, G) estimated from D's logits at examples, real [m] and fake [n] -> estimate, its standard error.
+def sampled(real: losses.Real, fake: losses.Fake) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """V(D, G) estimated from D's logits at real and generated examples, and its standard error.
 
     The estimate is unbiased for `value` with alpha = m / (m + n).
     """
@@ -33,7 +35,7 @@ def sampled(real, fake):
     return -losses.value(terms, m, n), error
 
 
-def generator_part(logit, lq, w):
+def generator_part(logit: Nodes, lq: Nodes, w: Nodes | float) -> Float[Array, ""]:
     """The part of V that the generator sees, E_q log(1 - D), from its training loss."""
     _, fake = losses.minimax.g(logit, logit)
     return _mean(fake, lq, w)

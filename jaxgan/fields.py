@@ -1,0 +1,58 @@
+"""What is true of a field of Config or Hp, written at the field as its metadata. No jax here."""
+
+import dataclasses
+import functools
+import operator
+from typing import Any, NamedTuple
+
+GROUPS = ("parts", "generator", "discriminator", "data", "run", "devices", "run folder")
+
+
+class Facts(NamedTuple):
+    """of, never: owners. The field acts beside any of the first, unless beside one of the others.
+
+    An owner is one of GROUPS, which every run has; "kind aae vae", a field and some of its values; or "hp.r1", a field
+    that is on.
+    least, above, below, most: bounds of a number, None without one.
+    off: of Hp, the value that leaves a number out of the program; always: whether 0 switches nothing off.
+    neutral: a run may be resumed with another value: it cannot change the trajectory.
+    free: members of one compiled program may differ in it.
+    """
+
+    of: tuple[str, ...]
+    never: tuple[str, ...] = ()
+    least: float | None = 0
+    above: float | None = None
+    below: float | None = None
+    most: float | None = None
+    off: float = 0.0
+    always: bool = False
+    neutral: bool = False
+    free: bool = False
+
+
+def option(default, *of: str, **facts) -> Any:
+    """A dataclass field with a default and its Facts."""
+    return dataclasses.field(default=default, metadata={"facts": Facts(of, **facts)})
+
+
+@functools.cache
+def facts(cls: type) -> dict[str, Facts]:
+    """{field: its facts} of the fields that were made by `option`."""
+    return {f.name: f.metadata["facts"] for f in dataclasses.fields(cls) if f.metadata}
+
+
+BOUNDS = {
+    "least": (operator.ge, "{} or more"),
+    "above": (operator.gt, "above {}"),
+    "below": (operator.lt, "below {}"),
+    "most": (operator.le, "at most {}"),
+}
+
+
+def outside(found: Facts, x: float) -> str:
+    """What a number has to be, such as "above 0 and below 1", if x is not; else ""."""
+    bounds = [(right, words, bound) for n, (right, words) in BOUNDS.items() if (bound := getattr(found, n)) is not None]
+    if all(right(x, bound) for right, _, bound in bounds):
+        return ""
+    return " and ".join(words.format(bound) for _, words, bound in bounds)
