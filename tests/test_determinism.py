@@ -93,6 +93,10 @@ def test_the_digest_is_of_the_state(base):
         assert checkpoint.digest(changed) != before, name
     renamed = {**fields, "hp": {f"{name}_": value for name, value in fields["hp"].items()}}
     assert checkpoint.digest(renamed) != before, "names count"
+    ways = {"names": lambda x: {"other": x}, "types": lambda x: x.view(np.int32), "shapes": np.ravel}
+    for what, change in ways.items():
+        same_bytes = {**fields, "params": jax.tree.map(change, fields["params"])}
+        assert checkpoint.digest(same_bytes) != before, f"{what} count"
 
 
 @pytest.mark.parametrize(

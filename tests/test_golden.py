@@ -1,4 +1,4 @@
-"""Golden numbers of the first two steps of every kind of GAN, of every solver and of every optimizer.
+"""Golden numbers of the first two steps of every kind of GAN, of every solver and of every optimizer; and of batches.
 
 What moves, and not where it stands: a changed bit of wiring is a large part of a first step, and a small one of
 parameters. By plain gradient descent where an optimizer is not the question: it passes rounding on as small as it is.
@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from kinds import TABLE, batches, made
 
-from jaxgan import step
+from jaxgan import data, rng, step
+from jaxgan.data import feed
 from jaxgan.optim import OPTIMIZERS
 from jaxgan.solvers import SOLVERS
 
@@ -67,6 +68,15 @@ def test_the_first_steps(name):
 
 def test_every_row_is_golden():
     assert json.loads(FILE.read_text()).keys() == ROWS.keys()
+
+
+def test_the_batches_of_a_seed():
+    """Which rows the two updates of a step see, and what they draw from a density."""
+    rows = feed.indices(data.from_arrays(np.zeros((100, 2), np.float32)), 3, 2, 4)(5, 1)
+    assert rows.tolist() == [[[62, 94, 6, 45], [43, 59, 8, 7]]], CHANGED.format(name="rows")
+    x = feed.from_device(data.open_source("ring8"), {}, rng.root(3), 5, 2, 1, 1)["x"][:, 0]
+    golden = [[-0.7098588, 0.7034895], [0.7065024, 0.6960865]]
+    np.testing.assert_allclose(x, golden, rtol=1e-5, err_msg=CHANGED.format(name="points"))
 
 
 def rounded(value):

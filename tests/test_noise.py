@@ -13,6 +13,7 @@ from jaxgan.games.adversarial import adversarial
 from jaxgan.games.terms import Term
 from jaxgan.nets.virtual import virtual
 from jaxgan.state import initial
+from jaxgan.types import Net
 
 NETS = ("g", "f")  # generators
 
@@ -73,6 +74,14 @@ def test_each_example_has_its_own_noise_and_an_update_one():
     np.testing.assert_allclose(noisily(0.0), plain, atol=1e-7)
     moved = np.subtract(whole, plain)
     assert abs(moved).max() > 1e-4 and abs(moved[0] - moved[1]).max() > 1e-4
+
+
+def test_each_network_has_noise_of_its_own():
+    shows = Net(lambda key: ({}, {}), lambda params, vars, train, key: (jax.random.key_data(key), vars), keyed=True)
+    game, empty = configured("concat")[1]._replace(nets=dict.fromkeys(NETS, shows)), {name: {} for name in NETS}
+    run = step.runner(game, empty, rng.root(0))
+    assert (run(empty, "g")[0] != run(empty, "f")[0]).any()
+    np.testing.assert_array_equal(run(empty, "g")[0], run(empty, "g")[0])
 
 
 def test_rows_of_a_virtual_batch_would_move_the_keys():

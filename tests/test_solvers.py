@@ -106,6 +106,19 @@ def test_optimistic_adam_is_twice_the_step_less_the_last():
         np.testing.assert_allclose(at(state), w, rtol=1e-5)
 
 
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_what_an_optimizer_remembers(solver):
+    """One gradient a step, or both of extragradient's; an old one that serves to look ahead is not met again."""
+    g, state = begin(solver)
+    adam = optax.adam(0.05)
+    g = g._replace(players={n: p._replace(tx=lambda hp: adam) for n, p in g.players.items()})
+    state = dataclasses.replace(state, opt={n: adam.init({n: state.params[n]}) for n in g.players})
+    for _ in range(3):
+        state, _ = step.train_step(g, state, batches(g), SOLVERS[solver].step)
+    met = 6 if solver.startswith("extragradient") else 3
+    assert {n: int(opt[0].count) for n, opt in state.opt.items()} == {"x": met, "y": met}
+
+
 def test_lookahead_goes_back_every_few_steps_only():
     g, state = begin("lookahead")
     expected = np.array([1.0, 0.5])

@@ -135,6 +135,16 @@ def test_pruning_lets_the_better_half_go_on(trainer, tmp_path):
         assert trial.value == pytest.approx(regret(c) + 1 / steps)  # which the sampler learns from
 
 
+def test_of_an_odd_batch_the_middle_one_goes_on_and_what_is_to_grow_is_kept_large(monkeypatch, tmp_path):
+    fake = Trainer(lambda c, until: 1 / regret(c))
+    monkeypatch.setattr(group, "train", fake)
+    seek(tmp_path, 5, "max regret", prune=True, batch=5)
+    assert [(until, len(ids)) for until, ids in fake.calls] == [(10, 5), (20, 3), (40, 2), (80, 1)]
+    members = store.members(tmp_path)
+    order = sorted(members, key=lambda id: regret(members[id][1]))
+    assert all(set(ids) == set(order[: len(ids)]) for _, ids in fake.calls)
+
+
 def test_pruning_goes_on_as_it_began(monkeypatch, tmp_path):
     """A search that ends between two rungs, also where a member has become non-finite since the first."""
 
