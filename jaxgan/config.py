@@ -64,7 +64,7 @@ class Config:
     """One training run."""
 
     kind: Kind = option("plain", "parts")
-    """Kind of GAN; auto is conditional where the data has labels, else plain; own is a program's, see the README."""
+    """Kind of GAN; auto is conditional where the data has labels, else plain; own: see games/README.md."""
     conditional: bool = option(False, "parts", never=("kind pix2pix cyclegan bicyclegan stargan",))
     """Give the networks of any kind the labels of the data too."""
     head: Head = option("projection", "kind conditional")
@@ -109,7 +109,7 @@ class Config:
     data: str = option("mnist5k", "data")
     """Real examples: mnist5k, a toy (ring8, ...), sequences (sines, curves1d), folder:PATH, or tfds:NAME[:SPLIT].
 
-    Two sets to translate between: mnist5k_outlines[:unpaired], pairs:PATH, or unpaired:PATH, see the README."""
+    Two sets to translate between: mnist5k_outlines[:unpaired], pairs:PATH, or unpaired:PATH, see data/README.md."""
     data_dir: str = option("", "data", neutral=True)
     """Where prepared data sets live; empty is $TFDS_DATA_DIR, else ~/tensorflow_datasets."""
     size: int = option(0, "data")

@@ -1,5 +1,7 @@
 """Kernels of a tree of parameters as matrices [inputs, units], and their largest singular values by power iteration."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
@@ -19,8 +21,8 @@ def path(keys) -> str:
     return jax.tree_util.keystr(keys, simple=True, separator=".")
 
 
-def named(params) -> dict[str, AnyArray]:
-    """{path: kernel} of all kernels in a tree of parameters, and of a head's table of classes."""
+def named(params) -> dict[str, Any]:
+    """{path: kernel} of all kernels in a tree of parameters or of their shapes, and of a head's table of classes."""
     leaves = {path(keys): p for keys, p in jax.tree.leaves_with_path(params) if jnp.ndim(p) > 1}
     return {name: p for name, p in leaves.items() if name.endswith("kernel") or HEAD in name}
 

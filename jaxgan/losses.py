@@ -203,7 +203,8 @@ Gretton et al. 2012's unbiased estimate, over the batch of all devices. D may sw
 
 def _unset(real, fake):
     raise JaxganError(
-        "loss 'own' is yours to define: set jaxgan.losses.LOSSES['own'] = Loss(d, g) before training (see README)"
+        "loss 'own' is yours to define: set jaxgan.losses.LOSSES['own'] = Loss(d, g) before training (see "
+        "jaxgan/games/README.md)"
     )
 
 
@@ -227,7 +228,7 @@ LOSSES = {
     "mmd": mmd,
     "own": Loss(_unset, _unset),
 }
-"""By the names in Config.loss; `own` is a place for a loss of the user's, see "Write your own" in the README."""
+"""By the names in Config.loss; `own` is a place for a loss of the user's, see games/README.md."""
 
 
 def value(terms: Terms, m: int, n: int):

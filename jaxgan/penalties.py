@@ -64,11 +64,12 @@ def gp0(score: Callable, real: Examples, fake: Examples, key: Keys) -> Numbers:
 
 def _unset(score: Callable, real: Examples, fake: Others, key: Key[Array, " _"]) -> Numbers:
     raise JaxganError(
-        "penalty 'own' is yours to define: set jaxgan.penalties.PENALTIES['own'] = penalty before training (see README)"
+        "penalty 'own' is yours to define: set jaxgan.penalties.PENALTIES['own'] = penalty before training (see "
+        "jaxgan/games/README.md)"
     )
 
 
 PENALTIES = {"r1": r1, "r2": r2, "wgan_gp": wgan_gp, "wgan_lp": wgan_lp, "gp0": gp0, "own": _unset}
-"""By the names of their weights in Hp; `own` is a place for a penalty of the user's, see "Write your own" in README."""
+"""By the names of their weights in Hp; `own` is a place for a penalty of the user's, see games/README.md."""
 PAIRED = frozenset({"wgan_gp", "wgan_lp", "gp0"})  # these need as many real as generated examples
 TARGETED = frozenset({"wgan_gp", "wgan_lp"})  # these take hp.gp_target

@@ -179,8 +179,8 @@ def _host_rows(source, c, updates, size, length, step, devices) -> Iterator:
 
 
 def to_boundary(c: Config, step: int) -> int:
-    """Steps until something has to be logged, drawn, saved or diagnosed."""
-    every = [e for e in (c.log_every, c.sample_every, c.checkpoint_every, c.diagnose_every) if e]
+    """Steps until something has to be logged, looked at or saved: fields of Config that end in _every say when."""
+    every = [period for name, period in vars(c).items() if name.endswith("_every") and period]
     return min(c.steps - step, *(e - step % e for e in every))
 
 

@@ -1,4 +1,4 @@
-"""The README's commands and programs run as they stand, with few steps."""
+"""Commands and programs of all README files run as they stand, with few steps, and their links lead somewhere."""
 
 import contextlib
 import re
@@ -17,12 +17,17 @@ from jaxgan.losses import LOSSES
 from jaxgan.penalties import PENALTIES
 
 REPO = Path(__file__).parent.parent
-README = (REPO / "README.md").read_text()
+# in the order in which their commands run: the first page makes a run that the others use
+PATHS = [
+    REPO / "README.md",
+    *(path for room in ("jaxgan", "experiments") for path in sorted((REPO / room).rglob("README.md"))),
+]
+README, *_ = READMES = [path.read_text() for path in PATHS]
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.M | re.S)
+    return [block for text in READMES for block in re.findall(rf"^```{language}\n(.*?)^```$", text, re.M | re.S)]
 
 
 def commands() -> list[str]:
@@ -102,12 +107,48 @@ def test_the_first_block_is_two_commands():
     assert test.endswith("&& pytest")
 
 
-def test_every_experiment_is_explained_and_named_in_readme():
+def test_every_experiment_is_explained_and_named_in_a_readme():
+    text = "".join(READMES)
     for file in (REPO / "experiments").glob("*.py"):
         if "def config(" in file.read_text():
             command = rf"jaxgan (train|sweep) experiments/{file.name}"
             assert re.search(command, file.read_text())  # its docstring holds the command
-            assert f"experiments/{file.name}" in README
+            assert f"experiments/{file.name}" in text
+    for file in (REPO / "experiments/theory").glob("*.py"):
+        assert f"\npython experiments/theory/{file.name}\n" in text
+    named = re.findall(r"python (experiments/[a-z_0-9/]+\.py)", text)
+    assert len(set(named)) > 10 and not [name for name in named if not (REPO / name).is_file()]
+
+
+def prose(path: Path) -> str:
+    return re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.M | re.S)
+
+
+def anchors(path: Path) -> set[str]:
+    """What a hosting site calls the headings: small letters, digits and hyphens for spaces."""
+    titles = re.findall(r"^#+ (.+)$", prose(path), re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: str(path.relative_to(REPO)))
+def test_links_lead_to_files_and_headings(path):
+    found = [link for link in re.findall(r"\]\(([^)\s]+)\)", prose(path)) if "://" not in link]
+    assert found
+    for link in found:
+        name, _, heading = link.partition("#")
+        target = path.parent / name if name else path
+        assert target.exists(), link
+        assert target.resolve().is_relative_to(REPO), f"{link} leaves the repository"
+        assert not heading or heading in anchors(target), link
+
+
+def test_tables_to_extend_are_where_the_readme_says():
+    found = re.findall(r"((?:`\w+` or )?`\w+`) in \[`([\w/.]+)`\]", README)
+    assert len(found) > 10
+    for names, file in found:
+        for name in re.findall(r"\w+", names.replace(" or ", " ")):
+            pattern = rf"^(class |def )?{name}\b"
+            assert re.search(pattern, (REPO / file).read_text(), re.M), f"{name} is not in {file}"
 
 
 def test_lock_covers_every_dependency_and_names_no_address():

@@ -130,12 +130,12 @@ def test_stop_before_the_first_step_of_a_true_command(experiment, tmp_path):
 
 INTERRUPTED = """
 import signal
-from jaxgan import program
-build = program.build
+from jaxgan import train
+initial = train.initial
 def interrupted(*args):
     signal.raise_signal(signal.SIGINT)
-    return build(*args)
-program.build = interrupted
+    return initial(*args)
+train.initial = interrupted
 """
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tyro
 
+from jaxgan import cli
 from jaxgan.config import Config, Hp
 from jaxgan.errors import JaxganError
 from jaxgan.sweep import product, seeds, store, table
@@ -72,7 +73,8 @@ def test_the_best_is_a_command_that_trains_it(sweep):
     flags = [table.flag("flip", True), table.flag("loss", "hinge"), table.flag("hp.r1", 0.5), table.flag("hp.b1", 0.0)]
     flags.append(table.flag("augment", ("flip", "cutout")))
     c = dataclasses.replace(c, augment=("flip", "cutout"))
-    assert tyro.cli(Config, args=" ".join(flags).split(), default=BASE) == c
+    with cli._registry():
+        assert tyro.cli(Config, args=" ".join(flags).split(), default=BASE) == c
 
 
 @pytest.mark.parametrize(

@@ -312,8 +312,8 @@ def optimizer(config: Config, side: str) -> dict[str, Callable]:
         return [RULES[name](hp[name]) for name in on]
 
     def tx(hp):
-        parts = [orthogonal(hp["orthogonal"])] * (own.on("orthogonal"))
-        parts += [spectral(hp["spectral"])] * (side == "d" and own.on("spectral"))
+        parts = [orthogonal(hp["orthogonal"])] if own.on("orthogonal") else []
+        parts += [spectral(hp["spectral"])] if side == "d" and own.on("spectral") else []
         return optax.chain(*parts, make(hp[f"{side}_lr"], hp), *rules(hp))
 
     return {"tx": tx, "hold": lambda hp, params: hold(optax.chain(*rules(hp)), params)} if on else {"tx": tx}
