@@ -1,15 +1,19 @@
 """Settings of every kind of GAN, and small games of them."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan import games
+from jaxgan import games, rng, step
 from jaxgan.config import from_dict
 from jaxgan.run import Run
+from jaxgan.solvers import SOLVERS
 from jaxgan.state import initial
 
 CLASSES, BATCH = 3, 8
 SQUARE = (8, 8, 1)
+KEY = rng.root(0)
+ROOM = 2000  # examples, where means over them are compared
 # name: settings; the networks are mlp on points unless they say otherwise
 TABLE = {
     "concat": {"kind": "conditional", "head": "concat"},
@@ -43,9 +47,69 @@ TABLE = {
     "stargan-image": {"kind": "stargan", "net": "dcgan", "d_norm": "virtual", "loss": "hinge"},
 }
 
+# every penalty with labels, which go astray, and what these ask for
+OTHER_D = {"gp0": 1.0, "wgan_lp": 1.0, "dragan": 1.0, "lecam": 0.3, "cr": 1.0, "cr_fake": 1.0, "zcr": 1.0}
+OTHER_G = {"zcr_g": 0.1, "path_length": 1.0, "feature_matching": 1.0, "logan_dz": 1.0}
+JITTER = {"cr_augment": ("jitter",), "latent_steps": 1}
+# each loss, each penalty and each solver, with each of these kinds and each architecture at least once
+PLAIN = {
+    "minimax": {"loss": "minimax"},
+    "ns-simultaneous": {"loss": "ns", "solver": "simultaneous", "hp": {"r1": 1.0, "r2": 0.5}, "fake_batch": 12},
+    "lsgan": {"loss": "lsgan", "hp": {"r2": 1.0}, "d_steps": 2, "optimizer": "rmsprop"},
+    "wasserstein-simultaneous": {
+        **{"loss": "wasserstein", "solver": "simultaneous"},
+        **{"hp": {"clip": 0.3}, "d_steps": 3, "optimizer": "rmsprop"},
+    },
+    "hinge": {"loss": "hinge", "hp": {"wgan_gp": 1.0}, "g_steps": 2},
+    "rpgan": {"loss": "rpgan", "hp": {"r1": 1.0, "r2": 1.0}, "optimizer": "sgd"},
+    "ns-extragradient": {"loss": "ns", "solver": "extragradient"},
+    "ns-extragradient_two": {"loss": "ns", "solver": "extragradient_two", "hp": {"d_scale": 5.0}},
+    "lsgan-optimistic": {"loss": "lsgan", "solver": "optimistic"},
+    "hinge-lookahead": {"loss": "hinge", "solver": "lookahead", "hp": {"lookahead_every": 2.0}, "d_steps": 2},
+    "ns-dcgan": {"net": "dcgan", "loss": "ns"},
+    "wasserstein-dcgan": {"net": "dcgan", "loss": "wasserstein", "hp": {"wgan_gp": 10.0}},
+    "rpgan-simultaneous-dcgan": {
+        **{"net": "dcgan", "loss": "rpgan", "solver": "simultaneous"},
+        **{"hp": {"r1": 1.0, "r2": 1.0}},
+    },
+    "f_kl": {"loss": "f_kl", "hp": {"lecam": 0.3, "path_length": 1.0}, "d_steps": 2},
+    "klgan-dcgan": {
+        **{"net": "dcgan", "loss": "klgan"},
+        **{"hp": {"cr": 1.0, "feature_matching": 1.0}, "augment": ("cutout",)},
+    },
+    "ragan": {"loss": "ragan", "hp": {"dragan": 1.0, "noise": 0.1, "noise_updates": 4.0}, "d_steps": 2},
+    "f_reverse_kl-lookahead": {"loss": "f_reverse_kl", "solver": "lookahead", "hp": {"r1": 1.0, "r2": 1.0}, "lazy": 2},
+    "f_pearson": {"loss": "f_pearson", "hp": {"top_k": 0.5, "orthogonal": 0.01, "max_norm": 1.0}, "pack": 2},
+    "rahinge": {"loss": "rahinge", "hp": {"top_k": 0.5}, "latent_steps": 2},
+    "mmd": {"loss": "mmd", "hp": {"r1": 0.1}},
+    "ns": {"loss": "ns", "unroll": 2},
+}
+CONDITIONAL = {
+    "ns-y": {"loss": "ns", "hp": {"r1": 1.0}},
+    "wasserstein-y": {"loss": "wasserstein", "hp": {"wgan_gp": 10.0}, "d_steps": 2},
+    "minimax-simultaneous-y": {"loss": "minimax", "solver": "simultaneous", "hp": {"r2": 1.0}, "fake_batch": 4},
+    "rpgan-simultaneous-y": {"loss": "rpgan", "solver": "simultaneous"},
+    "ns-past_extragradient-y": {"loss": "ns", "solver": "past_extragradient", "hp": {"r1": 1.0}},
+    "ns-consensus-y": {"loss": "ns", "solver": "consensus", "hp": {"r2": 1.0}},
+    "hinge-y-dcgan": {"net": "dcgan", "loss": "hinge", "hp": {"r1": 1.0}},
+    "lsgan-simultaneous-y-dcgan": {
+        **{"net": "dcgan", "loss": "lsgan", "solver": "simultaneous"},
+        **{"hp": {"r2": 1.0}, "fake_batch": 16},
+    },
+    "f_js-simultaneous-y": {
+        **{"loss": "f_js", "solver": "simultaneous", **JITTER},
+        **{"hp": {**OTHER_D, **OTHER_G, "gp_target": 0.1}},
+    },
+    "f_alpha-y": {"loss": "f_alpha", "hp": {"spectral": 0.1, "alpha": 0.3}, "d_norm": "spectral", "g_norm": "spectral"},
+    "f_hellinger-y": {"loss": "f_hellinger", "hp": {"gp0": 1.0}, "gradient_norm": True},
+    "ralsgan-extragradient-y": {"loss": "ralsgan", "solver": "extragradient", "hp": {"clip": 0.3}, "fake_batch": 4},
+}
+PLAIN = {name: {"kind": "plain", **c} for name, c in PLAIN.items()}
+PLAIN |= {name: {"kind": "conditional", **c} for name, c in CONDITIONAL.items()}
+
 
 def configured(name, **more):
-    return made({**TABLE[name], **more})
+    return made({**(TABLE | PLAIN)[name], **more})
 
 
 def made(settings):
@@ -57,10 +121,33 @@ def made(settings):
     return c, games.make(c, shape, CLASSES), shape
 
 
-def batches(game, shape, i=0):
+def make(kind="plain", **settings):
+    """A small configuration, its game and its first state."""
+    c, game, shape = made({"kind": kind, **settings})
+    return c, game, jax.jit(lambda: initial(game, c, shape))()
+
+
+def batches(game, shape, i=0, n=BATCH):
     r = np.random.default_rng(i)
-    x = np.tanh(r.normal(size=(game.updates, BATCH, *shape))).astype(np.float32)
-    return {"x": jnp.asarray(x), "y": jnp.asarray(r.integers(0, CLASSES, (game.updates, BATCH)), jnp.int32)}
+    x = np.tanh(r.normal(size=(game.updates, n, *shape))).astype(np.float32)
+    return {"x": jnp.asarray(x), "y": jnp.asarray(r.integers(0, CLASSES, (game.updates, n)), jnp.int32)}
+
+
+def normal(shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+class Counted:
+    """A jitted train step that counts how often it is traced."""
+
+    def __init__(self, c, game):
+        self.traces = 0
+
+        def advance(state, batches):
+            self.traces += 1
+            return step.train_step(game, state, batches, SOLVERS[c.solver].step)
+
+        self.call = jax.jit(advance)
 
 
 def untrained(name):

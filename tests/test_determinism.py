@@ -12,54 +12,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from runs import BASE, assert_same_bits, digest, digests, source, trained
 
 import jaxgan
 from jaxgan import checkpoint, config, data, log, parallel, rng, run, signals, step, train
-from jaxgan.config import Config, Hp
+from jaxgan.config import Hp
 from jaxgan.data import feed
 from jaxgan.errors import JaxganError
 from jaxgan.solvers import SOLVERS, Solver
 from jaxgan.verify import verify
-
-BASE = Config(
-    kind="conditional",
-    net="mlp",
-    width=16,
-    latent=4,
-    data="arrays",
-    batch=8,
-    d_steps=2,
-    steps=12,
-    log_every=4,
-    sample_every=0,
-    checkpoint_every=4,
-    hp=Hp(r1=0.1, ema_half_life=50.0),
-)
-
-
-def source(seed=0):
-    r = np.random.default_rng(seed)
-    return data.from_arrays(r.integers(0, 256, (50, 6, 6, 1), np.uint8), r.integers(0, 3, 50))
-
-
-def trained(dir, c=BASE, **changes):
-    return train.run(dataclasses.replace(c, **changes), dir, source(), quiet=True)
-
-
-def digests(dir):
-    return {row["step"]: row["digest"] for row in log.read(dir / "metrics.jsonl") if "digest" in row}
-
-
-def digest(trained):
-    return checkpoint.digest(checkpoint.to_host(trained.state))
-
-
-def assert_same_bits(a, b):
-    a, b = checkpoint.to_host(a.state), checkpoint.to_host(b.state)
-    assert jax.tree.structure(a) == jax.tree.structure(b)
-    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-        assert x.dtype == y.dtype
-        np.testing.assert_array_equal(x, y)
 
 
 @pytest.fixture(scope="module")

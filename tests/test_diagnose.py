@@ -11,7 +11,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 from jax.scipy.special import ndtr
 from PIL import Image
-from test_step import MEANS, game, start
+from scalars import MEANS, game, start
 
 import jaxgan
 from jaxgan import Config, Hp, cli, data, games, log, rng, run, signals, train

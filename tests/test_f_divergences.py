@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from test_losses import LN2, P_DENSITY, Q_DENSITY, W, X, alpha_star, alpha_t, log, logits
+from densities import LN2, P_DENSITY, Q_DENSITY, W, X, alpha_star, alpha_t, log, logits
 
 from jaxgan import rng
 from jaxgan.losses import LOSSES

@@ -1,198 +1,27 @@
-"""The contract that every kind of GAN meets, over architectures, losses, penalties and solvers."""
+"""What plain and conditional games make of their settings: labels, weights, terms, rates, steps."""
 
 import dataclasses
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
+from kinds import CLASSES, JITTER, OTHER_D, OTHER_G, SQUARE, Counted, batches, made, make
 
 from jaxgan import games, penalties, rng, step
-from jaxgan.config import Config, Hp, from_dict
+from jaxgan.config import Config, Hp
 from jaxgan.errors import JaxganError
 from jaxgan.games.terms import D_TERMS, G_TERMS
 from jaxgan.losses import LOSSES
-from jaxgan.run import generate, latents
-from jaxgan.solvers import SOLVERS
 from jaxgan.state import initial
 
-CLASSES, BATCH = 3, 8
 TERMS = (D_TERMS | G_TERMS).keys() - {"own"}  # a place that the user fills, like the loss of this name
-OTHER_D = {"gp0": 1.0, "wgan_lp": 1.0, "dragan": 1.0, "lecam": 0.3, "cr": 1.0, "cr_fake": 1.0, "zcr": 1.0}
-OTHER_G = {"zcr_g": 0.1, "path_length": 1.0, "feature_matching": 1.0, "logan_dz": 1.0}
-JITTER = {"cr_augment": ("jitter",), "latent_steps": 1}
-SPECTRAL = {"d_norm": "spectral", "g_norm": "spectral"}
-KINDS = ("plain", "conditional")  # test_kinds.py has the others
-SHAPES = {"mlp": (2,), "dcgan": (8, 8, 1)}
-# each loss, each penalty and each solver with each kind and each architecture at least once
-TABLE = [
-    # kind, net, loss, hp, solver, others
-    ("plain", "mlp", "minimax", {}, "alternating", {}),
-    ("plain", "mlp", "ns", {"r1": 1.0, "r2": 0.5}, "simultaneous", {"fake_batch": 12}),
-    ("plain", "mlp", "lsgan", {"r2": 1.0}, "alternating", {"d_steps": 2, "optimizer": "rmsprop"}),
-    ("plain", "mlp", "wasserstein", {"clip": 0.3}, "simultaneous", {"d_steps": 3, "optimizer": "rmsprop"}),
-    ("plain", "mlp", "hinge", {"wgan_gp": 1.0}, "alternating", {"g_steps": 2}),
-    ("plain", "mlp", "rpgan", {"r1": 1.0, "r2": 1.0}, "alternating", {"optimizer": "sgd"}),
-    ("conditional", "mlp", "ns", {"r1": 1.0}, "alternating", {}),
-    ("conditional", "mlp", "wasserstein", {"wgan_gp": 10.0}, "alternating", {"d_steps": 2}),
-    ("conditional", "mlp", "minimax", {"r2": 1.0}, "simultaneous", {"fake_batch": 4}),
-    ("conditional", "mlp", "rpgan", {}, "simultaneous", {}),
-    ("plain", "mlp", "ns", {}, "extragradient", {}),
-    ("plain", "mlp", "ns", {"d_scale": 5.0}, "extragradient_two", {}),
-    ("conditional", "mlp", "ns", {"r1": 1.0}, "past_extragradient", {}),
-    ("plain", "mlp", "lsgan", {}, "optimistic", {}),
-    ("conditional", "mlp", "ns", {"r2": 1.0}, "consensus", {}),
-    ("plain", "mlp", "hinge", {"lookahead_every": 2.0}, "lookahead", {"d_steps": 2}),
-    ("plain", "dcgan", "ns", {}, "alternating", {}),
-    ("plain", "dcgan", "wasserstein", {"wgan_gp": 10.0}, "alternating", {}),
-    ("plain", "dcgan", "rpgan", {"r1": 1.0, "r2": 1.0}, "simultaneous", {}),
-    ("conditional", "dcgan", "hinge", {"r1": 1.0}, "alternating", {}),
-    ("conditional", "dcgan", "lsgan", {"r2": 1.0}, "simultaneous", {"fake_batch": 16}),
-    ("plain", "mlp", "f_kl", {"lecam": 0.3, "path_length": 1.0}, "alternating", {"d_steps": 2}),
-    ("conditional", "mlp", "f_js", {**OTHER_D, **OTHER_G, "gp_target": 0.1}, "simultaneous", JITTER),
-    ("plain", "dcgan", "klgan", {"cr": 1.0, "feature_matching": 1.0}, "alternating", {"augment": ("cutout",)}),
-    ("plain", "mlp", "ragan", {"dragan": 1.0, "noise": 0.1, "noise_updates": 4.0}, "alternating", {"d_steps": 2}),
-    ("conditional", "mlp", "f_alpha", {"spectral": 0.1, "alpha": 0.3}, "alternating", SPECTRAL),
-    ("plain", "mlp", "f_reverse_kl", {"r1": 1.0, "r2": 1.0}, "lookahead", {"lazy": 2}),
-    ("plain", "mlp", "f_pearson", {"top_k": 0.5, "orthogonal": 0.01, "max_norm": 1.0}, "alternating", {"pack": 2}),
-    ("conditional", "mlp", "f_hellinger", {"gp0": 1.0}, "alternating", {"gradient_norm": True}),
-    ("plain", "mlp", "rahinge", {"top_k": 0.5}, "alternating", {"latent_steps": 2}),
-    ("conditional", "mlp", "ralsgan", {"clip": 0.3}, "extragradient", {"fake_batch": 4}),
-    ("plain", "mlp", "mmd", {"r1": 0.1}, "alternating", {}),
-    ("plain", "mlp", "ns", {}, "alternating", {"unroll": 2}),
-]
-NAMES = ["-".join([*row[:3], *list(row[3])[:3], row[4], *map(str, row[5])]) for row in TABLE]
-# D's loss does not change when all its logits move by one number, so the bias of its last layer has no gradient
-SHIFT_FREE = {"wasserstein", "rpgan", "ragan", "rahinge", "ralsgan", "mmd"}
-SLACK = {"hinge"}  # the same, as long as all logits are inside the margins
-
-
-def configured(kind="plain", net="mlp", loss="ns", hp=(), solver="alternating", others=()):
-    hp = {"g_lr": 0.01, "d_lr": 0.01, "ema_half_life": 8.0, **dict(hp)}
-    c = {"kind": kind, "net": net, "loss": loss, "solver": solver, "hp": hp, "width": 8, "latent": 4, "batch": BATCH}
-    c = from_dict({**c, **dict(others)})
-    return c, games.make(c, SHAPES[net], CLASSES)
-
-
-def make(kind="plain", net="mlp", *more, **others):
-    """A configuration, its game and its first state."""
-    c, game = configured(kind, net, *more, **others)
-    return c, game, jax.jit(lambda: initial(game, c, SHAPES[net]))()
-
-
-def batches(game, shape, i=0, n=BATCH):
-    r = np.random.default_rng(i)
-    x = np.tanh(r.normal(size=(game.updates, n, *shape))).astype(np.float32)
-    return {"x": x, "y": r.integers(0, CLASSES, (game.updates, n)).astype(np.int32)}
-
-
-class Counted:
-    """A jitted train step that counts how often it is traced."""
-
-    def __init__(self, c, game):
-        self.traces = 0
-
-        def advance(state, batches):
-            self.traces += 1
-            return step.train_step(game, state, batches, SOLVERS[c.solver].step)
-
-        self.call = jax.jit(advance)
-
-
-def test_the_table_covers_everything():
-    kinds = {(row[0], row[1]) for row in TABLE}
-    assert kinds == {(k, n) for k in KINDS for n in SHAPES}
-    assert {row[2] for row in TABLE} == set(LOSSES) - {"own"}
-    assert {p for row in TABLE if row[0] == "conditional" for p in row[3]} >= TERMS, "with labels, which go astray"
-    for kind in KINDS:
-        assert {row[4] for row in TABLE if row[0] == kind} >= {"alternating", "simultaneous"}
-    assert {row[4] for row in TABLE} == set(SOLVERS)
-
-
-def watched(game, c):
-    """game with the largest |gradient| of each array kept in the optimizer's state, and its first state."""
-    largest = optax.GradientTransformation(
-        lambda params: jax.tree.map(lambda p: jnp.zeros(()), params),
-        lambda g, state, params: (g, jax.tree.map(lambda g, s: jnp.maximum(abs(g).max(), s), g, state)),
-    )
-
-    def watch(player):
-        return player._replace(tx=lambda hp: optax.chain(largest, player.tx(hp)))
-
-    game = game._replace(players={name: watch(player) for name, player in game.players.items()})
-    return game, initial(game, c, SHAPES[c.net])
-
-
-@pytest.mark.parametrize("row", TABLE, ids=NAMES)
-def test_contract(row):
-    c, game = configured(*row)
-    game, start = watched(game, c)
-    counted, state = Counted(c, game), start
-    for i in range(5):
-        state, metrics = counted.call(state, batches(game, SHAPES[c.net], i))
-        bad = [n for n, m in metrics.items() if not np.isfinite(m)]
-        assert not bad, f"step {i + 1}: {bad}"
-        assert metrics.keys() >= {"d_loss", "g_loss", "d_grad", "g_grad", "d_real", "d_fake", *(TERMS & row[3].keys())}
-    assert counted.traces == 1, "the step was compiled again"
-    assert int(state.step) == 5
-    finite = [np.isfinite(x).all() for x in jax.tree.leaves((state.params, state.vars, state.opt, state.ema))]
-    assert all(finite)
-    assert_all_learn(c, start, state)
-    if c.hp.max_norm:
-        kernels = [p for p in jax.tree.leaves(state.params["d"]) if p.ndim > 1]
-        assert max(float(jnp.linalg.norm(p, axis=0).max()) for p in kernels) <= c.hp.max_norm * (1 + 1e-5)
-    if c.hp.clip:
-        assert max(float(abs(p).max()) for p in jax.tree.leaves(state.params["d"])) <= c.hp.clip * (1 + 1e-5)
-
-
-def assert_all_learn(c, start, state):
-    """Every array has a gradient and moves; but the bias of D's last layer where the loss ignores a shift."""
-    largest = {"d": state.opt["d"][0]["d"], "g": state.opt["g"][0]["g"]}
-    moved = jax.tree.map(lambda a, b: float(abs(a - b).max()), start.params, state.params)
-    for (path, size), change in zip(jax.tree.leaves_with_path(largest), jax.tree.leaves(moved), strict=True):
-        name = jax.tree_util.keystr(path, simple=True, separator=".")
-        last_bias = name.startswith("d.Head") and name.endswith("bias")
-        if last_bias and c.loss in SHIFT_FREE:
-            assert size < 1e-6, f"{name} has a gradient, though {c.loss} ignores a shift"
-        elif not (last_bias and c.loss in SLACK):
-            assert size > 1e-9, f"{name} has no gradient"
-            assert change > 0, f"{name} does not move"
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("net", sorted(SHAPES))
-def test_the_latent_that_is_given_is_used(kind, net):
-    _, game, state = make(kind, net)
-    z = latents(game, 6, seed=0)
-    y = jnp.zeros(6, jnp.int32) if game.classes else None
-    x = np.asarray(generate(game, state.ema, z, y))
-    assert x.shape == (6, *SHAPES[net])
-    np.testing.assert_array_equal(x, generate(game, state.ema, z, y))
-    assert len(np.unique(x.reshape(6, -1), axis=0)) == 6, "different latents, different examples"
-    swapped = generate(game, state.ema, z[::-1], y)
-    np.testing.assert_allclose(x[::-1], swapped, atol=1e-6)
-    constant = np.asarray(generate(game, state.ema, jnp.tile(z[:1], (6, 1)), y))
-    np.testing.assert_allclose(constant, np.broadcast_to(x[:1], x.shape), atol=1e-6)
-
-
-@pytest.mark.parametrize("net", sorted(SHAPES))
-def test_the_label_that_is_given_is_used(net):
-    _, game, state = make("conditional", net)
-    z = jnp.tile(latents(game, 1, seed=0), (CLASSES, 1))
-    x = np.asarray(generate(game, state.params and step.shown(game, state), z, jnp.arange(CLASSES)))
-    assert len(np.unique(x.reshape(CLASSES, -1), axis=0)) == CLASSES, "G depends on the label"
-    run = step.runner(game, state.params)
-    real = jnp.tile(batches(game, SHAPES[net])["x"][0][:1], (CLASSES, *[1] * len(SHAPES[net])))
-    logits = run(state.vars, "d", real, jnp.arange(CLASSES), train=False)[0]
-    assert len(np.unique(np.asarray(logits))) == CLASSES, "and so does D"
-    assert make("plain", net)[1].classes == 0, "a plain GAN does not look at labels"
 
 
 @pytest.mark.parametrize(("real_n", "fake_n"), [(8, 8), (8, 4), (4, 8), (8, 12), (12, 8)])
 def test_generated_examples_take_the_labels_of_the_real_ones(real_n, fake_n):
     """Also with unequal numbers, and of reals on the same device: with two devices each half labels its half."""
-    _, game, state = make("conditional", others={"batch": real_n, "fake_batch": fake_n})
+    _, game, state = make("conditional", batch=real_n, fake_batch=fake_n)
     asked = []
 
     def run(vars, net, x, y):
@@ -228,7 +57,7 @@ def test_unequal_numbers_are_refused_where_rows_are_paired(loss, penalty):
 
 def test_unequal_numbers_are_weighed():
     """D's loss is 2 alpha E sp(-r) + 2 (1 - alpha) E sp(f), alpha = m / (m + n), computed here from D's own logits."""
-    _, game, state = make(others={"fake_batch": 12})
+    _, game, state = make(fake_batch=12)
     b = {k: v[0] for k, v in batches(game, (2,)).items()}
     total, (_, metrics) = game.players["d"].loss(step.runner(game, state.params), state.vars, b, state.key, state.hp)
     z = rng.normal(rng.stream(state.key, "z"), 12, (4,))
@@ -253,23 +82,23 @@ def test_a_term_of_weight_0_is_not_in_the_program(monkeypatch):
                 raise AssertionError(f"computed {name}")
 
             monkeypatch.setitem(table, name, term._replace(loss=bomb))
-    trace(others=JITTER)
+    trace(**JITTER)
     for name in TERMS | {"own"}:
         with pytest.raises(AssertionError, match=f"computed {name}"):
-            trace(hp={name: 1e-9}, others=JITTER)
+            trace(hp={name: 1e-9}, **JITTER)
 
 
 def trace(**settings):
     """Build the first state and a step, and run neither."""
-    c, game = configured(**settings)
-    state = jax.eval_shape(lambda: initial(game, c, SHAPES[c.net]))
-    jax.eval_shape(Counted(c, game).call, state, batches(game, SHAPES[c.net]))
+    c, game, shape = made({"kind": "plain", **settings})
+    state = jax.eval_shape(lambda: initial(game, c, shape))
+    jax.eval_shape(Counted(c, game).call, state, batches(game, shape))
 
 
 def test_a_penalty_and_a_loss_of_ones_own(monkeypatch):
     """Until they are there the game can be built, so that a run can be sampled, but not trained."""
     for settings, remedy in (({"loss": "own"}, "LOSSES"), ({"hp": {"own": 1.0}}, "PENALTIES")):
-        configured(**settings)
+        made(settings)
         with pytest.raises(JaxganError, match=rf"{remedy}\['own'\] ="):
             trace(**settings)
     monkeypatch.setitem(LOSSES, "own", LOSSES["ns"])
@@ -284,7 +113,7 @@ def test_a_penalty_and_a_loss_of_ones_own(monkeypatch):
 @pytest.mark.parametrize(("side", "names"), [("d", sorted(D_TERMS.keys() - {"own"})), ("g", sorted(G_TERMS))])
 def test_the_weight_multiplies_the_term(side, names):
     """Loss and gradients are those without the term, plus weight times the term's own."""
-    _, game, state = make(hp={**dict.fromkeys(names, 1.0), "gp_target": 0.1}, others=JITTER)
+    _, game, state = make(hp={**dict.fromkeys(names, 1.0), "gp_target": 0.1}, **JITTER)
     b = {k: v[0] for k, v in batches(game, (2,)).items()}
 
     @jax.jit
@@ -333,7 +162,7 @@ def test_every_number_is_traced_and_matters():
     known = {name for *_, others in TRACED for name in others}
     assert known | elsewhere == {f.name for f in dataclasses.fields(Hp)}
     for hp, others, changes in TRACED:
-        c, game, state = make(hp=hp, others=others)
+        c, game, state = make(hp=hp, **others)
         counted = Counted(c, game)
 
         def trained(hp, state=state, game=game, counted=counted):
@@ -367,15 +196,15 @@ def test_each_player_has_its_own_rate():
 
 
 def test_steps_per_player_are_made():
-    _, game, _ = make(others={"d_steps": 3, "g_steps": 2})
+    _, game, _ = make(d_steps=3, g_steps=2)
     assert game.updates == 5 and [p.steps for p in game.players.values()] == [3, 2]
     assert list(game.players) == ["d", "g"], "D moves first, as in the paper's algorithm 1"
 
 
 def test_batch_statistics_follow_their_own_player():
     """D's running statistics move in D's update, G's in G's; with the other's rate at 0 nothing else changes them."""
-    _, game, state = make(net="dcgan", others={"width": 4})
-    b = {k: v[0] for k, v in batches(game, SHAPES["dcgan"]).items()}
+    _, game, state = make(net="dcgan", width=4)
+    b = {k: v[0] for k, v in batches(game, SQUARE).items()}
     for name in ("d", "g"):
         vars = jax.jit(lambda s, b, name=name: step.field(game, name, s, b, s.key)[1])(state, b)
         assert list(vars) == [name]

@@ -5,7 +5,7 @@ import errno
 
 import numpy as np
 import pytest
-from test_determinism import BASE, digests, source, trained
+from runs import BASE, digests, source, trained
 
 from jaxgan import config, log, looks, train
 from jaxgan.looks import LOOKS, Seen

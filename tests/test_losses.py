@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from densities import LN2, P_DENSITY, Q_DENSITY, W, alpha_star, alpha_t, log, logits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,16 +12,11 @@ from jaxgan.errors import JaxganError
 from jaxgan.losses import BANDWIDTHS, LOSSES, value
 from jaxgan.theory import divergence
 
-LN2 = np.log(2)
 NAMES = sorted(set(LOSSES) - {"own"})  # a place that the user fills
 
 
 def sigmoid(x):
     return 1 / (1 + np.exp(-x))
-
-
-def log(x):
-    return np.log(x)
 
 
 def relu(x):
@@ -83,14 +79,6 @@ def discrepancy(r, f):
     )
 
 
-def alpha_t(v, a):
-    return 1 / (1 - a) - log(1 + np.exp(-v))
-
-
-def alpha_star(t, a):
-    return (t * (a - 1) + 1) ** (a / (a - 1)) / a - 1 / a
-
-
 # name: activation T(v) and conjugate f*(t), as in table 6 and table 2 of Nowozin et al. 2016, arXiv 1606.00709
 F_GANS = {
     "f_kl": (lambda v: v, lambda t: np.exp(t - 1)),
@@ -144,15 +132,6 @@ AT_A_POINT = {
     "f_alpha": (-0.8272206, -1.0458514),
     "mmd": (-0.7978885, 0.7978885),
 }
-
-
-X, W = divergence.gauss_legendre(-12, 13)
-P_DENSITY = np.exp(-(X**2) / 2) / np.sqrt(2 * np.pi)
-Q_DENSITY = np.exp(-((X - 1) ** 2) / 2) / np.sqrt(2 * np.pi)
-
-
-def logits(n=40, seed=0):
-    return np.random.default_rng(seed).uniform(-6, 6, (2, n))
 
 
 def test_every_loss_is_covered():

@@ -6,10 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from kinds import TABLE, configured
-from kinds import batches as kind_batches
+from kinds import SQUARE, TABLE, batches, configured, make
 from processes import python
-from test_games import SHAPES, batches, make
 
 from jaxgan import games, kernels, step
 from jaxgan.config import Config, Hp
@@ -48,12 +46,12 @@ def same(a, b):
 def trained(request):
     """A conditional game whose players are both normalised; its state at first, and after 20 steps; and one step."""
     net = request.param
-    _, game, start = make("conditional", net, "hinge", {"r1": 0.1}, others={**BOTH, "d_steps": 2})
+    _, game, start = make("conditional", net=net, loss="hinge", hp={"r1": 0.1}, **BOTH, d_steps=2)
     advance = jax.jit(lambda state, b: step.train_step(game, state, b, SOLVERS["alternating"].step)[0])
-    state = start
+    state, shape = start, {"mlp": (2,), "dcgan": SQUARE}[net]
     for i in range(20):
-        state = advance(state, batches(game, SHAPES[net], i))
-    return game, SHAPES[net], start, state, advance
+        state = advance(state, batches(game, shape, i))
+    return game, shape, start, state, advance
 
 
 def test_the_largest_singular_value_of_every_kernel_is_1(trained):
@@ -115,7 +113,7 @@ def test_both_passes_and_penalties_of_an_update_see_one_network():
         lambda key, x, y: ({"kernel": jnp.float32([[3.0], [4.0]])}, {}),
         lambda params, vars, x, y, train: ((x @ params["kernel"])[:, 0], vars),
     )
-    _, game, _ = make(hp={"r1": 1.0, "r2": 1.0}, others={"d_norm": "spectral"})
+    _, game, _ = make(hp={"r1": 1.0, "r2": 1.0}, d_norm="spectral")
     game = game._replace(nets={**game.nets, "d": spectral(line)})
     b = {k: v[0] for k, v in batches(game, (2,)).items()}
     state = step.init(game, 0, dataclasses.asdict(Hp(r1=1.0, r2=1.0)), b)
@@ -192,7 +190,7 @@ def test_every_kind_has_spectral_norm_in_its_networks(name):
     state = jax.eval_shape(lambda: initial(game, c, shape))
     for side in ("g", "d"):
         assert f"{side}_norm" == refused or "u" in state.vars[side]
-    batch = jax.tree.map(lambda b: b[0], kind_batches(game, shape))
+    batch = jax.tree.map(lambda b: b[0], batches(game, shape))
     for player in game.players:
         _, vars, _ = jax.eval_shape(lambda s, p=player: step.field(game, p, s, batch, s.key), state)
         for net, kept in vars.items():

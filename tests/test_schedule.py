@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from test_determinism import BASE, assert_same_bits, digests, source
+from runs import BASE, assert_same_bits, digests, source
 
 from jaxgan import cli, config, hp, log, override, rng, step, train
 from jaxgan.config import Hp

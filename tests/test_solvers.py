@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 from jax.flatten_util import ravel_pytree
-from test_step import BILINEAR, HP, H, at, batches, game, start
+from scalars import ALTERNATING, BILINEAR, EVERY, HP, KEEP, RATES, WEIGHT, H, at, batches, game, start
 
 from jaxgan import games, step
 from jaxgan.config import Config, from_dict
@@ -15,22 +15,7 @@ from jaxgan.errors import JaxganError
 from jaxgan.solvers import SOLVERS
 from jaxgan.state import initial
 
-WEIGHT, KEEP, EVERY = 0.3, 0.5, 4
 NUMBERS = {**HP, "consensus": WEIGHT, "lookahead": KEEP, "lookahead_every": float(EVERY)}
-ALTERNATING = np.array([[1, -H], [H, 1 - H * H]])
-
-# The gradient field is rotation by 90 degrees, with eigenvalues i and -i; a solver's rate follows by scalar algebra.
-RATES = {
-    "simultaneous": abs(1 - 1j * H),
-    "alternating": 1.0,
-    "extragradient": abs(1 - 1j * H + (1j * H) ** 2),
-    "extragradient_two": abs(1 - 1j * H + (1j * H) ** 2),  # on a game without chance
-    "past_extragradient": max(abs(np.roots([1, -(1 - 2j * H), -1j * H]))),
-    "optimistic": max(abs(np.roots([1, -(1 - 2j * H), -1j * H]))),
-    "consensus": abs(1 - H * (WEIGHT + 1j)),
-    "lookahead": max(abs(np.linalg.eigvals((1 - KEEP) * np.eye(2) + KEEP * np.linalg.matrix_power(ALTERNATING, EVERY))))
-    ** (1 / EVERY),
-}
 
 
 def begin(solver):

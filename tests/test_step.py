@@ -5,64 +5,16 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
+from scalars import BILINEAR, HP, MEANS, H, at, batches, game, start
 
 from jaxgan import rng, step
 from jaxgan.solvers import SOLVERS, alternating, simultaneous
-from jaxgan.types import Game, Net, Player
-
-H = 0.1
-HP = {"lr": H, "ema_half_life": 0.0, "ema_ramp": 0.05}
-
-
-def scalar(start):
-    """A network that is one number and counts in its vars how often it ran in training."""
-
-    def apply(params, vars, x, train):
-        return params["w"] * jnp.ones_like(x), {"ran": vars["ran"] + 1} if train else vars
-
-    return Net(lambda key, x: ({"w": jnp.float32(start)}, {"ran": jnp.int32(0)}), apply)
-
-
-def game(losses, starts, steps=(1, 1), **fields):
-    """Two scalars x and y; losses: {player: (x, y, batch) -> scalar}."""
-    nets = {name: scalar(start) for name, start in starts.items()}
-
-    def player(name, k):
-        def loss(run, vars, batch, key, hp):
-            one = jnp.ones(())
-            x, vars = run(vars, "x", one)
-            y, vars = run(vars, "y", one)
-            return losses[name](x, y, batch["x"]), (vars, {"seen": batch["x"].mean(), "drawn": jax.random.uniform(key)})
-
-        return Player((name,), loss, lambda hp: optax.sgd(hp["lr"]), k)
-
-    players = {name: player(name, k) for name, k in zip(losses, steps, strict=True)}
-    ones = jnp.ones(())
-    return Game(
-        nets, players, lambda batch, key: dict.fromkeys(nets, (ones,)), None, None, **{"shown": ("x",), **fields}
-    )
-
-
-BILINEAR = {"x": lambda x, y, b: x * y, "y": lambda x, y, b: -x * y}
-MEANS = {"x": lambda x, y, b: x * b.mean(), "y": lambda x, y, b: y * b.mean()}
-
-
-def start(g, hp=HP):
-    return step.init(g, 0, hp, {"x": jnp.zeros(2)})
-
-
-def batches(g, b=1, seed=0):
-    return {"x": jnp.asarray(np.random.default_rng(seed).normal(size=(g.updates, b)).astype(np.float32))}
+from jaxgan.types import Net
 
 
 def jitted(g, solver):
     return jax.jit(lambda state, batches: step.train_step(g, state, batches, SOLVERS[solver].step))
-
-
-def at(state):
-    return np.array([state.params["x"]["w"], state.params["y"]["w"]], np.float64)
 
 
 # one step of min_x max_y xy at rate h is this matrix

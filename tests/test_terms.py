@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_games import batches, make
+from kinds import KEY, ROOM, batches, make, normal
 
 from jaxgan import games, rng, step
 from jaxgan.augment import JITTER
@@ -19,9 +19,6 @@ from jaxgan.games.adversarial import best, judge, packed
 from jaxgan.games.terms import D_TERMS, G_TERMS, Play
 from jaxgan.solvers import answers
 from jaxgan.types import Net
-
-KEY = rng.root(0)
-ROOM = 2000  # examples, where means over them are compared
 
 
 def play(config=None, **fields) -> Play:
@@ -35,10 +32,6 @@ def play(config=None, **fields) -> Play:
 def numbers(name, seen, vars=None):
     term = (D_TERMS | G_TERMS)[name]
     return term.loss(seen, vars or {})
-
-
-def normal(shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
 def test_dragan_looks_on_both_sides_at_half_a_standard_deviation():
@@ -95,7 +88,7 @@ def test_d_scale_stands_outside_gradient_normalisation():
     """Which makes D blind to its own size, but not to d_scale."""
     found = []
     for hp in ({"d_scale": 5.0}, {}):
-        _, game, state = make(hp=hp, others={"gradient_norm": True})
+        _, game, state = make(hp=hp, gradient_norm=True)
         b = {k: v[0] for k, v in batches(game, (2,)).items()}
         _, (_, metrics) = game.players["d"].loss(step.runner(game, state.params), state.vars, b, KEY, state.hp)
         found.append(metrics["d_real"])
@@ -215,7 +208,7 @@ def test_packing_shows_d_several_examples_at_once():
     x = np.arange(4 * 3 * 2).reshape(4, 3, 2)
     net.apply({}, {}, x, None, train=True)
     np.testing.assert_array_equal(shown[0], [np.concatenate([x[0], x[1]], -1), np.concatenate([x[2], x[3]], -1)])
-    _, game, state = make(others={"pack": 4})
+    _, game, state = make(pack=4)
     score = lambda x: step.runner(game, state.params)(state.vars, "d", x, None)[0]  # noqa: E731
     slopes = jax.jacobian(score)(jnp.asarray(normal((8, 2))))
     assert slopes.shape == (2, 8, 2)

@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
-from test_solvers import EVERY, KEEP, RATES, WEIGHT
-from test_step import BILINEAR, HP, H, batches, game, start
+from scalars import BILINEAR, EVERY, HP, KEEP, RATES, WEIGHT, H, batches, game, start
 
 from jaxgan import Config, Hp, JaxganError, games, rng, step
 from jaxgan.losses import LOSSES

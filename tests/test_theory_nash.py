@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from test_step import BILINEAR, MEANS, H, at, game, scalar, start
+from scalars import BILINEAR, MEANS, H, at, game, scalar, start
 
 from jaxgan import Config, Hp, games, parallel, program, rng, step
 from jaxgan.data import feed, toy

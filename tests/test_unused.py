@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from fields import CHOICES as CHOICES_OF
+from fields import OTHER
 from kinds import CLASSES, TABLE, configured
-from test_config import CHOICES as CHOICES_OF
-from test_config import OTHER
 
 from jaxgan import checkpoint, config, games, program, step, unused
 from jaxgan.config import Config, Hp

@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from test_games import batches, make
-from test_terms import KEY, ROOM, normal
+from kinds import KEY, ROOM, batches, make, normal
 
 from jaxgan import games, rng, step
 from jaxgan.config import Config, Hp
@@ -36,7 +35,7 @@ def test_a_solver_that_looks_ahead_remembers_once():
 
 
 def test_the_clock_counts_updates_of_d():
-    _, game, state = make(hp={"noise": 0.1, "noise_updates": 100.0}, others={"d_steps": 3, "g_steps": 2})
+    _, game, state = make(hp={"noise": 0.1, "noise_updates": 100.0}, d_steps=3, g_steps=2)
     advance = jax.jit(lambda state, b: step.train_step(game, state, b, SOLVERS["alternating"].step)[0])
     for i in range(2):
         state = advance(state, batches(game, (2,), i))
@@ -53,7 +52,7 @@ def test_latents_climb_by_the_rule(steps):
 
 
 def test_g_sees_improved_latents():
-    _, game, state = make(others={"latent_steps": 1})
+    _, game, state = make(latent_steps=1)
     _, plain, _ = make()
     b = {k: v[0] for k, v in batches(game, (2,)).items()}
     scores = []
@@ -69,7 +68,7 @@ def test_lazy_penalties_have_the_same_mean_gradient(every):
     hp = {"r1": 1.0, "r2": 0.5}
     _, plain, state = make(hp=hp)
     _, none, _ = make()
-    _, game, lazy = make(hp=hp, others={"lazy": every})
+    _, game, lazy = make(hp=hp, lazy=every)
     b = {k: v[0] for k, v in batches(plain, (2,)).items()}
 
     def gradient(game, state):
@@ -90,7 +89,7 @@ def test_lazy_penalties_leave_the_optimizer_as_it_is():
     for side, settings in (("d", {"lazy": 4}), ("g", {"lazy_g": 4})):
         moved = []
         for others in ({}, settings):
-            _, game, state = make(hp={"r1": 1.0, "path_length": 1.0}, others=others)
+            _, game, state = make(hp={"r1": 1.0, "path_length": 1.0}, **others)
             own = {side: state.params[side]}
             tx = game.players[side].tx(state.hp)
             moved.append(jax.tree.leaves(tx.update(own, tx.init(own), own)[0]))
@@ -131,7 +130,7 @@ def test_weighted_generated_examples():
         np.testing.assert_allclose(loss(side, {**b, "w_fake": w}) - loss(side, b), change, rtol=1e-3, atol=1e-6)
         assert abs(change) > 1e-4
         assert loss(side, {**b, "w_fake": jnp.ones(8)}) == loss(side, b)
-    _, game, state = make(others={"pool": 8})
+    _, game, state = make(pool=8)
     with pytest.raises(JaxganError, match="leave pool at 0"):
         loss("d", {**b, "w_fake": w})
 
@@ -169,8 +168,8 @@ def test_a_masked_example_has_no_influence(loss, fakes):
 
 def test_the_way_of_the_latents_is_weighed_in_both_losses():
     """For D(G(z)) = w z one latent step is alpha w / (beta + ||w||^2) long, and D can lower that by its slope."""
-    _, game, state = make(hp={"logan_dz": 3.0}, others={"latent_steps": 1})
-    _, plain, _ = make(others={"latent_steps": 1})
+    _, game, state = make(hp={"logan_dz": 3.0}, latent_steps=1)
+    _, plain, _ = make(latent_steps=1)
     b = {k: jnp.asarray(v[0]) for k, v in batches(game, (2,)).items()}
     z = rng.normal(rng.stream(state.key, "z"), 8, (4,))
 
@@ -193,7 +192,7 @@ def test_lazy_path_length_has_the_same_mean_gradient():
     hp = {"path_length": 1.0, "r1": 1.0}
     _, plain, state = make(hp=hp)
     _, none, _ = make(hp={"r1": 1.0})
-    _, game, lazy = make(hp=hp, others={"lazy_g": 3})
+    _, game, lazy = make(hp=hp, lazy_g=3)
     b = {k: jnp.asarray(v[0]) for k, v in batches(plain, (2,)).items()}
     own = state.vars["path_length"] | {"updates": jnp.int32(0)}
     assert lazy.vars["path_length"].keys() == own.keys() and "clock" not in lazy.vars

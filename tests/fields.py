@@ -1,0 +1,26 @@
+"""The fields of a configuration, and another valid value of each."""
+
+import dataclasses
+import typing
+
+from jaxgan.config import Config, Hp
+
+FIELDS = {f.name: f for f in dataclasses.fields(Config)}
+HP = [f.name for f in dataclasses.fields(Hp)]
+KINDS = typing.get_type_hints(Config)
+CHOICES = {name: typing.get_args(kind) for name, kind in KINDS.items() if typing.get_origin(kind) is typing.Literal}
+
+
+def other(name):
+    """A valid value of a field that is not its default."""
+    default = getattr(Config(), name)
+    if name in CHOICES:
+        return next(c for c in CHOICES[name] if c != default)
+    special = {"writers": ("wandb",), "codes": (3,), "hp": Hp(g_lr=0.125)}
+    special |= {"augment": ("flip",), "cr_augment": ("cutout",)}
+    if name in special:
+        return special[name]
+    return {bool: lambda: not default, int: lambda: default + 3, str: lambda: default + "x"}[type(default)]()
+
+
+OTHER = {name: other(name) for name in FIELDS}
