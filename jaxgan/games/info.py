@@ -91,5 +91,5 @@ def with_code(codes: tuple[int, ...], z, i: int, chosen):
     if not ((chosen >= low) & (chosen <= high) & ((n == 1) | (chosen == np.round(chosen)))).all():
         raise JaxganError(f"code {i} takes {'numbers' if n == 1 else 'whole numbers'} from {low:g} to {high:g}")
     start = z.shape[1] - sum(codes) + sum(codes[:i])
-    new = chosen[:, None] if n == 1 else jax.nn.one_hot(chosen, n)
+    new = chosen[:, None] if n == 1 else jax.nn.one_hot(chosen.astype(int), n)
     return z.at[:, start : start + n].set(new)
