@@ -39,15 +39,16 @@ class Row(NamedTuple):
     x64: bool = True
 
 
+WEIGHTS = {"w": np.array([2, 0, 1, 1, 0.5, 1.5, 0, 2]), "w_fake": np.array([0, 1, 3, 1, 1, 0.5, 0.5, 1])}
 CLOCK = {"clock": {"updates": np.int32(4)}}
 NOISE = {"noise": 0.3, "noise_updates": 10.0}
 UNMOVED = ("aae", "pix2pix", "bicyclegan")  # these refuse augmentations
 
 
-def row(name, formula, *of_d, vars=MappingProxyType({}), rtol=1e-9, **hp):
+def row(name, formula, *of_d, vars=MappingProxyType({}), batch=MappingProxyType({}), rtol=1e-9, **hp):
     """kinds.TABLE[name] on points, with noise, augmentation, and weights other than 1."""
     settings = {**TABLE[name], "net": "mlp", "augment": () if name in UNMOVED else ("jitter",), "hp": {**NOISE, **hp}}
-    return Row(formula, settings, ("clock", *of_d), {**CLOCK, **vars}, rtol=rtol)
+    return Row(formula, settings, ("clock", *of_d), {**CLOCK, **vars}, batch, rtol)
 
 
 class Seen(NamedTuple):
@@ -104,16 +105,19 @@ def shown(s, x, side):
     return x
 
 
-def row_labels(s, n):
-    """Labels of n generated examples from those of the real ones: repeated, or thinned out."""
-    return s.batch["y"][np.arange(n) * BATCH // n]
+def of_rows(s, name, n):
+    """What the batch has under this name for each of n examples, its rows repeated or thinned out; weights may be 1."""
+    return s.batch[name][np.arange(n) * BATCH // n] if name in s.batch else jnp.ones(n)
 
 
 def cast(s, features=False):
-    """Real x, y and generated made, y_fake from z; what D is shown of them, its logits r, f and features h_r, h_f."""
+    """Real x, y and generated made, y_fake from z; what D is shown of them, its logits r, f and features h_r, h_f.
+
+    w and w_fake are their weights in the loss, 1 unless the batch has some.
+    """
     n = s.c.fake_batch or BATCH
     labelled = bool(s.game.classes)
-    x, y, y_fake = s.batch["x"], s.batch["y"] if labelled else None, row_labels(s, n) if labelled else None
+    x, y, y_fake = s.batch["x"], s.batch["y"] if labelled else None, of_rows(s, "y", n) if labelled else None
     z = latents(s, n)
     return judged(s, x, y, s.net("g", z, y_fake), y_fake, features, z=z)
 
@@ -121,6 +125,7 @@ def cast(s, features=False):
 def judged(s, x, y, made, y_fake, features=False, **more):
     real, fake = shown(s, x, "real"), shown(s, made, "fake")
     given = {"x": x, "y": y, "made": made, "y_fake": y_fake, "real": real, "fake": fake, **more}
+    given |= {"w": of_rows(s, "w", len(x)), "w_fake": of_rows(s, "w_fake", len(made))}
     if features:
         (r, h_r), (f, h_f) = s.net("d", real, y, features=True), s.net("d", fake, y_fake, features=True)
         given |= {"h_r": h_r, "h_f": h_f}
@@ -151,7 +156,8 @@ def answer(t, d, g, d_terms=(), g_terms=(), **more):
 
 def ns(t, d_terms=(), g_terms=(), **more):
     """The non-saturating losses of as many real as generated examples, and further terms."""
-    return answer(t, sp(-t.r).mean() + sp(t.f).mean(), sp(-t.f).mean(), d_terms, g_terms, **more)
+    d = (t.w * sp(-t.r)).mean() + (t.w_fake * sp(t.f)).mean()
+    return answer(t, d, (t.w_fake * sp(-t.f)).mean(), d_terms, g_terms, **more)
 
 
 def slopes(score, x):

@@ -30,6 +30,16 @@ def test_a_run_encodes_and_reconstructs():
             run.encode(*wrong)
 
 
+@pytest.mark.parametrize("name", ["vae-y", "vaegan"])
+def test_the_code_of_an_example_is_its_mean(name):
+    """And not the log variance that E gives beside it."""
+    run, x = untrained(name), np.random.default_rng(0).normal(size=(5, 2)).astype(np.float32)
+    y, e = np.arange(5) % CLASSES, run.state.ema["e"]
+    both, _ = run.game.nets["e"].apply(e["params"], e["vars"], x, y, train=False)
+    assert both.shape == (5, 2 * run.config.latent)
+    np.testing.assert_allclose(run.encode(x, y), both[:, : run.config.latent], atol=1e-6)
+
+
 def test_reconstructions_lie_below_their_originals_with_their_labels(monkeypatch):
     """19 rows of data: two whole rows of 8, and each of them above its reconstructions."""
     run = untrained("lrgan")

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hand import CLOCK, NOISE, Row, answer, cast, each, normals, ns, shown, slopes, sp, uniforms
+from hand import CLOCK, NOISE, WEIGHTS, Row, answer, cast, each, normals, ns, shown, slopes, sp, uniforms
 from jax.nn import relu
 from kinds import SQUARE
 
@@ -24,8 +24,6 @@ from jaxgan.nets import mlp
 LABELLED = {"kind": "conditional"}
 JITTER = {"augment": ("jitter",)}
 MOVED = {"augment": ("contrast", "translation"), "shape": SQUARE}  # augmentations that change a gradient
-W = np.array([2, 0, 1, 1, 0.5, 1.5, 0, 2])
-W_FAKE = np.array([0, 1, 3, 1, 1, 0.5, 0.5, 1])
 
 
 def plain(s):
@@ -42,13 +40,14 @@ def projection(s):
 
 def weighted(s):
     """Row i of 12 generated examples has the weight of row 8 i / 12."""
-    t, w, w_fake = cast(s), s.batch["w"], s.batch["w_fake"][np.arange(12) * 8 // 12]
-    d = 0.8 * (w * sp(-t.r)).mean() + 1.2 * (w_fake * sp(t.f)).mean()
-    return answer(t, d, 1.2 * (w_fake * sp(-t.f)).mean())
+    t = cast(s)
+    d = 0.8 * (t.w * sp(-t.r)).mean() + 1.2 * (t.w_fake * sp(t.f)).mean()
+    return answer(t, d, 1.2 * (t.w_fake * sp(-t.f)).mean())
 
 
 def weighted_pairs(s):
-    t, w = cast(s), s.batch["w"] * s.batch["w_fake"]
+    t = cast(s)
+    w = t.w * t.w_fake
     return answer(t, (w * sp(t.f - t.r)).mean(), (w * sp(t.r - t.f)).mean())
 
 
@@ -286,8 +285,8 @@ TABLE = {
     "plain": Row(plain, {}),
     "augment-noise": Row(plain, {**JITTER, "hp": NOISE}, ("clock",), CLOCK),
     "projection": Row(projection, {**LABELLED, **JITTER, "loss": "hinge", "fake_batch": 12}),
-    "weights": Row(weighted, {"fake_batch": 12}, batch={"w": W, "w_fake": W_FAKE}),
-    "weights-paired": Row(weighted_pairs, {"loss": "rpgan"}, batch={"w": W, "w_fake": W_FAKE}),
+    "weights": Row(weighted, {"fake_batch": 12}, batch=WEIGHTS),
+    "weights-paired": Row(weighted_pairs, {"loss": "rpgan"}, batch=WEIGHTS),
     "label-smoothing": Row(smoothed, {"fake_batch": 12, "hp": {"real_target": 0.9}}),
     "lsgan-targets": Row(squares, {"loss": "lsgan", "hp": {"real_target": 0.8, "fake_target": -1, "g_target": 0.6}}),
     "relativistic-averages": Row(averages, {**LABELLED, "loss": "ragan"}),
@@ -306,7 +305,7 @@ TABLE = {
     "lazy-due": at_update(LAZY, "clock", 6),
     "lazy-not-due": at_update(LAZY, "clock", 7),
     "penalties": Row(penalties_between, {**LABELLED, **JITTER, "hp": {**NOISE, **BETWEEN}}, ("clock",), CLOCK),
-    "pack": Row(packed, {**JITTER, "pack": 2, "hp": {"gp0": 0.3, "r2": 0.6}}, batch={"w": W}),
+    "pack": Row(packed, {**JITTER, "pack": 2, "hp": {"gp0": 0.3, "r2": 0.6}}, batch={"w": WEIGHTS["w"]}),
     "gradient-norm": Row(normalised, {"gradient_norm": True, "hp": {"r1": 0.7}}),
     "consistency": Row(
         consistency,

@@ -34,6 +34,7 @@ from kinds import TABLE as KINDS
 from jaxgan import games, rng
 from jaxgan.nets import mlp
 
+OF_REAL = {"w": hand.WEIGHTS["w"]}  # a pool shows generated examples that have no weight
 ODD = np.arange(BATCH) % 2 == 1
 
 
@@ -140,7 +141,7 @@ def lrgan(s):
 def pairs(s):
     """D is shown x beside E's code of x as it is, and G(z) beside z."""
     n, labelled = s.c.fake_batch or BATCH, bool(s.game.classes)
-    y, y_fake = (s.batch["y"], hand.row_labels(s, n)) if labelled else (None, None)
+    y, y_fake = (s.batch["y"], hand.of_rows(s, "y", n)) if labelled else (None, None)
     z, code = latents(s, n), s.net("e", s.batch["x"], y)
     return judged(s, s.batch["x"], (y, code), s.net("g", z, y_fake), (y_fake, z)), code
 
@@ -155,8 +156,8 @@ def bigan(s):
 def bigan_labelled(s):
     """Least squares, for 8 real and 12 generated examples."""
     t, _ = pairs(s)
-    d = 0.4 * ((t.r - 1) ** 2).mean() + 0.6 * (t.f**2).mean()
-    return answer(t, d, 0.4 * (t.r**2).mean() + 0.6 * ((t.f - 1) ** 2).mean())
+    d = 0.4 * (t.w * (t.r - 1) ** 2).mean() + 0.6 * (t.w_fake * t.f**2).mean()
+    return answer(t, d, 0.4 * (t.w * t.r**2).mean() + 0.6 * (t.w_fake * (t.f - 1) ** 2).mean())
 
 
 def aae(s):
@@ -188,9 +189,9 @@ def vaegan(s):
     z = jnp.where(ODD[:, None], posterior(s.still, x, y)[2], latents(s))
     t = judged(s, x, y, s.net("g", z, y), y, features=True)
     again = s.net("d", shown(s, s.net("g", code, y), "real"), y, features=True)[1]
-    d = sp(-t.r).mean() + sp(t.f).mean()
+    d, g = (t.w * sp(-t.r)).mean() + (t.w_fake * sp(t.f)).mean(), -(t.w_fake * sp(t.f)).mean()
     terms = {"reconstruct": ((t.h_r - again) ** 2).sum(1).mean() / 2, "kl": divergence(mean, logvar).mean()}
-    return answer(t, d, -sp(t.f).mean(), g_terms=terms)
+    return answer(t, d, g, g_terms=terms)
 
 
 # Translators: rows of x are a, and then b
@@ -212,7 +213,7 @@ def pix2pix(s):
     t = judged(s, b, a, old, a_old)
     t.r, t.f, f = score(t.real, a), score(t.fake, a_old), score(shown(s, made, "fake"), a)
     r1 = slopes(lambda b: score(b, a), t.real).mean() / 2
-    d, g = sp(-t.r).mean() + sp(t.f).mean(), sp(-f).mean()
+    d, g = (t.w * sp(-t.r)).mean() + sp(t.f).mean(), sp(-f).mean()
     return answer(t, d, g, {"r1": r1}, {"l1": absolute(b, made)}, vars={"d": {"pool": kept}})
 
 
@@ -246,7 +247,7 @@ def cyclegan(s):
     t.r, t.f = score(t.real), score(t.fake)
     u = hand.uniforms(s.key, "wgan_gp", (2 * BATCH, 1))
     size = jnp.sqrt(slopes(score, (1 - u) * t.real + u * t.fake) + 1e-12)
-    d = ((t.r - 1) ** 2).mean() + (t.f**2).mean()  # half of a square, twice: the sum of two means over half the rows
+    d = (t.w * (t.r - 1) ** 2).mean() + (t.f**2).mean()  # half of a square, twice: two means over half the rows
     terms = {"cycle": absolute(f(g(a)), a) + absolute(g(f(b)), b), "identity": absolute(f(a), a) + absolute(g(b), b)}
     penalty = {"wgan_gp": ((size - 1) ** 2).mean()}
     return answer(t, d, ((fake - 1) ** 2).mean(), penalty, terms, vars={"d": {"pool": kept}})
@@ -278,7 +279,8 @@ def stargan(s):
     d_terms = {"wgan_gp": ((size - 1) ** 2).mean(), "d_class": cross_entropy(s.net("head", t.h_r), y).mean()}
     back = s.net("g", jax.nn.one_hot(y, CLASSES), made)
     g_terms = {"g_class": cross_entropy(s.net("head", t.h_f), asked).mean(), "cycle": absolute(back, x)}
-    d, g = ((t.r - 1) ** 2).mean() / 2 + (t.f**2).mean() / 2, ((t.f - 1) ** 2).mean() / 2
+    d = (t.w * (t.r - 1) ** 2).mean() / 2 + (t.w_fake * t.f**2).mean() / 2
+    g = (t.w_fake * (t.f - 1) ** 2).mean() / 2
     return answer(t, d, g, d_terms, g_terms)
 
 
@@ -294,17 +296,21 @@ TABLE = {
     "ssgan": hand.row("ssgan", ssgan, "rotation", d_rotation=0.7, g_rotation=0.4),
     "lrgan": hand.row("lrgan", lrgan, reconstruct=0.7, rtol=SINGLE),
     "bigan": hand.row("bigan", bigan, r1=0.7, rtol=SINGLE),
-    "bigan-y": hand.row("bigan-y", bigan_labelled, rtol=SINGLE),
+    "bigan-y": hand.row("bigan-y", bigan_labelled, batch=hand.WEIGHTS, rtol=SINGLE),
     "aae": hand.row("aae", aae, reconstruct=0.7, rtol=SINGLE),
     "vae": Row(vae, {"kind": "vae", "shape": SQUARE, "hp": {"kl": 0.7, "sigma": 0.5}}, rtol=SINGLE),
     "vae-y": Row(vae, {**KINDS["vae-y"], "hp": {"kl": 0.7}}, rtol=SINGLE),
-    "vaegan": hand.row("vaegan", vaegan, kl=0.7, reconstruct=0.4, rtol=SINGLE),
+    "vaegan": hand.row("vaegan", vaegan, batch=hand.WEIGHTS, kl=0.7, reconstruct=0.4, rtol=SINGLE),
     "ebgan": hand.row("ebgan", ebgan, margin=2.0, pull_away=0.4, rtol=SINGLE),
     "began": hand.row("began", began, "k", vars={"k": {"k": np.float64(0.3)}}, k_rate=0.1, rtol=SINGLE),
-    "pix2pix": hand.row("pix2pix", pix2pix, "pool", vars=pool((2,), (2,)), r1=0.7, l1=3.0),
-    "cyclegan": hand.row("cyclegan", cyclegan, "pool", vars=pool((4,), None), wgan_gp=0.7, cycle=3.0, identity=2.0),
-    "bicyclegan": hand.row("bicyclegan", bicyclegan, l1=3.0, kl=0.7, reconstruct=0.4, rtol=SINGLE),
-    "stargan": hand.row("stargan", stargan, "head", wgan_gp=0.7, cycle=3.0, d_class=0.5, g_class=0.4),
+    "pix2pix": hand.row("pix2pix", pix2pix, "pool", vars=pool((2,), (2,)), batch=OF_REAL, r1=0.7, l1=3.0),
+    "cyclegan": hand.row(
+        "cyclegan", cyclegan, "pool", vars=pool((4,), None), batch=OF_REAL, wgan_gp=0.7, cycle=3.0, identity=2.0
+    ),
+    "bicyclegan": hand.row("bicyclegan", bicyclegan, batch=hand.WEIGHTS, l1=3.0, kl=0.7, reconstruct=0.4, rtol=SINGLE),
+    "stargan": hand.row(
+        "stargan", stargan, "head", batch=hand.WEIGHTS, wgan_gp=0.7, cycle=3.0, d_class=0.5, g_class=0.4
+    ),
 }
 
 
