@@ -56,7 +56,7 @@ def draw(x, found: dict):
     """Held-out digits in order; then for each kind reconstructions of the first, and samples."""
     figure = Figure(figsize=(9, 0.55 * (len(found) + 1)), dpi=100, layout="constrained")
     left, right = figure.subplots(1, 2)
-    rows = {"held out": (x[EACH], x[OTHERS]), **{kind: made for kind, (_, *made) in found.items()}}
+    rows = {"held out": (x[EACH], x[OTHERS]), **found}
     for axes, column, title in ((left, 0, "reconstructions"), (right, 1, "samples from the prior")):
         picture = plots.grid(np.concatenate([np.asarray(row[column]) for row in rows.values()]), 10)
         axes.imshow(picture)
@@ -72,7 +72,7 @@ def draw(x, found: dict):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "encoders.png")
     args = parser.parse_args()
     source, held = split(data.open_source("mnist5k"), HELD_OUT)
@@ -85,8 +85,10 @@ def main() -> None:
     print(f"the mean digit: {baseline:.3f}", flush=True)
     found = {}
     for kind in args.kinds:
-        found[kind] = measure(kind, source, x, args.seed)
-        print(f"{kind:7s} {found[kind][0]:.3f}", flush=True)
+        runs = [measure(kind, source, x, seed) for seed in args.seeds]
+        found[kind] = runs[0][1:]
+        errors = [error for error, *_ in runs]
+        print(f"{kind:7s} {np.mean(errors):.3f} ({min(errors):.3f} to {max(errors):.3f})", flush=True)
     plots.save_figure(draw(jnp.asarray(x), found), args.out)
 
 

@@ -80,10 +80,17 @@ def translations(kind: str, source, a, seed: int):
     return jax.jit(partial(applied, game, game.translate[0]))(state.ema, z, a)
 
 
+def spread(numbers, form: str) -> str:
+    """Their mean, least and greatest; of one number, itself."""
+    if len(numbers) == 1:
+        return f"{numbers[0]:{form}}"
+    return f"{np.mean(numbers):{form}} ({min(numbers):{form}} to {max(numbers):{form}})"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "translation.png")
     args = parser.parse_args()
     source, others = split(data.open_source("mnist5k_outlines"), TEST + READ)
@@ -91,17 +98,20 @@ def main() -> None:
     (x, y), (pairs, labels) = opened(learned), opened(test)
     read, (a, b) = reader(np.asarray(halves(x)[1]), np.asarray(y)), halves(pairs)
 
-    def measured(name, made):
-        error, share = float(((made - b) ** 2).mean()), float((read(made) == labels).mean())
-        print(f"{name:12s} mean squared error {error:.3f}, read as their class {share:.1%}", flush=True)
+    def measured(name, *made):
+        errors = [float(((x - b) ** 2).mean()) for x in made]
+        shares = [float((read(x) == labels).mean()) for x in made]
+        print(f"{name:12s} mean squared error {spread(errors, '.3f')}, read as their class {spread(shares, '.1%')}")
 
     measured("the digits", b)
     measured("mean digit", jnp.broadcast_to(halves(opened(source)[0])[1].mean(0), b.shape))
     measured("outlines", a)
     rows = [a, b]
     for kind in args.kinds:
-        rows.append(translations(kind, apart(source) if kind == "cyclegan" else source, a, args.seed))
-        measured(kind, rows[-1])
+        seen = apart(source) if kind == "cyclegan" else source
+        made = [translations(kind, seen, a, seed) for seed in args.seeds]
+        measured(kind, *made)
+        rows.append(made[0])
     shown = np.arange(0, TEST, TEST // 20)
     plots.save(plots.grid(np.concatenate([np.asarray(row[shown]) for row in rows]), len(shown)), args.out)
 

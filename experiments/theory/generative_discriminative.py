@@ -11,6 +11,7 @@ p(x | y) than they are.
 """
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 import jax
@@ -63,10 +64,11 @@ def learn(n: int, seed: int = 0) -> dict:
     source, classes = data.from_arrays(x, y), len(PRIOR)
     prior = bayes.log_frequencies(y, classes)[None]
     kernels = jnp.stack([bayes.kernel_density(x[y == c], X) for c in range(classes)], axis=-1)
-    gan = games.make(GAN, source.shape, classes)
-    generative = bayes.generative(gan, bayes.train(gan, GAN, source), X, SAMPLES)
-    net = bayes.classifier(CLASSIFIER, source.shape, classes)
-    discriminative = bayes.discriminative(net, bayes.train(net, CLASSIFIER, source), X)
+    gan_config, config = (dataclasses.replace(c, seed=seed) for c in (GAN, CLASSIFIER))
+    gan = games.make(gan_config, source.shape, classes)
+    generative = bayes.generative(gan, bayes.train(gan, gan_config, source), X, SAMPLES)
+    net = bayes.classifier(config, source.shape, classes)
+    discriminative = bayes.discriminative(net, bayes.train(net, config, source), X)
     return {"kernels": kernels + prior, "generative": generative + prior, "discriminative": discriminative}
 
 
@@ -104,9 +106,9 @@ def draw(joint, best: float, found: dict, models: dict, out: Path) -> None:
     panels(left, middle, joint, models)
     for name, values in found.items():
         _, color, style = LOOKS[name]
-        right.semilogx(SIZES, values, "o", ls=style, c=color)
+        right.semilogx(SIZES, np.mean(values, 0), "o", ls=style, c=color)
     right.axhline(best, c="black", ls="--")
-    right.set(xlabel="labelled points", ylabel="accuracy over the true density", box_aspect=1)
+    right.set(xlabel="labelled points", ylabel="accuracy over the true density, mean of seeds", box_aspect=1)
     right.grid(alpha=0.3)
     handles = [Line2D([], [], c=color, ls=style, label=label) for label, color, style in LOOKS.values()]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
@@ -116,16 +118,21 @@ def draw(joint, best: float, found: dict, models: dict, out: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("experiments/results/generative_discriminative.png"))
-    out = parser.parse_args().out
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="densities are drawn of the first")
+    args = parser.parse_args()
     joint = truth() + np.log(PRIOR)[None]
     best = float(bayes.expected_accuracy(joint, joint, W))
-    models = [learn(n) for n in SIZES]
-    found = {m: [float(bayes.expected_accuracy(by_size[m], joint, W)) for by_size in models] for m in models[0]}
-    draw(joint, best, found, models[-1], out)
-    print(f"Bayes accuracy {best:.4f}; " + ", ".join(map(str, SIZES)) + " labelled points:")
+    print(f"Bayes accuracy {best:.1%}; mean (least to greatest) from {SIZES} labelled points:")
+    models = [[learn(n, seed) for n in SIZES] for seed in args.seeds]
+    found = {
+        name: np.array([[bayes.expected_accuracy(of[name], joint, W) for of in by_size] for by_size in models])
+        for name in models[0][0]
+    }  # [seeds, sizes]
     for name, values in found.items():
-        print(f"{LOOKS[name][0]}: " + ", ".join(f"{value:.4f}" for value in values))
-    print(f"figure in {out}")
+        cells = (f"{v.mean():.1%} ({v.min():.1%} to {v.max():.1%})" for v in values.T)
+        print(f"{LOOKS[name][0]}: " + ", ".join(cells))
+    draw(joint, best, found, models[0][-1], args.out)
+    print(f"figure in {args.out}")
 
 
 if __name__ == "__main__":

@@ -71,30 +71,45 @@ def shares(samples: np.ndarray) -> np.ndarray:
     return (distance <= 3 * SOURCE.exact.std).mean(0)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("experiments/results/mode_collapse.png"))
-    parser.add_argument("--seed", type=int, default=1)
-    args = parser.parse_args()
+def modes(samples: np.ndarray) -> int:
+    return int((shares(samples) > 1 / 32).sum())
+
+
+def draw(found: dict, out: Path) -> None:
+    """A row for each case, a column for each time."""
     figure = Figure(figsize=(9, 6.6), dpi=100, layout="constrained")
     grid = figure.subplots(len(CASES), len(TIMES), sharex=True, sharey=True)
-    real = plots.draw(SOURCE.exact, 256)
-    for row, case in zip(grid, CASES):
-        found = watch(case, seed=args.seed)
-        for axes, steps, samples in zip(row, TIMES, found):
-            modes = int((shares(samples) > 1 / 32).sum())
-            diversity = float(relative_diversity(samples[:256], real))
+    for row, (case, seen) in zip(grid, found.items()):
+        for axes, steps, samples in zip(row, TIMES, seen):
             axes.scatter(*SOURCE.exact.modes.T, s=120, facecolors="none", edgecolors="#999999", linewidths=0.8)
             axes.scatter(*samples[:1000].T, s=2, c="#0072b2", linewidths=0)
             axes.set(xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), aspect="equal", xticks=[-1, 0, 1], yticks=[-1, 0, 1])
-            axes.set_title(f"step {steps:,}: {modes} modes", fontsize=9)
-            near = shares(samples).sum()
-            print(f"{case}, step {steps}: {modes} modes, {near:.2f} of samples near one, diversity {diversity:.2f}")
+            axes.set_title(f"step {steps:,}: {modes(samples)} modes", fontsize=9)
         row[0].set_ylabel(f"{case}\n$x_2$")
     for axes in grid[-1]:
         axes.set_xlabel("$x_1$")
-    plots.save_figure(figure, args.out)
-    print(f"figure in {args.out}")
+    plots.save_figure(figure, out)
+    print(f"figure in {out}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("experiments/results/mode_collapse.png"))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 0, 2], help="the figure is of the first")
+    args = parser.parse_args()
+    real = plots.draw(SOURCE.exact, 256)
+    for seed in args.seeds:
+        found = {case: watch(case, seed=seed) for case in CASES}
+        for case, seen in found.items():
+            for steps, samples in zip(TIMES, seen):
+                near, diversity = shares(samples).sum(), float(relative_diversity(samples[:256], real))
+                print(
+                    f"seed {seed}, {case}, step {steps}: {modes(samples)} modes, {near:.2f} of samples near one, "
+                    f"diversity {diversity:.2f}",
+                    flush=True,
+                )
+        if seed == args.seeds[0]:
+            draw(found, args.out)
 
 
 if __name__ == "__main__":

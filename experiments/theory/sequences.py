@@ -109,11 +109,13 @@ def draw(found: dict[str, np.ndarray], out: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("experiments/results/sequences.png"))
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     args = parser.parse_args()
-    found = samples(args.seed, max(SIZES))
-    draw(found, args.out)
-    print("\n".join(report(found)))
+    for seed in args.seeds:
+        found = samples(seed, max(SIZES))
+        print(f"seed {seed}", *report(found), sep="\n", flush=True)
+        if seed == args.seeds[0]:
+            draw(found, args.out)
     print(f"figure in {args.out}")
 
 
