@@ -57,6 +57,12 @@ def test_samples_depend_on_seed_number_and_name_alone():
     assert {one["loss"] for one in many} == {"ns", "hinge"}
 
 
+def test_names_are_sampled_apart():
+    """Two names with one distribution draw other numbers, not the same ones."""
+    both = sampled(8, 0, g_lr=uniform(0, 1), d_lr=uniform(0, 1))
+    assert all(row["g_lr"] != row["d_lr"] for row in both)
+
+
 def test_samples_follow_their_distributions():
     """Kolmogorov's bound at 1e-6: sup |F_n - F| < sqrt(log(2e6) / 2n); seeds are fixed, so this holds or does not."""
     n = 2000
@@ -72,6 +78,12 @@ def test_ids_tell_members_apart_and_nothing_else(a, b):
     assert (space.identity(x) == space.identity(y)) == (x == y)
     neutral = dataclasses.replace(x, steps=7, log_every=3, keep=9, feed="device", chunk=2)
     assert space.identity(neutral) == space.identity(x)
+
+
+@pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(Hp)])
+def test_every_number_is_part_of_an_id(name):
+    value = getattr(BASE.hp, name) * 0.5 + 0.13
+    assert space.identity(dataclasses.replace(BASE, hp=Hp(**{name: value}))) != space.identity(BASE)
 
 
 def test_ids_survive_new_fields_and_spelling():
