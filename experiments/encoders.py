@@ -2,11 +2,11 @@
 
     python experiments/encoders.py
 
-About a minute for each kind and seed on 2 quiet CPU cores: 600 steps on 4,000 digits. Prints the mean squared error
-per pixel, in [-1, 1], of the reconstructions of 1,000 held-out digits, beside that of the mean digit, and draws
-reconstructions and samples from the prior into experiments/results/encoders.png. Measured over seeds 0, 1 and 2, mean (least to
-greatest): the mean digit 0.265, vae 0.052 (0.051 to 0.052), aae 0.054 (0.053 to 0.054), vaegan 0.072 (0.069 to 0.073),
-lrgan 0.203 (0.192 to 0.222), bigan 0.267 (0.252 to 0.281): bigan learns nothing of it in so few steps.
+About a minute for each kind and seed on 2 quiet CPU cores: 600 steps on 4,000 digits. Prints the mean squared error per
+pixel, in [-1, 1], of the reconstructions of 1,000 held-out digits, beside that of the mean digit, and draws
+reconstructions and samples from the prior into experiments/results/encoders.png. Measured over seeds 0, 1 and 2, mean
+(least to greatest): the mean digit 0.265, vae 0.052 (0.051 to 0.052), aae 0.054 (0.053 to 0.054), vaegan 0.072 (0.069
+to 0.073), lrgan 0.203 (0.192 to 0.222), bigan 0.267 (0.252 to 0.281): bigan learns nothing of it in so few steps.
 """
 
 import argparse

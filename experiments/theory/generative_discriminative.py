@@ -2,12 +2,13 @@
 
     python experiments/theory/generative_discriminative.py
 
-About a minute and a half for a seed on 2 CPU cores. Draws experiments/results/generative_discriminative.png and prints the numbers
-behind it. Four overlapping Gaussian classes of probabilities 0.4, 0.3, 0.2 and 0.1; accuracies are integrals over the
-true density, so nothing but the models is left to chance. No classifier exceeds the Bayes accuracy of 77.6 %. From 100,
-1,000 and 10,000 labelled points (mean of seeds 0, 1 and 2) the GAN reaches 73.0, 76.8 and 77.3 %, the classifier 73.7,
-77.0 and 77.4 %, and kernel densities of the points themselves 74.0, 77.1 and 77.4 %; from 100 points the seeds lie 0.6,
-0.8 and 1.0 points apart from these at most. With few points a GAN is no better a model of p(x | y) than they are.
+About a minute and a half for a seed on 2 CPU cores. Draws experiments/results/generative_discriminative.png and prints
+the numbers behind it. Four overlapping Gaussian classes of probabilities 0.4, 0.3, 0.2 and 0.1; accuracies are
+integrals over the true density, so nothing but the models is left to chance. No classifier exceeds the Bayes accuracy
+of 77.6 %. From 100, 1,000 and 10,000 labelled points (mean of seeds 0, 1 and 2) the GAN reaches 73.0, 76.8 and 77.3 %,
+the classifier 73.7, 77.0 and 77.4 %, and kernel densities of the points themselves 74.0, 77.1 and 77.4 %; from 100
+points the seeds lie 0.6, 0.8 and 1.0 points apart from these at most. With few points a GAN is no better a model of p(x
+| y) than they are.
 """
 
 import argparse

@@ -19,9 +19,9 @@ with seed 0:
 
 An untrained generator gives nearly zeros, since its batch norms have seen no batch yet. The last two rows say what the
 test can see. At a level of 5 % two of three GANs pass with 2,000 sequences, which sines that lack an eighth of the
-frequencies do not. The test hardly sees white noise, whose share of a distance is small, and the spectrum does: from bin 20
-on the GANs have 0.75 to 0.77 of the data's power (sines without noise 0.54), and their marginals differ by 0.008 to 0.012
-(Kolmogorov-Smirnov; sines without noise 0.047).
+frequencies do not. The test hardly sees white noise, whose share of a distance is small, and the spectrum does: from
+bin 20 on the GANs have 0.75 to 0.77 of the data's power (sines without noise 0.54), and their marginals differ by 0.008
+to 0.012 (Kolmogorov-Smirnov; sines without noise 0.047).
 """
 
 import argparse
