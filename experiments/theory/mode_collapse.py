@@ -10,10 +10,10 @@ change stays the same:
 - RpGAN + R1 + R2 (Huang et al. 2024, arXiv 2501.05441), both gammas 0.01;
 - the solver: lookahead-minimax (Chavdarova et al. 2020, arXiv 2006.14567) in place of alternating steps.
 
-The runs are chaotic: another processor's rounding makes another run of the same seed. Measured at step 6,000 on one CPU,
-seeds 0 and 1, the GAN covers 6 and 3 modes (diversity 0.74 and 0.38), which the figure shows; on another, seeds 0, 1 and
-2, it covers 8, 8 and 8, after 4 at step 2,000 with seed 2. RpGAN + R1 + R2 and lookahead cover all 8 with each of these
-seeds on both. So the cures are seen to hold, and the collapse to happen in some runs.
+The runs are chaotic: another processor's rounding makes another run of the same seed. Measured at step 6,000 on one
+CPU, seeds 0 and 1, the GAN covers 6 and 3 modes (diversity 0.74 and 0.38), which the figure shows; on another, seeds 0,
+1 and 2, it covers 8, 8 and 8, after 4 at step 2,000 with seed 2. RpGAN + R1 + R2 and lookahead cover all 8 with each of
+these seeds on both. So the cures are seen to hold, and the collapse to happen in some runs.
 
 A mode counts where at least 1/32 of 2,500 samples, a quarter of its share, lie within 3 standard deviations. Draws
 experiments/results/mode_collapse.png.
