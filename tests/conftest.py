@@ -7,6 +7,7 @@ import pytest
 from beartype import BeartypeConf, beartype
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
+
 from processes import Server
 
 # In the environment rather than in jax.config: tests that start processes pass it on.

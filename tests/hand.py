@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.nn import softplus as sp
-from kinds import BATCH, CLASSES, TABLE, made
 
 from jaxgan import augment, rng, step
 from jaxgan.state import initial
+from kinds import BATCH, CLASSES, TABLE, made
 
 SINGLE = 1e-5  # relative error of what rounds to float32 on its way
 

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from processes import SMOOTH, pair, python, rounding
 
 import jaxgan
 from jaxgan import checkpoint, config, data, games, parallel, program, rng, train
@@ -15,6 +14,7 @@ from jaxgan.errors import JaxganError
 from jaxgan.solvers import SOLVERS
 from jaxgan.state import initial
 from jaxgan.step import field, train_step
+from processes import SMOOTH, pair, python, rounding
 
 STEPS = 50
 # by SGD and without kinks (SMOOTH), so that what differs is the rounding of sums in another order

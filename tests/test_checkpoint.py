@@ -12,12 +12,12 @@ import subprocess
 import jax
 import numpy as np
 import pytest
-from processes import ENDLESS, digests, log_file, rows, steps_saved
 
 import jaxgan
 from jaxgan import checkpoint, train
 from jaxgan.config import Config, Hp
 from jaxgan.errors import JaxganError
+from processes import ENDLESS, digests, log_file, rows, steps_saved
 
 RUN = Config(
     net="mlp",

@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from fields import CHOICES, FIELDS, HP, KINDS, OTHER
 
+from fields import CHOICES, FIELDS, HP, KINDS, OTHER
 from jaxgan import config
 from jaxgan.config import Config, Hp
 from jaxgan.errors import JaxganError, nearest

@@ -8,13 +8,13 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import pytest
-from processes import python
 
 from jaxgan import cli, config, games
 from jaxgan.nets.layers import EMBED, PLATFORM
 from jaxgan.solvers import SOLVERS
 from jaxgan.state import initial
 from jaxgan.step import train_step
+from processes import python
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 SHAPES = {  # of the data, and its classes

@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from runs import BASE, assert_same_bits, digest, digests, source, trained
 
 import jaxgan
 from jaxgan import checkpoint, config, data, log, parallel, rng, run, signals, step, train
@@ -21,6 +20,7 @@ from jaxgan.data import feed
 from jaxgan.errors import JaxganError
 from jaxgan.solvers import SOLVERS, Solver
 from jaxgan.verify import verify
+from runs import BASE, assert_same_bits, digest, digests, source, trained
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ import jax
 import numpy as np
 import pytest
 from flax import linen as nn
-from processes import ENDLESS, SMOOTH, digests, pair, python, rounding, rows, steps_saved
 
 import jaxgan
 from jaxgan import checkpoint, train
 from jaxgan.experiment import experiment
+from processes import ENDLESS, SMOOTH, digests, pair, python, rounding, rows, steps_saved
 
 STEPS = 50
 CASES = {

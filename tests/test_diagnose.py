@@ -11,7 +11,6 @@ import pytest
 from jax.flatten_util import ravel_pytree
 from jax.scipy.special import ndtr
 from PIL import Image
-from scalars import MEANS, game, start
 
 import jaxgan
 from jaxgan import Config, Hp, cli, data, games, log, rng, run, signals, train
@@ -25,6 +24,7 @@ from jaxgan.state import initial
 from jaxgan.step import runner
 from jaxgan.theory import dirac, jacobian, nash
 from jaxgan.theory.diagnose import COLUMNS, RULES, cosines, instruments, judge, readings, spectral_norms
+from scalars import MEANS, game, start
 
 KEY = rng.root(0)
 

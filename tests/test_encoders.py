@@ -7,13 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from kinds import CLASSES, batches, configured, untrained
 
 from jaxgan import data, draw, games, rng, step
 from jaxgan.config import Config, from_dict
 from jaxgan.errors import JaxganError
 from jaxgan.games import encoder
 from jaxgan.state import initial
+from kinds import CLASSES, batches, configured, untrained
 
 
 def test_a_run_encodes_and_reconstructs():

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from densities import LN2, P_DENSITY, Q_DENSITY, W, X, alpha_star, alpha_t, log, logits
 
+from densities import LN2, P_DENSITY, Q_DENSITY, W, X, alpha_star, alpha_t, log, logits
 from jaxgan import rng
 from jaxgan.losses import LOSSES
 from jaxgan.nets import mlp

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from kinds import CLASSES, JITTER, OTHER_D, OTHER_G, SQUARE, Counted, batches, made, make
 
 from jaxgan import games, penalties, rng, step
 from jaxgan.config import Config, Hp
@@ -14,6 +13,7 @@ from jaxgan.errors import JaxganError
 from jaxgan.games.terms import D_TERMS, G_TERMS
 from jaxgan.losses import LOSSES
 from jaxgan.state import initial
+from kinds import CLASSES, JITTER, OTHER_D, OTHER_G, SQUARE, Counted, batches, made, make
 
 TERMS = (D_TERMS | G_TERMS).keys() - {"own"}  # a place that the user fills, like the loss of this name
 

@@ -13,12 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from kinds import TABLE, batches, made
 
 from jaxgan import data, rng, step
 from jaxgan.data import feed
 from jaxgan.optim import OPTIMIZERS
 from jaxgan.solvers import SOLVERS
+from kinds import TABLE, batches, made
 
 FILE = Path(__file__).with_name("golden.json")
 SAME = ("pix2pix-image", "cyclegan-image")  # wired as on points; stargan-image has their networks

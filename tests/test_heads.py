@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from kinds import BATCH, batches, configured, untrained
 
 from jaxgan import draw, rng, step
 from jaxgan.errors import JaxganError
@@ -14,6 +13,7 @@ from jaxgan.games import autoencoder, heads, info, pool, rotation
 from jaxgan.games.adversarial import Play
 from jaxgan.run import latents
 from jaxgan.state import initial
+from kinds import BATCH, batches, configured, untrained
 
 
 def unit_rows(n, seed, k=5):

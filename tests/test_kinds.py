@@ -5,9 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from kinds import CLASSES, PLAIN, TABLE, Counted, batches, configured
 from matplotlib.figure import Figure
-from processes import python
 
 from jaxgan import checkpoint, games, plots, step
 from jaxgan.games import heads
@@ -17,6 +15,8 @@ from jaxgan.run import generate, latents
 from jaxgan.solvers import SOLVERS
 from jaxgan.state import initial
 from jaxgan.theory.diagnose import judge
+from kinds import CLASSES, PLAIN, TABLE, Counted, batches, configured
+from processes import python
 
 TERMS = (D_TERMS | G_TERMS).keys() - {"own"}  # a place that the user fills, like the loss of this name
 # at least one of each family, of each term, and of each solver with a gradient of its own; the others share most of

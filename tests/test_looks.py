@@ -5,10 +5,10 @@ import errno
 
 import numpy as np
 import pytest
-from runs import BASE, digests, source, trained
 
 from jaxgan import config, log, looks, train
 from jaxgan.looks import LOOKS, Seen
+from runs import BASE, digests, source, trained
 
 TOY = config.from_dict(
     {"net": "mlp", "width": 8, "latent": 2, "data": "ring8", "batch": 16, "steps": 6, "log_every": 3}

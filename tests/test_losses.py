@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from densities import LN2, P_DENSITY, Q_DENSITY, W, alpha_star, alpha_t, log, logits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from densities import LN2, P_DENSITY, Q_DENSITY, W, alpha_star, alpha_t, log, logits
 from jaxgan.errors import JaxganError
 from jaxgan.losses import BANDWIDTHS, LOSSES, value
 from jaxgan.theory import divergence

@@ -4,7 +4,6 @@ import jax
 import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
-from kinds import TABLE, batches, configured
 
 from jaxgan import rng, step
 from jaxgan.config import Config
@@ -14,6 +13,7 @@ from jaxgan.games.terms import Term
 from jaxgan.nets.virtual import virtual
 from jaxgan.state import initial
 from jaxgan.types import Net
+from kinds import TABLE, batches, configured
 
 NETS = ("g", "f")  # generators
 

@@ -6,8 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from kinds import SQUARE, TABLE, batches, configured, make
-from processes import python
 
 from jaxgan import games, kernels, step
 from jaxgan.config import Config, Hp
@@ -19,6 +17,8 @@ from jaxgan.run import generate, latents
 from jaxgan.solvers import SOLVERS
 from jaxgan.state import initial
 from jaxgan.types import Net
+from kinds import SQUARE, TABLE, batches, configured, make
+from processes import python
 
 BOTH = {"d_norm": "spectral", "g_norm": "spectral"}
 

@@ -15,11 +15,11 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from processes import digests
 
 from jaxgan import changes, checkpoint, config, data, folder, games, load, log, parallel, program, train
 from jaxgan.state import initial
 from jaxgan.sweep import group, space, store
+from processes import digests
 
 PACKED = Path(__file__).with_name("runs-0.1.0.tar.xz")
 

@@ -5,10 +5,10 @@ import json
 import signal
 
 import pytest
-from processes import ENDLESS, digests, pair, steps_saved
 
 import jaxgan
 from jaxgan import checkpoint, config, train
+from processes import ENDLESS, digests, pair, steps_saved
 
 FIELDS = {"data": "ring8", "net": "mlp", "latent": 2, "width": 16, "batch": 32, "chunk": 4, "sample_every": 0}
 

@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+
 from processes import ENDLESS, digests, log_file, rows, steps_saved
 
 EVERY = 10

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from runs import BASE, assert_same_bits, digests, source
 
 from jaxgan import cli, config, hp, log, override, rng, step, train
 from jaxgan.config import Hp
@@ -18,6 +17,7 @@ from jaxgan.hp import Piece
 from jaxgan.solvers import SOLVERS
 from jaxgan.sweep import space
 from jaxgan.verify import verify
+from runs import BASE, assert_same_bits, digests, source
 
 COSINE = Piece(0.05, 0.005, 1e7)
 WARM_UP = (Piece(0.0, 2e-4, 1e5, "linear"), Piece(2e-4, 0.0, 1e7, "linear"))

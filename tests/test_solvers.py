@@ -7,13 +7,13 @@ import numpy as np
 import optax
 import pytest
 from jax.flatten_util import ravel_pytree
-from scalars import ALTERNATING, BILINEAR, EVERY, HP, KEEP, RATES, WEIGHT, H, at, batches, game, start
 
 from jaxgan import games, step
 from jaxgan.config import Config, from_dict
 from jaxgan.errors import JaxganError
 from jaxgan.solvers import SOLVERS
 from jaxgan.state import initial
+from scalars import ALTERNATING, BILINEAR, EVERY, HP, KEEP, RATES, WEIGHT, H, at, batches, game, start
 
 NUMBERS = {**HP, "consensus": WEIGHT, "lookahead": KEEP, "lookahead_every": float(EVERY)}
 

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from kinds import BATCH, CLASSES, batches, configured, untrained
 
 from jaxgan import data, draw, games, looks, rng, step
 from jaxgan.config import from_dict
@@ -15,6 +14,7 @@ from jaxgan.run import Run
 from jaxgan.state import initial
 from jaxgan.theory import bayes
 from jaxgan.types import JaxganError
+from kinds import BATCH, CLASSES, batches, configured, untrained
 
 untrained = cache(untrained)
 NO_PENALTY = {"wgan_gp": 0.0}

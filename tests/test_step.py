@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scalars import BILINEAR, HP, MEANS, H, at, batches, game, start
 
 from jaxgan import rng, step
 from jaxgan.solvers import SOLVERS, alternating, simultaneous
 from jaxgan.types import Net
+from scalars import BILINEAR, HP, MEANS, H, at, batches, game, start
 
 
 def jitted(g, solver):

@@ -10,13 +10,13 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from processes import digests, rows, steps_saved
 
 import jaxgan
 from jaxgan import cli, train
 from jaxgan.config import Config, Hp
 from jaxgan.errors import JaxganError
 from jaxgan.sweep import grid, group, kit, product, replay, seeds, store
+from processes import digests, rows, steps_saved
 
 QUIET = {"say": lambda text: None}
 HP = Hp(g_lr=1e-3, d_lr=1e-3)

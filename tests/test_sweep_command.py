@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from processes import ENDLESS, digests, steps_saved
 
 from jaxgan import cli
 from jaxgan.experiment import call
 from jaxgan.sweep import grid, product, seeds, store
+from processes import ENDLESS, digests, steps_saved
 
 EXPERIMENT = """
 from jaxgan import Config, Hp

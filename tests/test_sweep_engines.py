@@ -12,7 +12,6 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from processes import digests
 
 from jaxgan import cli
 from jaxgan.config import Config
@@ -20,6 +19,7 @@ from jaxgan.errors import JaxganError
 from jaxgan.sweep import engines, grid, group, product, seeds, store
 from jaxgan.sweep.options import Engine
 from jaxgan.sweep.space import expand
+from processes import digests
 
 pytest.importorskip("submitit")  # here: its log keeps the output stream that it finds, and a test's own will close
 BASE = Config(net="mlp", data="ring8", latent=2, width=8, depth=1, batch=16, steps=4, log_every=2, sample_every=0)

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from kinds import KEY, ROOM, batches, make, normal
 
 from jaxgan import games, rng, step
 from jaxgan.augment import JITTER
@@ -19,6 +18,7 @@ from jaxgan.games.adversarial import best, judge, packed
 from jaxgan.games.terms import D_TERMS, G_TERMS, Play
 from jaxgan.solvers import answers
 from jaxgan.types import Net
+from kinds import KEY, ROOM, batches, make, normal
 
 
 def play(config=None, **fields) -> Play:

@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
-from scalars import BILINEAR, EVERY, HP, KEEP, RATES, WEIGHT, H, batches, game, start
 
 from jaxgan import Config, Hp, JaxganError, games, rng, step
 from jaxgan.losses import LOSSES
 from jaxgan.solvers import SOLVERS
 from jaxgan.theory import dirac, jacobian
+from scalars import BILINEAR, EVERY, HP, KEEP, RATES, WEIGHT, H, batches, game, start
 
 KEY = rng.root(0)
 # root of the product of both players' slopes at D's equilibrium; 1/2 for the others

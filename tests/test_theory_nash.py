@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from scalars import BILINEAR, MEANS, H, at, game, scalar, start
 
 from jaxgan import Config, Hp, games, parallel, program, rng, step
 from jaxgan.data import feed, toy
@@ -17,6 +16,7 @@ from jaxgan.optim import clip_weights
 from jaxgan.state import initial
 from jaxgan.theory import divergence, nash, value
 from jaxgan.types import Game, Player
+from scalars import BILINEAR, MEANS, H, at, game, scalar, start
 
 A, B, C = 0.8, 1.5, 0.5
 QUADRATIC = {

@@ -8,18 +8,18 @@ A formula that differs says that a loss compares other things than it did, or th
 from functools import cache
 from types import SimpleNamespace
 
-import hand
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hand import CLOCK, NOISE, WEIGHTS, Row, answer, cast, each, normals, ns, shown, slopes, sp, uniforms
 from jax.nn import relu
-from kinds import SQUARE
 
+import hand
+from hand import CLOCK, NOISE, WEIGHTS, Row, answer, cast, each, normals, ns, shown, slopes, sp, uniforms
 from jaxgan import augment
 from jaxgan.games.terms import D_TERMS, G_TERMS
 from jaxgan.nets import mlp
+from kinds import SQUARE
 
 LABELLED = {"kind": "conditional"}
 JITTER = {"augment": ("jitter",)}

@@ -5,16 +5,16 @@ A head is a small network on D's features of what D is shown.
 
 from functools import cache
 
-import hand
 import jax
 import jax.numpy as jnp
 import pytest
-from hand import answer, cast, cross_entropy, ns, row, sp
 from jax.nn import relu
-from kinds import BATCH, CLASSES
 
+import hand
+from hand import answer, cast, cross_entropy, ns, row, sp
 from jaxgan.games import heads
 from jaxgan.nets import mlp
+from kinds import BATCH, CLASSES
 
 
 def head(s, h, y):

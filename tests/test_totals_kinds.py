@@ -7,11 +7,13 @@ examples wherever a kind lets it, and augmented ones.
 import math
 from functools import cache
 
-import hand
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.nn import relu
+
+import hand
 from hand import (
     SINGLE,
     Row,
@@ -27,12 +29,10 @@ from hand import (
     slopes,
     sp,
 )
-from jax.nn import relu
-from kinds import BATCH, CLASSES, SQUARE
-from kinds import TABLE as KINDS
-
 from jaxgan import games, rng
 from jaxgan.nets import mlp
+from kinds import BATCH, CLASSES, SQUARE
+from kinds import TABLE as KINDS
 
 OF_REAL = {"w": hand.WEIGHTS["w"]}  # a pool shows generated examples that have no weight
 ODD = np.arange(BATCH) % 2 == 1

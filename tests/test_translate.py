@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from kinds import batches, configured, untrained
 from PIL import Image
 
 from jaxgan import data, draw, games, looks, rng, step, train
@@ -19,6 +18,7 @@ from jaxgan.run import Run
 from jaxgan.state import initial
 from jaxgan.theory import bayes
 from jaxgan.types import JaxganError, halves
+from kinds import batches, configured, untrained
 
 untrained = cache(untrained)
 

@@ -6,10 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from fields import CHOICES as CHOICES_OF
 from fields import OTHER
-from kinds import CLASSES, TABLE, configured
-
 from jaxgan import checkpoint, config, games, program, step, unused
 from jaxgan.config import Config, Hp
 from jaxgan.data import from_arrays, open_source
@@ -20,6 +19,7 @@ from jaxgan.losses import LOSSES
 from jaxgan.optim import OPTIMIZERS
 from jaxgan.solvers import SOLVERS
 from jaxgan.state import initial
+from kinds import CLASSES, TABLE, configured
 
 # fields that say what the data are: they act where a source is opened
 DATA = {"data", "size", "flip", "holdout"}

@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from kinds import KEY, ROOM, batches, make, normal
 
 from jaxgan import games, rng, step
 from jaxgan.config import Config, Hp
 from jaxgan.errors import JaxganError
 from jaxgan.games.adversarial import improved, viewer
 from jaxgan.solvers import SOLVERS
+from kinds import KEY, ROOM, batches, make, normal
 
 
 def test_instance_noise_falls_in_a_straight_line():
