@@ -7,13 +7,15 @@ Everything else is static. A penalty whose weight is 0 is left out of the progra
 import dataclasses
 import json
 import typing
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
 from jaxgan import hp
 from jaxgan.errors import JaxganError, nearest
-from jaxgan.fields import facts, option, outside
+from jaxgan.fields import facts, option, outside, records
 from jaxgan.hp import Hp
+from jaxgan.options import Architecture
 
 Kind = Literal[
     "plain",
@@ -54,13 +56,12 @@ Loss = Literal[
     "mmd",
     "own",
 ]
-Norm = Literal["own", "none", "batch", "virtual", "spectral"]
 Head = Literal["projection", "concat", "embedding", "ac", "ac_real", "adc", "multihinge", "2c", "2c_proxy", "d2dce"]
 Augment = Literal["flip", "brightness", "saturation", "contrast", "translation", "cutout", "jitter"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(Architecture):
     """One training run."""
 
     kind: Kind = option("plain", "parts")
@@ -78,16 +79,6 @@ class Config:
     """Generated examples that are kept to show D old ones too, one in two (Shrivastava et al. 2017); 0 is off."""
     loss: Loss = option("ns", "parts", never=("head multihinge", "kind vae ebgan began"))
     """Adversarial loss, as described in jaxgan/losses.py; own is what a program puts there."""
-    net: Literal["mlp", "dcgan", "conv1d"] = option("dcgan", "parts")
-    """Architecture of generator and discriminator."""
-    d_norm: Norm = option("own", "discriminator", never=("kind vae ebgan began",))
-    """Normalisation in D; own is the architecture's (batch in dcgan, else none), spectral is SNGAN's."""
-    g_norm: Norm = option("own", "generator", never=("kind pix2pix cyclegan bicyclegan stargan",))
-    """Normalisation in G; own is the architecture's (batch in dcgan and conv1d, none in mlp)."""
-    width: int = option(64, "net mlp dcgan conv1d", least=1)
-    """Hidden units (mlp), or channels at the highest resolution (dcgan, conv1d)."""
-    depth: int = option(2, "net mlp", least=1)
-    """Hidden layers (mlp)."""
     pack: int = option(1, "discriminator", never=("kind vae",), least=1)
     """Examples that D sees side by side and judges together (PacGAN)."""
     gradient_norm: bool = option(False, "discriminator", never=("kind vae ebgan began bigan",))
@@ -172,6 +163,7 @@ class Config:
 
 NEUTRAL = frozenset(name for name, found in facts(Config).items() if found.neutral)
 """Fields that cannot change the trajectory: a run may be resumed with other values of these."""
+NESTED = records(Config) | {"hp": Hp}
 
 
 def _check_type(name: str, kind: Any, value: Any) -> Any:
@@ -190,23 +182,24 @@ def _check_type(name: str, kind: Any, value: Any) -> Any:
     return value
 
 
-def _build(cls: type, values: dict[str, Any]):
+def _build(cls: type, values: dict[str, Any], prefix: str = ""):
     kinds = typing.get_type_hints(cls)
     for name in values:
         if name not in kinds:
             raise JaxganError(f"unknown field {name!r} of {cls.__name__}.{nearest(name, kinds)}")
     if cls is Hp:
         return hp.check(Hp(**values))
-    nested = {n: _build(Hp, v) if n == "hp" and isinstance(v, dict) else v for n, v in values.items()}
-    return cls(**{n: _check_type(n, kinds[n], v) for n, v in nested.items()})
+    nested = {n: _build(kinds[n], v, f"{n}.") if n in NESTED and isinstance(v, dict) else v for n, v in values.items()}
+    return cls(**{n: _check_type(prefix + n, kinds[n], v) for n, v in nested.items()})
 
 
 def check(config: Config) -> Config:
     """config itself, with every value of the right type and range; JaxganError names the first that is not."""
     values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
-    config = _build(Config, {**values, "hp": vars(config.hp) if isinstance(config.hp, Hp) else config.hp})
+    inner = {n: vars(values[n]) for n, kind in NESTED.items() if isinstance(values[n], kind)}
+    config = _build(Config, values | inner)
     for name, found in facts(Config).items():
-        value = getattr(config, name)
+        value = attrgetter(name)(config)
         if type(value) is int and (words := outside(found, value)):
             raise JaxganError(f"{name} is {value}; expected {words}")
     for code in config.codes:
@@ -221,9 +214,12 @@ def from_dict(values: dict[str, Any]) -> Config:
 
 
 def to_dict(config: Config) -> dict[str, Any]:
-    """config as plain JSON values; a schedule is its text."""
-    numbers = {name: hp.plain(value) for name, value in vars(config.hp).items()}
-    return {**{f.name: getattr(config, f.name) for f in dataclasses.fields(config)}, "hp": numbers}
+    """config as plain JSON values; a schedule is its text, and records that are at their defaults are left out."""
+    values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
+    for name, record in records(Config).items():
+        inner = vars(values.pop(name))
+        values |= {name: inner} if inner != vars(record()) else {}
+    return values | {"hp": {name: hp.plain(value) for name, value in vars(config.hp).items()}}
 
 
 def load(path: Path) -> Config:
@@ -244,6 +240,6 @@ def differences(old: Config, new: Config) -> list[str]:
 
 
 def flat(config: Config) -> dict[str, Any]:
-    """{field: value} with "hp." before the names of Hp."""
-    values = to_dict(config)
-    return {**{f"hp.{k}": v for k, v in values.pop("hp").items()}, **values}
+    """{field: value} with "hp." before the names of Hp, and "sngan." and the like before those of a record."""
+    numbers = {f"hp.{name}": hp.plain(value) for name, value in vars(config.hp).items()}
+    return numbers | {name: attrgetter(name)(config) for name in facts(Config)}

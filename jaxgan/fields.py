@@ -38,8 +38,25 @@ def option(default, *of: str, **facts) -> Any:
 
 @functools.cache
 def facts(cls: type) -> dict[str, Facts]:
-    """{field: its facts} of the fields that were made by `option`."""
-    return {f.name: f.metadata["facts"] for f in dataclasses.fields(cls) if f.metadata}
+    """{field: its facts} of the fields that were made by `option`, those of records in it as "record.field"."""
+    own = {f.name: f.metadata["facts"] for f in dataclasses.fields(cls) if f.metadata}
+    return own | {f"{name}.{n}": found for name, record in records(cls).items() for n, found in facts(record).items()}
+
+
+@functools.cache
+def records(cls: type) -> dict[str, type]:
+    """{field: class} of the fields that hold options of one part: dataclasses at their defaults."""
+    return {f.name: type(f.default) for f in dataclasses.fields(cls) if dataclasses.is_dataclass(f.default)}
+
+
+def replaced(c, values: dict[str, Any]):
+    """A dataclass with other values of fields, and of fields of those in it, "record.field"."""
+    nested: dict[str, dict] = {}
+    for name, value in values.items():
+        record, _, field = name.rpartition(".")
+        nested.setdefault(record, {})[field] = value
+    own = nested.pop("", {})
+    return dataclasses.replace(c, **own, **{n: replaced(getattr(c, n), fields) for n, fields in nested.items()})
 
 
 BOUNDS = {

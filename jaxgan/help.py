@@ -4,20 +4,24 @@ import shutil
 import textwrap
 import typing
 from collections.abc import Callable
+from operator import attrgetter
 
 from docstring_parser import parse_from_object
 
 from jaxgan import hp
 from jaxgan.config import Config, Hp
-from jaxgan.fields import GROUPS, facts
+from jaxgan.fields import GROUPS, facts, records
 from jaxgan.unused import chosen, facts_of, reason
 
 
 def show(command: Callable, usage: str, doc: str, config: Config, **more) -> None:
     """Print the help of a command whose arguments are config and more: values, and records of values."""
     print(f"usage: {usage} [--FLAG VALUE ...]\n\n{doc.strip()}")
-    values = {n: getattr(config, n) for n in facts(Config)} | {f"hp.{n}": value for n, value in vars(config.hp).items()}
+    names = [*facts(Config), *(f"hp.{name}" for name in facts(Hp))]
+    values = {name: attrgetter(name)(config) for name in names}
     docs, groups = described(Config) | described(Hp, "hp."), grouped(config)
+    for record, kind in records(Config).items():
+        docs |= described(kind, f"{record}.")
     for owner, names in groups.items():
         _table(owner, {name: values[name] for name in names}, docs)
     _table(
@@ -47,7 +51,10 @@ def grouped(c: Config) -> dict[str, list[str]]:
 
 def described(thing: Callable, prefix: str = "") -> dict[str, str]:
     """{name: documentation, and choices} of the fields of a class or the arguments of a function."""
-    found = {prefix + p.arg_name: " ".join((p.description or "").split()) for p in parse_from_object(thing).params}
+    found = {}
+    for part in getattr(thing, "__mro__", (thing, object))[-2::-1]:  # the parser sees what stands in one class
+        for p in parse_from_object(part).params:
+            found[prefix + p.arg_name] = " ".join((p.description or "").split())
     for name, kind in typing.get_type_hints(thing).items():
         for part in (kind, *typing.get_args(kind)):
             if typing.get_origin(part) is typing.Literal:

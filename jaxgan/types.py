@@ -33,6 +33,23 @@ class Net(NamedTuple):
     keyed: bool = False
 
 
+class Spec(NamedTuple):
+    """What a game asks of an architecture, beside the options of the configuration.
+
+    shape:   of one example
+    classes: number of labels, 0 where the network gets none
+    axis:    see the module's docstring
+    norm:    "none", "batch", "virtual", "spectral" or "batch_spectral", never "own"; see nets/layers.normalise
+    outputs: of an encoder, numbers per example
+    """
+
+    shape: tuple[int, ...]
+    classes: int = 0
+    axis: Axis = None
+    norm: str = "none"
+    outputs: int = 0
+
+
 class Player(NamedTuple):
     """One side of a game.
 

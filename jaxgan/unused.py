@@ -4,6 +4,8 @@ Numbers of Hp are watched: a step is traced, and what it does not read is not us
 fields, say why (fields.py).
 """
 
+from operator import attrgetter
+
 from jaxgan.config import Config, Hp
 from jaxgan.errors import JaxganError
 from jaxgan.fields import GROUPS, Facts, facts
@@ -23,8 +25,8 @@ def chosen(c: Config, owner: str) -> bool:
     if name.startswith("hp."):
         return c.hp.on(name[3:])
     kinds = {"conditional"} if c.kind == "auto" or (c.kind == "plain" and c.conditional) else set()
-    found = {getattr(c, name), *(kinds if name == "kind" else ())}
-    return not reason(c, name) and (bool(found & set(values)) if values else bool(getattr(c, name)))
+    found = {attrgetter(name)(c), *(kinds if name == "kind" else ())}
+    return not reason(c, name) and (bool(found & set(values)) if values else bool(attrgetter(name)(c)))
 
 
 def reason(c: Config, name: str) -> str:
@@ -33,12 +35,12 @@ def reason(c: Config, name: str) -> str:
     for owner in found.never:
         if chosen(c, owner):
             field = owner.split(" ")[0]
-            return f"{field} {getattr(c, field)} has no use for it"
+            return f"{field} {attrgetter(field)(c)} has no use for it"
     if any(chosen(c, owner) for owner in found.of):
         return ""
     owners = {field: values for field, *values in (owner.split(" ") for owner in found.of)}
     for field, values in owners.items():
-        if values and getattr(c, field) in values:  # which itself does not act
+        if values and attrgetter(field)(c) in values:  # which itself does not act
             return reason(c, field)
     has = " or ".join(" ".join([field, *_listed(values)]) for field, values in owners.items())
     return f"it belongs to {has}, and this run's {' and '.join(f'{field} is {_shown(c, field)}' for field in owners)}"
@@ -50,7 +52,7 @@ def _listed(words: list[str]) -> list[str]:
 
 
 def _shown(c: Config, name: str) -> str:
-    return text(getattr(c.hp, name[3:])) if name.startswith("hp.") else str(getattr(c, name))
+    return text(getattr(c.hp, name[3:])) if name.startswith("hp.") else str(attrgetter(name)(c))
 
 
 def check(config: Config, read: frozenset[str]) -> None:
@@ -62,6 +64,6 @@ def check(config: Config, read: frozenset[str]) -> None:
                 f"hp.{name} is {text(value)}, but {why or 'nothing in this run uses it'}; leave it at {text(usual)}"
             )
     for name in facts(Config):
-        value, usual = getattr(config, name), getattr(Config, name)
+        value, usual = attrgetter(name)(config), attrgetter(name)(Config)
         if config.kind != "own" and value != usual and (why := reason(config, name)):
             raise JaxganError(f"{name} is {value!r}, but {why}; leave it at {usual!r}")

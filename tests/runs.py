@@ -47,3 +47,10 @@ def assert_same_bits(a, b):
     for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
         assert x.dtype == y.dtype
         np.testing.assert_array_equal(x, y)
+
+
+class Like:
+    """What of a Source a game needs."""
+
+    def __init__(self, shape, classes):
+        self.shape, self.classes = shape, classes

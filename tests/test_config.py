@@ -12,6 +12,8 @@ from fields import CHOICES, FIELDS, HP, KINDS, OTHER
 from jaxgan import config
 from jaxgan.config import Config, Hp
 from jaxgan.errors import JaxganError, nearest
+from jaxgan.fields import records
+from jaxgan.options import Architecture
 
 AT_LEAST_1 = [
     "width",
@@ -178,6 +180,8 @@ def test_differences_are_what_moves_the_trajectory(name):
         assert told == []
     elif name == "hp":
         assert told == ["hp.g_lr: 0.0002 -> 0.125"]
+    elif name in records(Config):
+        assert told == [f"{name}.wide: False -> True"]
     else:
         assert told == [f"{name}: {getattr(Config(), name)!r} -> {OTHER[name]!r}"]
 
@@ -212,12 +216,19 @@ def test_every_field_has_a_docstring_for_help():
     import ast
     import inspect
 
-    for cls in (Config, Hp):
+    nested = {*records(Config), "hp"}
+    for cls, inherited in (
+        (Config, len(dataclasses.fields(Architecture))),
+        (Architecture, 0),
+        (Hp, 0),
+        *((record, 0) for record in records(Config).values()),
+    ):
         body = ast.parse(inspect.getsource(cls)).body[0].body
-        fields = [i for i, node in enumerate(body) if isinstance(node, ast.AnnAssign) and node.target.id != "hp"]
-        assert len(fields) >= len(dataclasses.fields(cls)) - 1
-        for i in fields:
-            assert isinstance(body[i + 1], ast.Expr) and len(body[i + 1].value.value) > 10, body[i].target.id
+        fields = [node for node in body if isinstance(node, ast.AnnAssign)]
+        assert len(fields) == len(dataclasses.fields(cls)) - inherited
+        for node in fields:
+            after = body[body.index(node) + 1 :]
+            assert node.target.id in nested or (isinstance(after[0], ast.Expr) and len(after[0].value.value) > 10)
 
 
 def test_config_needs_no_jax():

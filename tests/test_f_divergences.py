@@ -10,9 +10,11 @@ import pytest
 
 from densities import LN2, P_DENSITY, Q_DENSITY, W, X, alpha_star, alpha_t, log, logits
 from jaxgan import rng
+from jaxgan.config import Config
 from jaxgan.losses import LOSSES
 from jaxgan.nets import mlp
 from jaxgan.theory import divergence
+from jaxgan.types import Spec
 
 RATIO = P_DENSITY / Q_DENSITY
 
@@ -91,7 +93,7 @@ def test_alpha_divergences_are_finite_at_any_logit(dtype):
 @pytest.mark.parametrize("name", sorted(OPTIMA))
 def test_a_trained_critic_approaches_the_f_divergence(name):
     """From below, within 5 %, between N(0, 1) and N(1, 1) with a network of this package."""
-    net = mlp.discriminator((1,), 32, 2)
+    net = mlp.discriminator(Config(width=32, depth=2), Spec((1,)))
     x = jnp.asarray(X[::4, None], jnp.float32)
     params, _ = net.init(rng.root(0), x, None)
     tx = optax.adam(optax.cosine_decay_schedule(1e-2, 400))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jaxgan.config import Config
-from jaxgan.nets import NETS, build, conv1d, dcgan, mlp
+from jaxgan.nets import NETS, build, conv1d, dcgan, mlp, sngan
 from jaxgan.types import JaxganError, Net
 
 KINDS = ("plain", "conditional")
@@ -22,7 +22,7 @@ CLASSES, LATENT = 10, 5
 @functools.cache
 def setup(kind, net, shape, n=6, width=4):
     """Both networks, compiled, with parameters and one batch of their inputs."""
-    nets = build(Config(kind=kind, net=net, width=width, latent=LATENT), shape, CLASSES)
+    nets = build(Config(net=net, width=width, latent=LATENT), shape, CLASSES if kind == "conditional" else 0)
     nets = {name: Net(jax.jit(net.init), jax.jit(net.apply, static_argnames="train")) for name, net in nets.items()}
     keys = jax.random.split(jax.random.key(0), 4)
     x, z = jax.random.uniform(keys[0], (n, *shape), minval=-1), jax.random.normal(keys[1], (n, LATENT))
@@ -149,8 +149,8 @@ COUNTS = {
 
 def counts_of(size, channels, width, latent, classes):
     """Parameters of G and of D as the library makes them."""
-    shape, kind = (size, size, channels), "conditional" if classes else "plain"
-    nets = build(Config(kind=kind, width=width), shape, CLASSES)
+    shape = (size, size, channels)
+    nets = build(Config(width=width), shape, classes)
     y = jnp.zeros(2, int) if classes else None
     g, d = shapes_only(nets["g"], jnp.zeros((2, latent)), y), shapes_only(nets["d"], jnp.zeros((2, *shape)), y)
     return count(g), count(d)
@@ -172,8 +172,8 @@ def test_dcgan_counts_of_the_table(case):
 @pytest.mark.parametrize("classes", [0, CLASSES])
 @pytest.mark.parametrize(("shape", "width", "depth"), [((2,), 128, 2), ((8, 8, 3), 16, 3), ((2,), 5, 1)])
 def test_mlp_parameter_counts(shape, width, depth, classes):
-    kind, n = "conditional" if classes else "plain", math.prod(shape)
-    nets = build(Config(kind=kind, net="mlp", width=width, depth=depth), shape, CLASSES)
+    n = math.prod(shape)
+    nets = build(Config(net="mlp", width=width, depth=depth), shape, classes)
     y = jnp.zeros(2, int) if classes else None
     hidden = (depth - 1) * (width + 1) * width
     first = 7 + (32 if classes else 0) + 1
@@ -234,5 +234,5 @@ def test_projection_adds_the_inner_product():
 
 
 def test_the_table_of_architectures():
-    assert {"mlp": mlp, "dcgan": dcgan, "conv1d": conv1d} == NETS
+    assert {"mlp": mlp, "dcgan": dcgan, "conv1d": conv1d, "sngan": sngan} == NETS
     assert set(Config.__dataclass_fields__["net"].type.__args__) == set(NETS)

@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxgan import rng
+from jaxgan.config import Config
 from jaxgan.nets import mlp
 from jaxgan.optim import OPTIMIZERS, balanced, clip_weights, max_norm, orthogonal, overlap, spectral
 from jaxgan.penalties import PAIRED, PENALTIES, TARGETED, r1, r2, squared_norm, wgan_gp, wgan_lp
+from jaxgan.types import Spec
 
 B = 6
 NAMES = sorted(PENALTIES.keys() - {"own"})  # a place that the user fills
@@ -96,7 +98,7 @@ def test_wgan_gp_overestimates_the_distance_as_theory_says():
     of this package: within 5 %.
     """
     distance, weight, n = 2.0, 2.0, 256
-    net = mlp.discriminator((1,), 32, 2)
+    net = mlp.discriminator(Config(width=32, depth=2), Spec((1,)))
     params, _ = net.init(rng.root(0), jnp.zeros((2, 1)), None)
     tx = optax.adam(optax.cosine_decay_schedule(3e-3, 600), b1=0.5)
 
@@ -178,7 +180,7 @@ def test_gradient_is_finite_however_flat_the_discriminator(name, scale):
 def test_double_backward_by_finite_differences(name, classes):
     """The gradient in D's parameters, through the gradient in its input, along random directions in float64."""
     with jax.enable_x64(True):
-        net = mlp.discriminator((4, 4, 3), 7, 2, classes)
+        net = mlp.discriminator(Config(width=7, depth=2), Spec((4, 4, 3), classes))
         real, fake, y = REAL.astype(np.float64), FAKE.astype(np.float64), jnp.arange(B) % 3 if classes else None
         params, _ = net.init(rng.root(0), real, y)
         flat, build = jax.flatten_util.ravel_pytree(jax.tree.map(lambda p: jnp.asarray(p, jnp.float64), params))

@@ -22,7 +22,7 @@ from jaxgan.metrics.two_sample import autocorrelation, mmd2, power_spectrum
 from jaxgan.nets import build, conv1d
 from jaxgan.run import latents
 from jaxgan.state import initial
-from jaxgan.types import JaxganError, Net
+from jaxgan.types import JaxganError, Net, Spec
 
 CASES = [("plain", (64, 1)), ("conditional", (12, 3))]
 CLASSES, LATENT = 10, 5
@@ -44,7 +44,7 @@ def gap(values, cdf):
 
 @functools.cache
 def setup(kind, shape, n=6, width=4):
-    nets = build(Config(kind=kind, net="conv1d", width=width, latent=LATENT), shape, CLASSES)
+    nets = build(Config(net="conv1d", width=width, latent=LATENT), shape, CLASSES if kind == "conditional" else 0)
     nets = {name: Net(jax.jit(net.init), jax.jit(net.apply, static_argnames="train")) for name, net in nets.items()}
     keys = jax.random.split(jax.random.key(0), 4)
     x, z = jax.random.normal(keys[0], (n, *shape)), jax.random.normal(keys[1], (n, LATENT))
@@ -116,7 +116,7 @@ def test_examples_do_not_mix_but_in_the_batch_statistics_of_g():
 def test_batch_statistics_are_those_of_all_devices():
     """Two halves of a batch, joined by an axis, give what the whole batch gives, to float32 rounding."""
     shape, z = (16, 1), jax.random.normal(jax.random.key(1), (8, LATENT))
-    whole, split = (conv1d.generator(shape, 4, axis=axis) for axis in (None, "devices"))
+    whole, split = (conv1d.generator(Config(width=4), Spec(shape, axis=axis)) for axis in (None, "devices"))
     params, vars = jax.jit(whole.init)(jax.random.key(0), z, None)
     want, new = jax.jit(partial(whole.apply, train=True))(params, vars, z, None)
     step = jax.vmap(lambda z: split.apply(params, vars, z, None, train=True), axis_name="devices")
@@ -129,7 +129,7 @@ def test_batch_statistics_are_those_of_all_devices():
 @pytest.mark.parametrize(("shape", "base", "widths"), [((12, 2), 3, [3, 6]), ((256, 1), 4, [3, 6, 12, 24, 24, 24])])
 def test_parameter_counts(shape, base, widths, classes):
     """Added up by hand: 5 weights per pair of channels, 2 numbers per batch norm; widths from length / 2 downwards."""
-    nets = build(Config(kind="conditional" if classes else "plain", net="conv1d", width=3), shape, CLASSES)
+    nets = build(Config(net="conv1d", width=3), shape, classes)
     y = jnp.zeros(2, int) if classes else None
     count = lambda *a: sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(*a)[0]))  # noqa: E731
     pairs, top = sum(5 * a * b for a, b in itertools.pairwise(widths)), base * widths[-1]

@@ -17,8 +17,10 @@ from jax.nn import relu
 import hand
 from hand import CLOCK, NOISE, WEIGHTS, Row, answer, cast, each, normals, ns, shown, slopes, sp, uniforms
 from jaxgan import augment
+from jaxgan.config import Config
 from jaxgan.games.terms import D_TERMS, G_TERMS
 from jaxgan.nets import mlp
+from jaxgan.types import Spec
 from kinds import SQUARE
 
 LABELLED = {"kind": "conditional"}
@@ -140,7 +142,7 @@ def penalties_between(s):
 
 def packed(s):
     """D's input is a pair of neighbours side by side, also where penalties look; one point between for each pair."""
-    d = mlp.discriminator((4,), 8, 1)
+    d = mlp.discriminator(Config(width=8, depth=1), Spec((4,)))
 
     def score(pairs):
         return d.apply(s.params["d"], {}, pairs, None, train=True)[0]

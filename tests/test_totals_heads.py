@@ -12,8 +12,10 @@ from jax.nn import relu
 
 import hand
 from hand import answer, cast, cross_entropy, ns, row, sp
+from jaxgan.config import Config
 from jaxgan.games import heads
 from jaxgan.nets import mlp
+from jaxgan.types import Spec
 from kinds import BATCH, CLASSES
 
 
@@ -93,7 +95,7 @@ def beside(label):
     """D of points beside what stands for their labels, `label` (s, y) -> [n, k]."""
 
     def formula(s):
-        d = mlp.discriminator((2,), 8, 1)
+        d = mlp.discriminator(Config(width=8, depth=1), Spec((2,)))
 
         def score(x, y):
             return d.apply(s.params["d"]["d"], {}, jnp.concatenate([x, label(s, y)], 1), None, train=True)[0]

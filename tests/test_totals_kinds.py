@@ -30,7 +30,9 @@ from hand import (
     sp,
 )
 from jaxgan import games, rng
+from jaxgan.config import Config
 from jaxgan.nets import mlp
+from jaxgan.types import Spec
 from kinds import BATCH, CLASSES, SQUARE
 from kinds import TABLE as KINDS
 
@@ -90,7 +92,10 @@ def ssgan(s):
 
 def energy(s, x, y, error):
     """The mean error of an example that D's encoder and decoder make of it, and the code between."""
-    e, g = mlp.encoder((2,), 8, 1, s.game.classes, None, 4), mlp.generator((2,), 8, 1, s.game.classes)
+    e, g = (
+        mlp.encoder(Config(width=8, depth=1), Spec((2,), s.game.classes, outputs=4)),
+        mlp.generator(Config(width=8, depth=1), Spec((2,), s.game.classes)),
+    )
     code = e.apply(s.params["d"]["e"], {}, x, y, train=True)[0]
     return error(x - g.apply(s.params["d"]["g"], {}, code, y, train=True)[0]).mean(1), code
 
@@ -204,7 +209,7 @@ def absolute(a, b):
 def pix2pix(s):
     """D sees b beside a, and translations beside the a that they are of; older ones too, which G does not meet."""
     a, b = jnp.split(s.batch["x"], 2, 1)
-    made, d = s.net("g", latents(s), a), mlp.discriminator((4,), 8, 1)
+    made, d = s.net("g", latents(s), a), mlp.discriminator(Config(width=8, depth=1), Spec((4,)))
 
     def score(b, a):
         return d.apply(s.params["d"], {}, jnp.concatenate([a, b], 1), None, train=True)[0]
@@ -236,7 +241,7 @@ def cyclegan(s):
 
     real, new = stacked(a, b), jnp.concatenate([f(b), g(a)], 1)
     (old, _), kept = hand.pooled(s, (new, None))
-    d_a, d_b = (mlp.discriminator((2,), 8, 1) for _ in "ab")
+    d_a, d_b = (mlp.discriminator(Config(width=8, depth=1), Spec((2,))) for _ in "ab")
 
     def score(x):
         of_a, of_b = d_a.apply(s.params["d"]["a"], {}, x[::2], None, train=True)[0], x[1::2]

@@ -20,6 +20,7 @@ from jaxgan.optim import OPTIMIZERS
 from jaxgan.solvers import SOLVERS
 from jaxgan.state import initial
 from kinds import CLASSES, TABLE, configured
+from runs import Like
 
 # fields that say what the data are: they act where a source is opened
 DATA = {"data", "size", "flip", "holdout"}
@@ -28,13 +29,6 @@ SMALL = {"net": "mlp", "width": 4, "depth": 1, "latent": 2, "batch": 4}
 # values that are valid beside SMALL, where OTHER's is not
 VALUES = {"augment": ("jitter",), "cr_augment": ("jitter",), "codes": (3,), "pack": 2, "fake_batch": 8}
 VALUES |= {"net": "conv1d", "kind": "lrgan", "d_norm": "batch", "g_norm": "batch", "unroll": 1, "pool": 4}
-
-
-class Like:
-    """What of a Source a game needs."""
-
-    def __init__(self, shape, classes):
-        self.shape, self.classes = shape, classes
 
 
 def trained(c, steps=3, classes=0):

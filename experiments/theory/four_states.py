@@ -28,6 +28,7 @@ from jaxgan.data.toy import gaussian_mixture
 from jaxgan.nets import mlp
 from jaxgan.state import initial
 from jaxgan.theory import divergence, line, value
+from jaxgan.types import Spec
 
 SOURCE = gaussian_mixture([[1.0]], 0.7)
 CONFIG = Config(
@@ -55,7 +56,7 @@ BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#666666"  # Okabe 
 def game_of(config=CONFIG):
     """The game of config with G a line: an MLP without hidden layers."""
     game = games.make(config, (1,))
-    return game._replace(nets={**game.nets, "g": mlp.generator((1,), config.width, 0)})
+    return game._replace(nets={**game.nets, "g": mlp.generator(dataclasses.replace(config, depth=0), Spec((1,)))})
 
 
 def log_data() -> np.ndarray:

@@ -3,6 +3,7 @@
 E belongs to G's player. Errors and divergences are sums over an example's entries, one number per example.
 """
 
+import dataclasses
 import math
 
 import jax
@@ -13,10 +14,10 @@ from jaxgan.config import Config
 from jaxgan.games.adversarial import adversarial, judged, refuse, source_rows, usual, weights
 from jaxgan.games.norms import normalised, ready
 from jaxgan.games.terms import D_TERMS, G_TERMS, Term
-from jaxgan.nets import build, encoder, heads, mlp
+from jaxgan.nets import build, encoder, heads, mlp, norm
 from jaxgan.optim import OPTIMIZERS
 from jaxgan.penalties import PAIRED
-from jaxgan.types import Axis, Game, JaxganError, Player
+from jaxgan.types import Axis, Game, JaxganError, Player, Spec
 
 
 def half_square(a, b):
@@ -126,8 +127,9 @@ def aae(config: Config, shape, classes: int, axis: Axis) -> Game:
     """
     refuse(config, "pool", "fake_batch", "latent_steps", "augment", "cr", "cr_fake", "zcr", "zcr_g", "path_length")
     parts = usual(config, shape, classes, axis)
-    norm = mlp.NORM["d"] if config.d_norm == "own" else config.d_norm
-    nets = {"g": parts.nets["g"], "d": mlp.discriminator((config.latent,), heads.HIDDEN, 2, 0, axis, norm)}
+    of_codes = dataclasses.replace(config, net="mlp", width=heads.HIDDEN, depth=2)
+    d = mlp.discriminator(of_codes, Spec((config.latent,), axis=axis, norm=norm(of_codes, "d")))
+    nets = {"g": parts.nets["g"], "d": d}
     nets["e"] = encoder(config, shape, classes, axis, config.latent)
 
     def observer(config, classes, axis, latent, features):

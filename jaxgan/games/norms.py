@@ -6,11 +6,14 @@ import jax.numpy as jnp
 
 from jaxgan import rng
 from jaxgan.config import Config
+from jaxgan.nets import norm
 from jaxgan.nets.layers import REFERENCE
 from jaxgan.nets.spectral import spectral
 from jaxgan.nets.virtual import virtual
 from jaxgan.step import everywhere
 from jaxgan.types import Axis, JaxganError, Net
+
+SPECTRAL = ("spectral", "batch_spectral")
 
 
 def check_norms(config: Config) -> None:
@@ -32,10 +35,10 @@ def normalised(config: Config, nets: dict[str, Net], latent: Callable, classes: 
         return latent(rng.stream(key, "reference"), REFERENCE), jnp.arange(REFERENCE) % classes if classes else None
 
     references = {"g": of_latents, "d": lambda key, *inputs: None}
-    made = {"spectral": lambda side: spectral(nets[side])}
+    made = {norm: (lambda side: spectral(nets[side])) for norm in SPECTRAL}
     made["virtual"] = lambda side: virtual(nets[side], references[side])
-    sides = {side: getattr(config, f"{side}_norm") for side in ("g", "d") if side in nets}
-    return nets | {side: made[norm](side) for side, norm in sides.items() if norm in made}
+    sides = {side: norm(config, side) for side in ("g", "d") if side in nets}
+    return nets | {side: made[name](side) for side, name in sides.items() if name in made}
 
 
 def ready(config: Config, classes: int, axis: Axis, side: str, run, vars, batch):
@@ -43,7 +46,7 @@ def ready(config: Config, classes: int, axis: Axis, side: str, run, vars, batch)
 
     All passes of an update, and its penalties, thus see one and the same network.
     """
-    if getattr(config, f"{side}_norm") == "spectral":
+    if norm(config, side) in SPECTRAL:
         vars = run(vars, side)[1]
     if config.d_norm == "virtual":
         real = everywhere((batch["x"], batch["y"] if classes else None), axis)

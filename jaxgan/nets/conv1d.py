@@ -8,9 +8,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxgan.config import Config
 from jaxgan.nets.dcgan import gain, kernel_init
 from jaxgan.nets.layers import Head, biased, conditioned, linen, normalise, per_channel
-from jaxgan.types import Axis, JaxganError, Net
+from jaxgan.types import Axis, JaxganError, Net, Spec
 
 HE = nn.initializers.he_normal()  # in D, where no batch norm sets the scale
 LECUN = nn.initializers.lecun_normal()
@@ -100,21 +101,17 @@ def levels(shape: tuple[int, ...], width: int) -> tuple[int, tuple[int, ...]]:
     return base, tuple(width * min(2**i, 8) for i in reversed(range(count)))
 
 
-def generator(
-    shape: tuple[int, ...], width: int, depth: int = 0, classes: int = 0, axis: Axis = None, norm: str = "batch"
-) -> Net:
+def generator(config: Config, spec: Spec) -> Net:
     """Convolutions from z (and an embedding of y) to sequences, linear at the end; depth follows from the length."""
-    base, up = levels(shape, width)
-    return linen(Generator(base, up, shape[1], classes, axis, norm))
+    base, up = levels(spec.shape, config.width)
+    return linen(Generator(base, up, spec.shape[1], spec.classes, spec.axis, spec.norm))
 
 
-def discriminator(
-    shape: tuple[int, ...], width: int, depth: int = 0, classes: int = 0, axis: Axis = None, norm: str = "none"
-) -> Net:
+def discriminator(config: Config, spec: Spec) -> Net:
     """Strided convolutions from sequences to one logit, with a projection of y where there are classes."""
-    return linen(Discriminator(levels(shape, width)[1][::-1], classes, 0, axis, norm))
+    return linen(Discriminator(levels(spec.shape, config.width)[1][::-1], spec.classes, 0, spec.axis, spec.norm))
 
 
-def encoder(shape: tuple[int, ...], width: int, depth: int, classes: int, axis: Axis, outputs: int) -> Net:
+def encoder(config: Config, spec: Spec) -> Net:
     """The discriminator's layers from x to numbers [b, outputs], with an embedding of y where there are classes."""
-    return linen(Discriminator(levels(shape, width)[1][::-1], classes, outputs))
+    return linen(Discriminator(levels(spec.shape, config.width)[1][::-1], spec.classes, spec.outputs))

@@ -4,8 +4,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxgan.config import Config
 from jaxgan.nets.layers import Down, Head, Up, biased, conditioned, linen, normalise
-from jaxgan.types import Axis, JaxganError, Net
+from jaxgan.types import Axis, JaxganError, Net, Spec
 
 NORMAL = nn.initializers.normal(0.02)  # the paper's section 4
 NORM = {"g": "batch", "d": "batch"}  # of this architecture
@@ -84,21 +85,17 @@ def widths(shape: tuple[int, ...], width: int) -> tuple[int, ...]:
     return tuple(width * min(2**i, 8) for i in reversed(range(LEVELS[shape[0]][1])))
 
 
-def generator(
-    shape: tuple[int, ...], width: int, depth: int = 0, classes: int = 0, axis: Axis = None, norm: str = "batch"
-) -> Net:
+def generator(config: Config, spec: Spec) -> Net:
     """Transposed convolutions from z (and an embedding of y) to images; depth follows from the size."""
-    down = widths(shape, width)
-    return linen(Generator(LEVELS[shape[0]][0], down, shape[2], classes, axis, norm))
+    up = widths(spec.shape, config.width)
+    return linen(Generator(LEVELS[spec.shape[0]][0], up, spec.shape[2], spec.classes, spec.axis, spec.norm))
 
 
-def discriminator(
-    shape: tuple[int, ...], width: int, depth: int = 0, classes: int = 0, axis: Axis = None, norm: str = "batch"
-) -> Net:
+def discriminator(config: Config, spec: Spec) -> Net:
     """Strided convolutions from images to one logit, with a projection of y where there are classes."""
-    return linen(Discriminator(widths(shape, width)[::-1], classes, axis, 0, norm))
+    return linen(Discriminator(widths(spec.shape, config.width)[::-1], spec.classes, spec.axis, 0, spec.norm))
 
 
-def encoder(shape: tuple[int, ...], width: int, depth: int, classes: int, axis: Axis, outputs: int) -> Net:
+def encoder(config: Config, spec: Spec) -> Net:
     """The discriminator's layers from x to numbers [b, outputs], with an embedding of y where there are classes."""
-    return linen(Discriminator(widths(shape, width)[::-1], classes, axis, outputs))
+    return linen(Discriminator(widths(spec.shape, config.width)[::-1], spec.classes, spec.axis, spec.outputs))

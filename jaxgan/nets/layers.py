@@ -35,7 +35,7 @@ def linen(module: nn.Module) -> Net:
     return Net(init, apply)
 
 
-def batch_norm(train: bool, axis: Axis = None, scale_init=nn.initializers.ones) -> nn.BatchNorm:
+def batch_norm(train: bool, axis: Axis = None, scale_init=nn.initializers.ones, affine: bool = True) -> nn.BatchNorm:
     """Batch normalisation over the global batch, in float32 or wider (Ioffe and Szegedy 2015, arXiv 1502.03167).
 
     A pmap axis is named so that the statistics are averaged over it; under a NamedSharding jit does so by itself.
@@ -47,19 +47,24 @@ def batch_norm(train: bool, axis: Axis = None, scale_init=nn.initializers.ones) 
         momentum=0.9,
         epsilon=1e-5,
         scale_init=scale_init,
+        use_scale=affine,
+        use_bias=affine,
     )
 
 
-def normalise(norm: str, train: bool, axis: Axis, scale_init=nn.initializers.ones):
-    """The layer x -> x of a norm: that of a batch, or none, which it is for spectral norm too (`spectral.spectral`)."""
+def normalise(norm: str, train: bool, axis: Axis, scale_init=nn.initializers.ones, affine: bool = True):
+    """The layer x -> x of a norm: that of a batch, or none, which it is for spectral norm too (`spectral.spectral`).
+
+    affine: whether it has a gain and a bias of its own, which virtual batch norm always has.
+    """
     if norm == "virtual":
         return VirtualNorm(scale_init)
-    return batch_norm(train, axis, scale_init) if norm == "batch" else lambda x: x
+    return batch_norm(train, axis, scale_init, affine) if norm.startswith("batch") else lambda x: x
 
 
 def biased(norm: str) -> bool:
     """Whether the layer before has a bias: one that takes means away makes it idle."""
-    return norm not in ("batch", "virtual")
+    return norm not in ("batch", "batch_spectral", "virtual")
 
 
 def per_channel(numbers: jax.Array, x: jax.Array) -> jax.Array:

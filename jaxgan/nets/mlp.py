@@ -6,8 +6,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxgan.config import Config
 from jaxgan.nets.layers import Head, biased, conditioned, linen, normalise
-from jaxgan.types import Axis, Net
+from jaxgan.types import Axis, Net, Spec
 
 HE = nn.initializers.he_normal()
 LECUN = nn.initializers.lecun_normal()
@@ -53,28 +54,24 @@ class Discriminator(nn.Module):
         return Head(self.classes, LECUN, nn.initializers.normal(x.shape[-1] ** -0.5), self.outputs)(x, y, features)
 
 
-def generator(
-    shape: tuple[int, ...], width: int, depth: int, classes: int = 0, axis: Axis = None, norm: str = "none"
-) -> Net:
+def generator(config: Config, spec: Spec) -> Net:
     """ReLU layers from z (and an embedding of y) to x: linear for points (d,), tanh for images (h, w, c)."""
-    return linen(Generator(tuple(shape), width, depth, classes, axis, norm))
+    return linen(Generator(spec.shape, config.width, config.depth, spec.classes, spec.axis, spec.norm))
 
 
-def discriminator(
-    shape: tuple[int, ...], width: int, depth: int, classes: int = 0, axis: Axis = None, norm: str = "none"
-) -> Net:
+def discriminator(config: Config, spec: Spec) -> Net:
     """Leaky ReLU layers from x to one logit, with a projection of y where there are classes."""
-    return linen(Discriminator(width, depth, classes, 0, axis, norm))
+    return linen(Discriminator(config.width, config.depth, spec.classes, 0, spec.axis, spec.norm))
 
 
-def encoder(shape: tuple[int, ...], width: int, depth: int, classes: int, axis: Axis, outputs: int) -> Net:
+def encoder(config: Config, spec: Spec) -> Net:
     """The discriminator's layers from x to numbers [b, outputs], with an embedding of y where there are classes."""
-    return linen(Discriminator(width, depth, classes, outputs))
+    return linen(Discriminator(config.width, config.depth, spec.classes, spec.outputs))
 
 
-def translator(shape: tuple[int, ...], width: int, depth: int, axis: Axis) -> Net:
+def translator(config: Config, spec: Spec) -> Net:
     """The generator's layers from latents z [b, n], n may be 0, and examples x [b, *shape] to others."""
-    net = generator(shape, width, depth)
+    net = generator(config, Spec(spec.shape))
 
     def beside(z, x):
         return jnp.concatenate([x.reshape(len(x), -1), z], -1)

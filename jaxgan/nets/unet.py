@@ -4,9 +4,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxgan.config import Config
 from jaxgan.nets.dcgan import NORMAL, gain, widths
 from jaxgan.nets.layers import Down, Up, batch_norm, linen
-from jaxgan.types import Axis, Net
+from jaxgan.types import Axis, Net, Spec
 
 
 class Translator(nn.Module):
@@ -38,6 +39,6 @@ class Translator(nn.Module):
         return jnp.tanh(Up(channels, True, NORMAL)(jnp.concatenate([x, skips.pop()], -1)))
 
 
-def translator(shape: tuple[int, ...], width: int, depth: int, axis: Axis) -> Net:
+def translator(config: Config, spec: Spec) -> Net:
     """The U-Net for images of this shape; depth follows from the size."""
-    return linen(Translator(widths(shape, width), axis))
+    return linen(Translator(widths(spec.shape, config.width), spec.axis))

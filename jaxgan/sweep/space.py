@@ -4,7 +4,6 @@ A setting is a dict {field: value} such as {"loss": "ns", "hp.g_lr": 1e-4, "seed
 No jax here.
 """
 
-import dataclasses
 import hashlib
 import json
 import math
@@ -17,7 +16,7 @@ import numpy as np
 from jaxgan import config
 from jaxgan.config import NEUTRAL, Config, Hp
 from jaxgan.errors import JaxganError, nearest
-from jaxgan.fields import facts
+from jaxgan.fields import facts, replaced
 from jaxgan.hp import pieces, switched_on
 
 
@@ -151,7 +150,7 @@ def field(name: str) -> str:
     """The full name of a configuration field: "hp.g_lr" for "g_lr" and "hp.g-lr"; JaxganError for what is none."""
     plain = name.replace("-", "_")
     traced = plain.removeprefix("hp.")
-    known = [n for n in Config.__dataclass_fields__ if n != "hp"]
+    known = list(facts(Config))
     if plain in NEUTRAL:
         raise JaxganError(
             f"{plain} cannot be swept: it does not change what a run computes up to a step, so members would be the "
@@ -172,10 +171,8 @@ def member(base: Config, values: dict[str, Any]) -> Config:
     flat = {field(name): value for name, value in values.items()}
     if len(flat) < len(values):
         raise JaxganError(f"the setting {values} names a field twice")
-    traced = {name[3:]: value for name, value in flat.items() if name.startswith("hp.")}
-    static = {name: value for name, value in flat.items() if not name.startswith("hp.")}
     try:
-        return config.check(dataclasses.replace(base, **static, hp=dataclasses.replace(base.hp, **traced)))
+        return config.check(replaced(base, flat))
     except JaxganError as e:
         raise JaxganError(f"the setting {values} of the sweep: {e}") from None
 

@@ -18,7 +18,7 @@ from jaxgan.optim import OPTIMIZERS
 from jaxgan.run import generate
 from jaxgan.state import initial
 from jaxgan.theory.play import advance
-from jaxgan.types import AnyArray, Game, Player, Source, State
+from jaxgan.types import AnyArray, Game, Player, Source, Spec, State
 
 PerClass = Float[AnyArray, "n c"]
 
@@ -85,7 +85,7 @@ def classifier(config: Config, shape: tuple[int, ...], classes: int) -> Game:
         logits, vars = run(vars, "c", seen(batch), None)
         return optax.softmax_cross_entropy_with_integer_labels(logits, batch["y"]).mean(), (vars, {})
 
-    net = mlp.generator((classes,), config.width, config.depth) if flat else encoder(config, shape, 0, None, classes)
+    net = mlp.generator(config, Spec((classes,))) if flat else encoder(config, shape, 0, None, classes)
     player = Player(("c",), loss, lambda hp: OPTIMIZERS[config.optimizer](hp["d_lr"], hp))
     inputs = lambda batch, key: {"c": (seen(batch), None)}  # noqa: E731
     nothing = lambda *_: None  # noqa: E731  # it generates no examples

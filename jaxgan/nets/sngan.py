@@ -1,0 +1,151 @@
+"""ResNet GANs: SNGAN (Miyato et al. 2018, arXiv 1802.05957), with attention SAGAN (Zhang et al. 2018, 1805.08318).
+
+Class-conditional by batch norm in G and by projection in D (Miyato and Koyama 2018, arXiv 1802.05637).
+"""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxgan.config import Config
+from jaxgan.nets.layers import Head, linen, normalise
+from jaxgan.nets.resnet import GLOROT, GLOROT_RELU, Attention, ConditionalNorm, Conv, doubled, pooled
+from jaxgan.types import JaxganError, Net, Spec
+
+NORM = {"g": "batch", "d": "spectral"}  # of this architecture
+EMBED = nn.initializers.glorot_uniform()  # of D's table of classes
+
+
+class Levels(NamedTuple):
+    """Of one image size, in units of the width: base: pixels of G's first map; g: channels there and after each block
+    of G; d: after each block of D; halved: how many blocks of D halve the image."""
+
+    base: int
+    g: tuple[int, ...]
+    d: tuple[int, ...]
+    halved: int
+
+
+LEVELS = {
+    28: Levels(7, (4, 4, 4), (2, 2, 2, 2), 2),
+    32: Levels(4, (4, 4, 4, 4), (2, 2, 2, 2), 2),
+    64: Levels(4, (16, 8, 4, 2, 1), (1, 2, 4, 8, 16), 5),
+    128: Levels(4, (16, 16, 8, 4, 2, 1), (1, 2, 4, 8, 16, 16), 5),
+}
+
+
+class Up(nn.Module):
+    """A block of G that doubles the image: x [b, h, w, cin], y int [b] or None -> [b, 2h, 2w, features]."""
+
+    features: int
+    spec: Spec
+
+    @nn.compact
+    def __call__(self, x: jax.Array, y: jax.Array | None, train: bool) -> jax.Array:
+        norms = [ConditionalNorm(self.spec.norm, self.spec.classes, self.spec.axis) for _ in range(2)]
+        inner = Conv(self.features, kernel_init=GLOROT_RELU)(doubled(nn.relu(norms[0](x, y, train))))
+        inner = Conv(self.features, kernel_init=GLOROT_RELU)(nn.relu(norms[1](inner, y, train)))
+        return inner + Conv(self.features, 1)(doubled(x))
+
+
+class Generator(nn.Module):
+    """z [b, latent], y int [b] or None -> x [b, size, size, channels] in [-1, 1]; widths from base to size."""
+
+    base: int
+    widths: tuple[int, ...]
+    attention: int
+    spec: Spec
+
+    @nn.compact
+    def __call__(self, z: jax.Array, y: jax.Array | None, train: bool) -> jax.Array:
+        x = nn.Dense(self.base**2 * self.widths[0], kernel_init=GLOROT)(z)
+        x = x.reshape(-1, self.base, self.base, self.widths[0])
+        for width in self.widths[1:]:
+            x = Up(width, self.spec)(x, y, train)
+            x = Attention()(x) if x.shape[1] == self.attention else x
+        x = nn.relu(normalise(self.spec.norm, train, self.spec.axis)(x))
+        return jnp.tanh(Conv(self.spec.shape[-1])(x))
+
+
+class Down(nn.Module):
+    """A block of D: x [b, h, w, cin] -> [b, h, w, features], or half as high and wide.
+
+    inner: channels between its two convolutions; first: it sees the image, and pools before the skip's convolution.
+    """
+
+    features: int
+    inner: int
+    halves: bool
+    first: bool
+    spec: Spec
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        act = lambda x: nn.relu(normalise(self.spec.norm, train, self.spec.axis)(x))  # noqa: E731
+        pool = pooled if self.halves else lambda x: x
+        inner = Conv(self.inner, kernel_init=GLOROT_RELU)(x if self.first else act(x))
+        inner = pool(Conv(self.features, kernel_init=GLOROT_RELU)(act(inner)))
+        if self.first:
+            return inner + Conv(self.features, 1)(pool(x))
+        return inner + (pool(Conv(self.features, 1)(x)) if self.halves or x.shape[-1] != self.features else x)
+
+
+class Discriminator(nn.Module):
+    """x [b, size, size, channels], y int [b] or None -> logits [b], or logits and features [b, n] on request.
+
+    widths: after each block, of which the first `halved` halve the image; wide: see options.Sngan.
+    """
+
+    widths: tuple[int, ...]
+    halved: int
+    wide: bool
+    attention: int
+    spec: Spec
+
+    @nn.compact
+    def __call__(self, x: jax.Array, y: jax.Array | None, train: bool, features: bool = False):
+        for i, width in enumerate(self.widths):
+            inner = width if self.wide or not i else x.shape[-1]
+            x = Down(width, inner, i < self.halved, not i, self.spec)(x, train)
+            x = Attention()(x) if x.shape[1] == self.attention else x
+        x = nn.relu(normalise(self.spec.norm, train, self.spec.axis)(x)).sum((1, 2))
+        return Head(self.spec.classes, GLOROT, GLOROT, self.spec.outputs)(x, y, features)
+
+
+def levels(config: Config, shape: tuple[int, ...]) -> Levels:
+    """Those of images of this shape, in channels; JaxganError for sizes that there are none of."""
+    if len(shape) != 3 or shape[0] != shape[1] or shape[0] not in LEVELS:
+        raise JaxganError(
+            f"sngan makes square images of {', '.join(map(str, LEVELS))} pixels, not shape {tuple(shape)}: set size to "
+            "one of these, or net to dcgan (mlp for points, conv1d for sequences)."
+        )
+    found, at, size = LEVELS[shape[0]], config.sngan.attention, shape[0]
+    if at and (at % 2 or at not in [size // 2**i for i in range(1, len(found.g) - 1)]):
+        raise JaxganError(f"sngan.attention is {at}, but no block ends at that height; images have {size} pixels")
+    if config.sngan.wide and len(set(found.d)) == 1:
+        raise JaxganError(
+            f"sngan.wide changes nothing at {size} pixels, where all blocks of D are as wide; leave it out"
+        )
+    g, d = (tuple(config.width * n for n in widths) for widths in (found.g, found.d))
+    return found._replace(g=g, d=d)
+
+
+def generator(config: Config, spec: Spec) -> Net:
+    """Residual blocks from z to images, one for each doubling; labels choose the gains and biases of batch norm."""
+    found = levels(config, spec.shape)
+    return linen(Generator(found.base, found.g, config.sngan.attention, spec))
+
+
+def discriminator(config: Config, spec: Spec) -> Net:
+    """Residual blocks from images to one logit, of sums over pixels, with a projection of y where there are classes."""
+    found = levels(config, spec.shape)
+    wide, attention = config.sngan.wide, config.sngan.attention
+    kept = int(wide and found.halved == len(found.d))  # the last block of a wide D always keeps its size
+    return linen(Discriminator(found.d, found.halved - kept, wide, attention, spec))
+
+
+def encoder(config: Config, spec: Spec) -> Net:
+    """The discriminator's blocks from x to numbers [b, outputs], with an embedding of y where there are classes."""
+    return discriminator(config, spec)
