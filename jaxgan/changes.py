@@ -4,11 +4,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from jaxgan.config import Config, Hp
+from jaxgan.fields import facts
 from jaxgan.penalties import PAIRED
 from jaxgan.rng import SHUFFLED
 from jaxgan.types import Source
 
-LATER = {name: getattr(Hp(), name) for name in ("d_scale",)}
+LATER = {name: getattr(Hp(), name) for name, found in facts(Hp).items() if found.later}
 """Numbers of Hp that version 0.1.0 did not have: at these values digests leave them out, and so stay as they were."""
 
 

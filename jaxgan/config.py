@@ -9,7 +9,7 @@ import json
 import typing
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from jaxgan import hp
 from jaxgan.errors import JaxganError, nearest
@@ -17,25 +17,36 @@ from jaxgan.fields import facts, option, outside, records
 from jaxgan.hp import Hp
 from jaxgan.options import Architecture
 
-Kind = Literal[
-    "plain",
-    "conditional",
-    "auto",
-    "infogan",
-    "ssgan",
-    "lrgan",
-    "bigan",
-    "aae",
-    "vae",
-    "vaegan",
-    "ebgan",
-    "began",
-    "pix2pix",
-    "cyclegan",
-    "bicyclegan",
-    "stargan",
-    "own",
-]
+
+class Made(NamedTuple):
+    """A kind of GAN: the file of games/ with the function of its name, and which words of fields.OFFERS it lacks."""
+
+    file: str
+    lacks: str = ""
+
+
+TRANSLATOR = "counts generator"  # what translators lack
+KINDS = {
+    "plain": Made("plain"),
+    "conditional": Made("heads"),
+    "infogan": Made("info", "search"),
+    "ssgan": Made("rotation"),
+    "lrgan": Made("encoder"),
+    "bigan": Made("encoder", "again search latent alone g_loss"),
+    "aae": Made("encoder", "again counts search latent views"),
+    "vae": Made("encoder", "critic loss again counts search latent views alone"),
+    "vaegan": Made("encoder", "again counts search"),
+    "ebgan": Made("autoencoder", "loss counts"),
+    "began": Made("autoencoder", "loss counts"),
+    "pix2pix": Made("translate", f"{TRANSLATOR} labels views"),
+    "cyclegan": Made("translate", f"{TRANSLATOR} labels search latent one"),
+    "bicyclegan": Made("translate", f"{TRANSLATOR} labels views again search"),
+    "stargan": Made("star", f"{TRANSLATOR} again search latent"),
+}
+if TYPE_CHECKING:
+    Kind = str
+else:
+    Kind = Literal[(*KINDS, "auto", "own")]
 Loss = Literal[
     "minimax",
     "ns",
@@ -66,7 +77,7 @@ class Config(Architecture):
 
     kind: Kind = option("plain", "parts")
     """Kind of GAN; auto is conditional where the data has labels, else plain; own: see games/README.md."""
-    conditional: bool = option(False, "parts", never=("kind pix2pix cyclegan bicyclegan stargan",))
+    conditional: bool = option(False, "parts", never=("kind stargan",), needs="labels")
     """Give the networks of any kind the labels of the data too."""
     head: Head = option("projection", "kind conditional")
     """How D uses labels (kind conditional): beside its input or features, or as a classifier's loss.
@@ -75,25 +86,25 @@ class Config(Architecture):
     numerator."""
     codes: tuple[int, ...] = option((10, 1, 1), "kind infogan")
     """Codes of infogan: n above 1 is a category out of n, 1 is a number in [-1, 1]."""
-    pool: int = option(0, "discriminator", never=("kind bigan aae vae vaegan bicyclegan stargan",))
+    pool: int = option(0, "discriminator", needs="critic again")
     """Generated examples that are kept to show D old ones too, one in two (Shrivastava et al. 2017); 0 is off."""
-    loss: Loss = option("ns", "parts", never=("head multihinge", "kind vae ebgan began"))
+    loss: Loss = option("ns", "parts", never=("head multihinge",), needs="critic loss")
     """Adversarial loss, as described in jaxgan/losses.py; own is what a program puts there."""
-    pack: int = option(1, "discriminator", never=("kind vae",), least=1)
+    pack: int = option(1, "discriminator", needs="critic", least=1)
     """Examples that D sees side by side and judges together (PacGAN)."""
-    gradient_norm: bool = option(False, "discriminator", never=("kind vae ebgan began bigan",))
+    gradient_norm: bool = option(False, "discriminator", needs="critic loss alone")
     """Divide D's logit by the norm of its gradient plus its size (gradient normalisation)."""
-    augment: tuple[Augment, ...] = option((), "discriminator", never=("kind aae vae pix2pix bicyclegan",))
+    augment: tuple[Augment, ...] = option((), "discriminator", needs="views")
     """Differentiable augmentations of all that D sees (DiffAugment)."""
     cr_augment: tuple[Augment, ...] = option(("flip", "translation"), "hp.cr", "hp.cr_fake")
     """Augmentations under which hp.cr and hp.cr_fake want D not to change."""
-    unroll: int = option(0, "solver alternating lookahead", never=("kind vae",))
+    unroll: int = option(0, "solver alternating lookahead", needs="critic")
     """Updates of D that G foresees and differentiates through (unrolled GAN); 0 is none."""
-    lazy: int = option(1, "hp.r1", "hp.r2", least=1)
+    lazy: int = option(1, "hp.r1", "hp.r2", needs="critic", least=1)
     """Apply r1 and r2 at every lazy-th update of D only, that many times as strong."""
-    lazy_g: int = option(1, "hp.path_length", least=1)
+    lazy_g: int = option(1, "hp.path_length", needs="critic", least=1)
     """Apply path_length at every lazy_g-th update of G only, that many times as strong (StyleGAN2 uses 4)."""
-    latent_steps: int = option(0, "generator", never=("kind infogan bigan aae vae vaegan cyclegan bicyclegan stargan",))
+    latent_steps: int = option(0, "generator", needs="search")
     """Steps of latent optimisation before each update (LOGAN); 0 is none."""
     latent: int = option(64, "generator", never=("kind cyclegan stargan",), least=1)
     """Size of the latent vector z."""
@@ -128,11 +139,11 @@ class Config(Architecture):
     """Optimizer of both players."""
     batch: int = option(64, "run", least=1)
     """Real examples per update, over all devices."""
-    fake_batch: int = option(0, "run", never=("kind aae vae vaegan ebgan began pix2pix cyclegan bicyclegan stargan",))
+    fake_batch: int = option(0, "run", needs="counts")
     """Generated examples per update; 0 is as many as real ones."""
     accumulate: int = option(1, "devices", neutral=True, least=1)
     """Micro-batches per update, one after the other: the same update in less memory."""
-    d_steps: int = option(1, "solver alternating simultaneous lookahead", never=("kind vae",), least=1)
+    d_steps: int = option(1, "solver alternating simultaneous lookahead", needs="critic", least=1)
     """Discriminator updates per train step, each on a fresh batch."""
     g_steps: int = option(1, "solver alternating simultaneous lookahead", least=1)
     """Generator updates per train step, each on a fresh batch."""

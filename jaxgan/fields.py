@@ -7,20 +7,39 @@ from typing import Any, NamedTuple
 
 GROUPS = ("parts", "generator", "discriminator", "data", "run", "devices", "run folder")
 
+# what most kinds of GAN have, and a field may need; config.KINDS says what a kind lacks
+OFFERS = {
+    "critic": "discriminator",
+    "loss": "adversarial loss that may be chosen",
+    "g_loss": "loss of G's own",
+    "latent": "examples that a latent vector alone makes",
+    "search": "latents that may move before an update",
+    "again": "generated examples that D may see once more",
+    "counts": "other number of generated examples than of real ones",
+    "views": "examples that may be moved alone",
+    "alone": "discriminator of examples alone",
+    "one": "discriminator that judges all examples alike",
+    "labels": "networks that take labels",
+    "generator": "generator from latents and labels",
+}
+
 
 class Facts(NamedTuple):
     """of, never: owners. The field acts beside any of the first, unless beside one of the others.
 
     An owner is one of GROUPS, which every run has; "kind aae vae", a field and some of its values; or "hp.r1", a field
     that is on.
+    needs: words of OFFERS, of all of which a kind of GAN has to have, or the field does not act there.
     least, above, below, most: bounds of a number, None without one.
     off: of Hp, the value that leaves a number out of the program; always: whether 0 switches nothing off.
     neutral: a run may be resumed with another value: it cannot change the trajectory.
     free: members of one compiled program may differ in it.
+    later: of Hp, not in version 0.1.0; at its default a digest leaves it out, and so stays as it was.
     """
 
     of: tuple[str, ...]
     never: tuple[str, ...] = ()
+    needs: str = ""
     least: float | None = 0
     above: float | None = None
     below: float | None = None
@@ -29,6 +48,7 @@ class Facts(NamedTuple):
     always: bool = False
     neutral: bool = False
     free: bool = False
+    later: bool = False
 
 
 def option(default, *of: str, **facts) -> Any:

@@ -11,7 +11,7 @@ from docstring_parser import parse_from_object
 from jaxgan import hp
 from jaxgan.config import Config, Hp
 from jaxgan.fields import GROUPS, facts, records
-from jaxgan.unused import chosen, facts_of, reason
+from jaxgan.unused import chosen, facts_of, lacking, reason
 
 
 def show(command: Callable, usage: str, doc: str, config: Config, **more) -> None:
@@ -31,7 +31,7 @@ def show(command: Callable, usage: str, doc: str, config: Config, **more) -> Non
     )
     for record in (value for value in more.values() if hasattr(value, "__dict__")):
         _table(record.__doc__, vars(record), described(type(record)))
-    off = [_flag(name) for name in values if name in facts_of(name).of and reason(config, name)]
+    off = [_flag(n) for n in values if n in facts_of(n).of and reason(config, n) and not lacking(config, n)]
     print("\n" + _filled("Off, until a number switches it on: ", " ".join(off)))
     print(f"\n--help-all shows the other {len(values) - sum(map(len, groups.values()))} flags.")
 

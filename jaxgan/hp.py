@@ -94,67 +94,67 @@ class Hp:
 
     g_lr: Number = option(2e-4, "generator", always=True)
     """Learning rate of the generator."""
-    d_lr: Number = option(2e-4, "discriminator", never=("kind vae",), always=True)
+    d_lr: Number = option(2e-4, "discriminator", needs="critic", always=True)
     """Learning rate of the discriminator."""
     b1: Number = option(0.5, "optimizer adam", below=1, always=True)
     """Adam's beta1, of both players."""
     b2: Number = option(0.999, "optimizer adam", below=1, always=True)
     """Adam's beta2, of both players."""
-    clip: Number = option(0.0, "hp.clip")
+    clip: Number = option(0.0, "hp.clip", needs="critic")
     """Largest absolute weight of the discriminator (WGAN uses 0.01); 0 is off."""
-    max_norm: Number = option(0.0, "hp.max_norm")
+    max_norm: Number = option(0.0, "hp.max_norm", needs="critic")
     """Largest L2 norm of the weights into one unit of the discriminator; 0 is off."""
-    d_scale: Number = option(1.0, "hp.d_scale", off=1.0, least=None, above=0)
+    d_scale: Number = option(1.0, "hp.d_scale", needs="critic loss", off=1.0, least=None, above=0, later=True)
     """What D's logits are multiplied by. Under spectral norm D's slope is at most this: 1 is little on narrow modes."""
-    orthogonal: Number = option(0.0, "hp.orthogonal")
+    orthogonal: Number = option(0.0, "hp.orthogonal", needs="critic")
     """Weight of ||W^T W * (1 - I)||^2 of both players' kernels (BigGAN uses 1e-4); 0 is off."""
-    spectral: Number = option(0.0, "hp.spectral")
+    spectral: Number = option(0.0, "hp.spectral", needs="critic")
     """Weight of half the squared spectral norms of D's kernels, added up (Yoshida uses 0.01); 0 is off."""
     real_target: Number = option(1.0, "loss minimax ns klgan lsgan", least=None)
     """What D aims at for real examples: 0.9 is one-sided label smoothing (minimax, ns, klgan); b of lsgan."""
     fake_target: Number = option(0.0, "loss lsgan", least=None)
     """What lsgan's D aims at for generated examples, its a."""
-    g_target: Number = option(1.0, "loss lsgan", never=("kind bigan",), least=None)
+    g_target: Number = option(1.0, "loss lsgan", needs="g_loss", least=None)
     """What lsgan's G aims at, its c."""
     alpha: Number = option(0.5, "loss f_alpha", least=None, above=0, below=1)
     """Alpha of the loss f_alpha, between 0 (reverse KL) and 1 (KL)."""
-    r1: Number = option(0.0, "hp.r1")
+    r1: Number = option(0.0, "hp.r1", needs="critic")
     """Gamma of R1, the squared gradient norm of D on real examples; 0 is off."""
-    r2: Number = option(0.0, "hp.r2")
+    r2: Number = option(0.0, "hp.r2", needs="critic")
     """Gamma of R2, the squared gradient norm of D on generated examples; 0 is off."""
-    wgan_gp: Number = option(0.0, "hp.wgan_gp")
+    wgan_gp: Number = option(0.0, "hp.wgan_gp", needs="critic alone")
     """Lambda of the gradient penalty towards norm gp_target between real and generated (WGAN-GP uses 10); 0 is off."""
-    wgan_lp: Number = option(0.0, "hp.wgan_lp")
+    wgan_lp: Number = option(0.0, "hp.wgan_lp", needs="critic alone")
     """Lambda of its one-sided form, for gradients above gp_target; 0 is off."""
-    gp0: Number = option(0.0, "hp.gp0")
+    gp0: Number = option(0.0, "hp.gp0", needs="critic")
     """Lambda of the gradient penalty towards norm 0 between real and generated; 0 is off."""
-    dragan: Number = option(0.0, "hp.dragan")
+    dragan: Number = option(0.0, "hp.dragan", needs="critic alone")
     """Lambda of the gradient penalty towards norm gp_target near real examples (DRAGAN uses 10); 0 is off."""
     gp_target: Number = option(1.0, "hp.wgan_gp", "hp.wgan_lp", "hp.dragan")
     """Norm that wgan_gp, wgan_lp and dragan aim at."""
-    cr: Number = option(0.0, "hp.cr")
+    cr: Number = option(0.0, "hp.cr", needs="critic views")
     """Lambda of D's consistency under cr_augment on real examples (CR uses 10); 0 is off."""
-    cr_fake: Number = option(0.0, "hp.cr_fake")
+    cr_fake: Number = option(0.0, "hp.cr_fake", needs="critic views")
     """The same on generated examples; with cr it is bCR; 0 is off."""
-    zcr: Number = option(0.0, "hp.zcr")
+    zcr: Number = option(0.0, "hp.zcr", needs="latent")
     """Lambda of D's consistency under noise in z (zCR uses 20); 0 is off."""
-    zcr_g: Number = option(0.0, "hp.zcr_g")
+    zcr_g: Number = option(0.0, "hp.zcr_g", needs="latent")
     """Weight of G's reward for changing under noise in z (zCR uses 0.5); 0 is off."""
     zcr_radius: Number = option(0.05, "hp.zcr", "hp.zcr_g")
     """Standard deviation of the noise of zcr and zcr_g."""
-    lecam: Number = option(0.0, "hp.lecam")
+    lecam: Number = option(0.0, "hp.lecam", needs="critic one")
     """Lambda of LeCam regularisation (the paper uses 0.3); 0 is off."""
     lecam_decay: Number = option(0.99, "hp.lecam", below=1)
     """How much of LeCam's averages stays after an update."""
-    path_length: Number = option(0.0, "hp.path_length")
+    path_length: Number = option(0.0, "hp.path_length", needs="latent")
     """Weight of the path length regularisation of G (StyleGAN2 uses 2); 0 is off."""
-    feature_matching: Number = option(0.0, "hp.feature_matching")
+    feature_matching: Number = option(0.0, "hp.feature_matching", needs="critic one")
     """Weight of the distance between means of D's features in G's loss; 0 is off."""
-    own: Number = option(0.0, "hp.own")
+    own: Number = option(0.0, "hp.own", needs="critic")
     """Weight of the penalty that a program puts at jaxgan.penalties.PENALTIES["own"]; 0 is off."""
-    top_k: Number = option(1.0, "hp.top_k", off=1.0, least=None, above=0, most=1)
+    top_k: Number = option(1.0, "hp.top_k", needs="critic one", off=1.0, least=None, above=0, most=1)
     """Share of generated examples, those that D ranks highest, that G learns from."""
-    noise: Number = option(0.0, "hp.noise")
+    noise: Number = option(0.0, "hp.noise", needs="critic")
     """Standard deviation of Gaussian noise on all that D sees; 0 is off."""
     noise_updates: Number = option(0.0, "hp.noise")
     """Updates of D until that noise has fallen to 0; 0 lets it stay."""
@@ -162,7 +162,7 @@ class Hp:
     """Step size of the latent optimisation that latent_steps asks for."""
     logan_beta: Number = option(5.0, "latent_steps")
     """Damping of the latent optimisation."""
-    logan_dz: Number = option(0.0, "hp.logan_dz")
+    logan_dz: Number = option(0.0, "hp.logan_dz", needs="critic")
     """Weight of the squared distance that it moves latents, in both losses (LOGAN uses 300); 0 is off."""
     d_class: Number = option(1.0, CLASSIFIERS, "kind stargan")
     """Weight of a class head in D's loss (2c and d2dce: their papers use 1 and 0.5)."""

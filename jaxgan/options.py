@@ -1,13 +1,19 @@
 """Architectures by name, and their options: a record for each that has any, always there, for its network alone.
 
-No jax here. To add one: its file in nets/, its row in nets.NETS, its name and its record in this file.
+No jax here. To add one: its file in nets/, and its name in NETS; if it has options, a record and its field in
+Architecture.
 """
 
 import dataclasses
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from jaxgan.fields import option
 
+NETS = ("mlp", "dcgan", "conv1d", "sngan")  # each a file of nets/
+if TYPE_CHECKING:
+    Name = str
+else:
+    Name = Literal[(*NETS, "own")]
 Norm = Literal["own", "none", "batch", "virtual", "spectral", "batch_spectral"]
 
 
@@ -25,14 +31,14 @@ class Sngan:
 class Architecture:
     """The network of a run and its options; flags of `config.Config`."""
 
-    net: Literal["mlp", "dcgan", "conv1d", "sngan"] = option("dcgan", "parts")
-    """Architecture of generator and discriminator."""
+    net: Name = option("dcgan", "parts")
+    """Architecture of generator and discriminator; own is what a program puts at nets.NETS."""
     sngan: Sngan = Sngan()
-    d_norm: Norm = option("own", "discriminator", never=("kind vae ebgan began",))
+    d_norm: Norm = option("own", "discriminator", needs="critic loss")
     """Normalisation in D; own is the architecture's (batch in dcgan, spectral in sngan, else none)."""
-    g_norm: Norm = option("own", "generator", never=("kind pix2pix cyclegan bicyclegan stargan",))
+    g_norm: Norm = option("own", "generator", needs="generator")
     """Normalisation in G; own is the architecture's (none in mlp, else batch), batch_spectral is SAGAN's."""
-    width: int = option(64, "net mlp dcgan conv1d sngan", least=1)
+    width: int = option(64, "parts", least=1)
     """Hidden units (mlp), channels at the highest resolution (dcgan, conv1d), or those that tables multiply (sngan)."""
     depth: int = option(2, "net mlp", least=1)
     """Hidden layers (mlp)."""

@@ -6,9 +6,9 @@ fields, say why (fields.py).
 
 from operator import attrgetter
 
-from jaxgan.config import Config, Hp
+from jaxgan.config import KINDS, Config, Hp
 from jaxgan.errors import JaxganError
-from jaxgan.fields import GROUPS, Facts, facts
+from jaxgan.fields import GROUPS, OFFERS, Facts, facts
 from jaxgan.hp import text
 
 
@@ -29,6 +29,12 @@ def chosen(c: Config, owner: str) -> bool:
     return not reason(c, name) and (bool(found & set(values)) if values else bool(attrgetter(name)(c)))
 
 
+def lacking(c: Config, name: str) -> list[str]:
+    """What the field `name` needs, and the kind of c has not."""
+    lacks = KINDS[c.kind].lacks.split() if c.kind in KINDS else []
+    return [OFFERS[word] for word in facts_of(name).needs.split() if word in lacks]
+
+
 def reason(c: Config, name: str) -> str:
     """Why the field `name` does not act in c, "" if it does."""
     found = facts_of(name)
@@ -36,6 +42,8 @@ def reason(c: Config, name: str) -> str:
         if chosen(c, owner):
             field = owner.split(" ")[0]
             return f"{field} {attrgetter(field)(c)} has no use for it"
+    if missing := lacking(c, name):
+        return f"kind {c.kind} has no use for it: it has no {missing[0]}"
     if any(chosen(c, owner) for owner in found.of):
         return ""
     owners = {field: values for field, *values in (owner.split(" ") for owner in found.of)}
@@ -65,5 +73,15 @@ def check(config: Config, read: frozenset[str]) -> None:
             )
     for name in facts(Config):
         value, usual = attrgetter(name)(config), attrgetter(name)(Config)
-        if config.kind != "own" and value != usual and (why := reason(config, name)):
+        if "own" not in (config.kind, config.net) and value != usual and (why := reason(config, name)):
             raise JaxganError(f"{name} is {value!r}, but {why}; leave it at {usual!r}")
+
+
+def check_kind(config: Config) -> None:
+    """JaxganError for a part that is switched on, and that this kind of GAN has nothing for."""
+    hp = [f"hp.{name}" for name, found in facts(Hp).items() if f"hp.{name}" in found.of and config.hp.on(name)]
+    static = [n for n in facts(Config) if facts(Config)[n].needs and attrgetter(n)(config) != attrgetter(n)(Config)]
+    for name in [*static, *hp]:
+        if lacking(config, name):
+            value = text(getattr(config.hp, name[3:])) if name in hp else repr(attrgetter(name)(config))
+            raise JaxganError(f"{name} is {value}, but {reason(config, name)}; leave it at its default")

@@ -40,7 +40,7 @@ def test_what_acts_stands_under_its_owner(shown):
     assert text.startswith("usage: jaxgan train tiny.py") and "What it shows." in text
     assert next(iter(groups)) == "parts" and not {"loss hinge", "kind ebgan", "kind plain"} & set(groups)
     assert set(groups["loss ns"]) == {"--hp.real-target"}
-    assert set(groups["net mlp"]) == {"--width", "--depth"} and groups["net mlp"]["--width"].startswith("5 ")
+    assert set(groups["net mlp"]) == {"--depth"} and groups["parts"]["--width"].startswith("5 ")
     assert groups["hp.r1"]["--hp.r1"].startswith("0.125 ") and set(groups["hp.r1"]) == {"--hp.r1", "--lazy"}
     assert groups["generator"]["--hp.g-lr"] == "0.5:0.25:8 Learning rate of the generator."
     assert (
@@ -67,6 +67,15 @@ def test_help_follows_the_flags_beside_it(shown):
     assert "--loss" not in groups["parts"] and "loss ns" not in groups
     groups, _ = shown("--kind", "conditional", "--head", "ac", "--help")
     assert set(groups["head ac"]) == {"--hp.d-class", "--hp.g-class"} and set(groups["kind conditional"]) == {"--head"}
+
+
+def test_help_names_no_part_that_the_kind_refuses(shown):
+    for kind, penalty, acts in (
+        ("plain", "--hp.wgan-gp", True),
+        ("vae", "--hp.wgan-gp", False),
+        ("aae", "--hp.zcr", False),
+    ):
+        assert (penalty in shown("--kind", kind, "--help")[1]) == acts, kind
 
 
 def test_help_of_a_sweep_has_its_own_flags(shown):

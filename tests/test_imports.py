@@ -13,13 +13,12 @@ ROOT = Path(jaxgan.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 # a module imports from the rows above it only; a name without a file yet is a place kept free
 ROWS = [
-    ["errors", "types", "fields", "hp", "config", "rng", "kernels"],
+    ["errors", "types", "fields", "hp", "options", "config", "unused", "rng", "kernels"],
     ["losses", "penalties", "augment", "optim", "nets", "data", "metrics"],
     ["step", "solvers"],
     ["games"],
     [
         "changes",
-        "unused",
         "parallel",
         "checkpoint",
         "log",

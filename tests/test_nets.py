@@ -235,4 +235,4 @@ def test_projection_adds_the_inner_product():
 
 def test_the_table_of_architectures():
     assert {"mlp": mlp, "dcgan": dcgan, "conv1d": conv1d, "sngan": sngan} == NETS
-    assert set(Config.__dataclass_fields__["net"].type.__args__) == set(NETS)
+    assert set(Config.__dataclass_fields__["net"].type.__args__) == {*NETS, "own"}

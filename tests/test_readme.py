@@ -144,7 +144,7 @@ def test_links_lead_to_files_and_headings(path):
 
 def test_tables_to_extend_are_where_the_readme_says():
     found = re.findall(r"((?:`\w+` or )?`\w+`) in \[`([\w/.]+)`\]", README)
-    assert len(found) > 10
+    assert len(found) >= 10
     for names, file in found:
         for name in re.findall(r"\w+", names.replace(" or ", " ")):
             pattern = rf"^(class |def )?{name}\b"

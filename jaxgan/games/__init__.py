@@ -1,28 +1,17 @@
 """Kinds of GAN: functions (config, shape, classes, axis) -> Game, where losses meet networks."""
 
 import dataclasses
+from collections.abc import Callable
+from importlib import import_module
 
+from jaxgan import config as names
+from jaxgan import unused
 from jaxgan.config import Config
-from jaxgan.games import autoencoder, encoder, heads, info, plain, rotation, star, translate
 from jaxgan.solvers import SOLVERS
 from jaxgan.types import Axis, Game, JaxganError
 
-KINDS = {
-    "plain": plain.plain,
-    "conditional": heads.conditional,
-    "infogan": info.infogan,
-    "ssgan": rotation.ssgan,
-    "lrgan": encoder.lrgan,
-    "bigan": encoder.bigan,
-    "aae": encoder.aae,
-    "vae": encoder.vae,
-    "vaegan": encoder.vaegan,
-    "ebgan": autoencoder.ebgan,
-    "began": autoencoder.began,
-    "pix2pix": translate.pix2pix,
-    "cyclegan": translate.cyclegan,
-    "bicyclegan": translate.bicyclegan,
-    "stargan": star.stargan,
+KINDS: dict[str, Callable[..., Game]] = {
+    name: getattr(import_module(f"jaxgan.games.{made.file}"), name) for name, made in names.KINDS.items()
 }
 
 
@@ -35,6 +24,7 @@ def make(config: Config, shape: tuple[int, ...], classes: int = 0, axis: Axis = 
         raise JaxganError("kind is 'own', and nothing is there: put a function at jaxgan.games.KINDS['own'] first")
     if kind == "plain" and config.conditional:
         kind = "conditional"
+    unused.check_kind(config)
     labelled = kind == "conditional" or config.conditional
     if labelled and not classes:
         raise JaxganError(

@@ -78,15 +78,6 @@ def check(config: Config, shape, classes: int) -> None:
         raise JaxganError("hp.logan_dz weighs how far latent steps go, but there are none; set latent_steps to 1")
 
 
-def refuse(config: Config, *names: str) -> None:
-    """JaxganError for fields of Config or Hp that this kind could only ignore, where they are not at their defaults."""
-    default, once = Config(), dict.fromkeys(names)
-    ignored = [n for n in once if n in vars(default) and getattr(config, n) != getattr(default, n)]
-    ignored += [f"hp.{n}" for n in once if n in vars(default.hp) and getattr(config.hp, n) != getattr(default.hp, n)]
-    if ignored:
-        raise JaxganError(f"kind {config.kind!r} has no use for {', '.join(ignored)}; leave it at its default")
-
-
 def check_pairs(config: Config) -> None:
     """JaxganError if a term that compares real and fake row by row is asked for with unequal numbers of them."""
     fakes = config.fake_batch or config.batch

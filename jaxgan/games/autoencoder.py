@@ -8,7 +8,7 @@ from jax.nn import relu
 
 from jaxgan import rng
 from jaxgan.config import Config
-from jaxgan.games.adversarial import Parts, adversarial, refuse, usual
+from jaxgan.games.adversarial import Parts, adversarial, usual
 from jaxgan.games.terms import Term
 from jaxgan.losses import Loss
 from jaxgan.nets import build, encoder, heads
@@ -20,8 +20,6 @@ ENERGY = Loss(lambda real, fake: (-real, 0 * fake), lambda real, fake: (0 * real
 
 
 def _parts(config: Config, shape, classes: int, axis: Axis, error) -> Parts:
-    # which would change what an energy is, or how much it weighs
-    refuse(config, "loss", "fake_batch", "gradient_norm", "d_norm", "d_scale")
     own = dataclasses.replace(config, g_norm="own")  # g_norm is of G, and not of D's decoder
     e, g = encoder(config, shape, classes, axis, config.latent), build(own, shape, classes, axis)["g"]
     parts = usual(config, shape, classes, axis)

@@ -11,12 +11,11 @@ import jax.numpy as jnp
 
 from jaxgan import rng
 from jaxgan.config import Config
-from jaxgan.games.adversarial import adversarial, judged, refuse, source_rows, usual, weights
+from jaxgan.games.adversarial import adversarial, judged, source_rows, usual, weights
 from jaxgan.games.norms import normalised, ready
-from jaxgan.games.terms import D_TERMS, G_TERMS, Term
+from jaxgan.games.terms import Term
 from jaxgan.nets import build, encoder, heads, mlp, norm
 from jaxgan.optim import OPTIMIZERS
-from jaxgan.penalties import PAIRED
 from jaxgan.types import Axis, Game, JaxganError, Player, Spec
 
 
@@ -56,10 +55,6 @@ def _with_encoder(game: Game, latent: int) -> Game:
     return game._replace(inputs=inputs, encode=encode, shown=("g", "e"))
 
 
-OF_D: tuple[str, ...] = ("d_norm", "loss", "lazy", "lazy_g", "unroll", "pack", "gradient_norm")
-OF_D += ("noise", "clip", "max_norm", "orthogonal", "spectral", "top_k")
-
-
 def lrgan(config: Config, shape, classes: int, axis: Axis) -> Game:
     """A GAN whose E regresses the latents of generated examples: Zhu et al. 2017, arXiv 1711.11586, section 3.3.
 
@@ -81,7 +76,6 @@ def bigan(config: Config, shape, classes: int, axis: Axis) -> Game:
 
     G and E play D's loss with the two sides exchanged. E is deterministic, as in BiGAN. R1 and R2 act on x alone.
     """
-    refuse(config, "pool", "latent_steps", "zcr", "zcr_g", "path_length", "gradient_norm", "dragan", *PAIRED)
     if config.loss == "mmd":
         raise JaxganError("kind 'bigan' exchanges the two sides of a loss, and mmd has none; choose another --loss")
     parts = usual(config, shape, classes, axis)
@@ -125,7 +119,6 @@ def aae(config: Config, shape, classes: int, axis: Axis) -> Game:
 
     G and E also pay hp.reconstruct times 1/2 ||x - G(E(x))||^2. With labels, E and G know them and D does not.
     """
-    refuse(config, "pool", "fake_batch", "latent_steps", "augment", "cr", "cr_fake", "zcr", "zcr_g", "path_length")
     parts = usual(config, shape, classes, axis)
     of_codes = dataclasses.replace(config, net="mlp", width=heads.HIDDEN, depth=2)
     d = mlp.discriminator(of_codes, Spec((config.latent,), axis=axis, norm=norm(of_codes, "d")))
@@ -163,7 +156,6 @@ def vaegan(config: Config, shape, classes: int, axis: Axis) -> Game:
 
     Every other generated example is a reconstruction, the rest are drawn from the prior. D's verdict moves G and not E.
     """
-    refuse(config, "pool", "fake_batch", "latent_steps")
     parts = usual(config, shape, classes, axis)
     nets = parts.nets | {"e": encoder(config, shape, classes, axis, 2 * config.latent)}
 
@@ -197,7 +189,6 @@ def vae(config: Config, shape, classes: int, axis: Axis) -> Game:
 
     The loss is -log N(x; G(z), hp.sigma^2) + hp.kl KL, in nats; the metric elbo has the bound itself, with hp.kl = 1.
     """
-    refuse(config, "pool", "fake_batch", "latent_steps", "augment", "d_steps", *D_TERMS, *G_TERMS, *OF_D)
     if not config.hp.sigma:
         raise JaxganError("hp.sigma is 0.0; the decoder of a vae needs a standard deviation above 0")
     latents = usual(config, shape, classes, axis).latent

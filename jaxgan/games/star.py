@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from jaxgan import rng
 from jaxgan.config import Config
-from jaxgan.games.adversarial import Parts, adversarial, judged, refuse, weights
+from jaxgan.games.adversarial import Parts, adversarial, judged, weights
 from jaxgan.games.heads import cross_entropy
 from jaxgan.games.terms import Play, Term, active
 from jaxgan.games.translate import absolute
@@ -16,7 +16,6 @@ from jaxgan.types import Axis, Game, JaxganError
 
 def check(config: Config, classes: int) -> None:
     """JaxganError where there are no classes to turn into each other, and for what a target label leaves no room."""
-    refuse(config, "fake_batch", "pool", "g_norm", "latent_steps", "zcr", "zcr_g", "path_length")
     if classes < 2:
         raise JaxganError(
             f"kind 'stargan' turns examples of one class into another, and data {config.data!r} have "

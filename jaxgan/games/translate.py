@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from jaxgan import rng
 from jaxgan.config import Config
-from jaxgan.games.adversarial import Parts, adversarial, judged, observer, refuse, usual, weights
+from jaxgan.games.adversarial import Parts, adversarial, judged, observer, usual, weights
 from jaxgan.games.encoder import kl, posterior
 from jaxgan.games.terms import Play, Term, active
 from jaxgan.losses import LOSSES, Loss
@@ -19,7 +19,6 @@ UNPAIRED = "unpaired"  # of a name of data: its rows pair images at random
 
 def half(config: Config, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape of one image of a pair; JaxganError where examples are no pairs, or norms are not for them."""
-    refuse(config, "conditional", "fake_batch", "g_norm")
     if config.d_norm == "virtual":
         raise JaxganError(f"d_norm is 'virtual', which kind {config.kind!r} does not serve; take another d_norm")
     if shape[-1] % 2:
@@ -41,7 +40,6 @@ def _paired(config: Config, shape, axis: Axis, g_terms: dict[str, Term], more: d
 
     more: {name: Net} of further networks of G's player, which see an image of B.
     """
-    refuse(config, "augment", "cr", "cr_fake")  # D would see b moved, and a not
     if UNPAIRED in config.data.split(":"):
         raise JaxganError(
             f"kind {config.kind!r} learns from pairs, and data {config.data!r} pair images at random; use cyclegan"
@@ -104,7 +102,6 @@ def bicyclegan(config: Config, shape, classes: int, axis: Axis) -> Game:
     (hp.kl, a sum over its entries); the rest draw z, and E is to find it again (hp.reconstruct, a mean of |z - E|, by
     which only G moves). The paper's weights are 10, 0.01 and 0.5. One D judges both; the paper's has two.
     """
-    refuse(config, "pool", "latent_steps")
     net = encoder(config, half(config, shape), 0, axis, 2 * config.latent)
 
     def observe(config, classes, axis, latent, features):
@@ -192,7 +189,6 @@ def cyclegan(config: Config, shape, classes: int, axis: Axis) -> Game:
     lsgan's has a factor 1/2 that the paper's has not. A pool keeps fakes of both sides, those of one row together, and
     shows each to its own D.
     """
-    refuse(config, "latent_steps", "zcr", "zcr_g", "path_length", "lecam", "feature_matching", "top_k")
     if LOSSES[config.loss].gathers:
         raise JaxganError(
             f"loss {config.loss!r} compares all logits, and kind 'cyclegan' has those of two discriminators; use lsgan"

@@ -1,19 +1,28 @@
 """Architectures, G and D together; the only package that knows Flax."""
 
-from types import ModuleType
+from importlib import import_module
+from typing import Any
 
+from jaxgan import options
 from jaxgan.config import Config
-from jaxgan.nets import conv1d, dcgan, mlp, sngan, unet
+from jaxgan.nets import mlp, unet
 from jaxgan.types import Axis, JaxganError, Net, Spec
 
-NETS: dict[str, ModuleType] = {"mlp": mlp, "dcgan": dcgan, "conv1d": conv1d, "sngan": sngan}
+NETS: dict[str, Any] = {name: import_module(f"jaxgan.nets.{name}") for name in options.NETS}
 TRANSLATORS = {"mlp": mlp.translator, "dcgan": unet.translator}
+
+
+def chosen(config: Config) -> Any:
+    """The architecture of a config: functions generator, discriminator, encoder of (config, Spec), and NORM."""
+    if config.net not in NETS:
+        raise JaxganError("net is 'own', and nothing is there: put an architecture at jaxgan.nets.NETS['own'] first")
+    return NETS[config.net]
 
 
 def norm(config: Config, side: str) -> str:
     """The normalisation of G or D, side "g" or "d"; the architecture's own by its name."""
     asked = getattr(config, f"{side}_norm")
-    return NETS[config.net].NORM[side] if asked == "own" else asked
+    return chosen(config).NORM[side] if asked == "own" else asked
 
 
 def build(config: Config, shape: tuple[int, ...], classes: int = 0, axis: Axis = None) -> dict[str, Net]:
@@ -22,7 +31,7 @@ def build(config: Config, shape: tuple[int, ...], classes: int = 0, axis: Axis =
     Spectral normalisation, and the reference of virtual batch normalisation, are not in them: `spectral` and `virtual`
     stand around what a game makes of them.
     """
-    net, spec = NETS[config.net], Spec(tuple(shape), classes, axis)
+    net, spec = chosen(config), Spec(tuple(shape), classes, axis)
     return {
         "g": net.generator(config, spec._replace(norm=norm(config, "g"))),
         "d": net.discriminator(config, spec._replace(norm=norm(config, "d"))),
@@ -31,7 +40,7 @@ def build(config: Config, shape: tuple[int, ...], classes: int = 0, axis: Axis =
 
 def encoder(config: Config, shape: tuple[int, ...], classes: int, axis: Axis, outputs: int) -> Net:
     """The network of a config from examples of this shape, and labels where there are classes, to [b, outputs]."""
-    return NETS[config.net].encoder(config, Spec(tuple(shape), classes, axis, outputs=outputs))
+    return chosen(config).encoder(config, Spec(tuple(shape), classes, axis, outputs=outputs))
 
 
 def translator(config: Config, shape: tuple[int, ...], axis: Axis) -> Net:
