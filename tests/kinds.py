@@ -6,6 +6,7 @@ import numpy as np
 
 from jaxgan import games, rng, step
 from jaxgan.config import from_dict
+from jaxgan.games.terms import Play, Side
 from jaxgan.run import Run
 from jaxgan.solvers import SOLVERS
 from jaxgan.state import initial
@@ -153,3 +154,13 @@ class Counted:
 def untrained(name):
     c, game, shape = configured(name)
     return Run(c, initial(game, c, shape), {"shape": list(shape), "classes": CLASSES})
+
+
+def played(**fields) -> Play:
+    """What a term sees, with these fields and no others: of Play, and of its sides as d_real, y_fake and so on."""
+    names = {"x": "{}", "y": "y_{}", "shown": "seen_{}", "logits": "d_{}", "features": "h_{}", "weight": "weight_{}"}
+    sides = {
+        side: Side(**{name: fields.pop(flat.format(side), None) for name, flat in names.items()})
+        for side in ("real", "fake")
+    }
+    return Play(**{**dict.fromkeys(Play._fields), **sides, **fields})

@@ -10,10 +10,9 @@ import pytest
 from jaxgan import draw, rng, step
 from jaxgan.errors import JaxganError
 from jaxgan.games import autoencoder, heads, info, pool, rotation
-from jaxgan.games.adversarial import Play
 from jaxgan.run import latents
 from jaxgan.state import initial
-from kinds import BATCH, batches, configured, untrained
+from kinds import BATCH, batches, configured, played, untrained
 
 
 def unit_rows(n, seed, k=5):
@@ -21,8 +20,8 @@ def unit_rows(n, seed, k=5):
     return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
-def play(**fields):
-    return Play(**{**dict.fromkeys(Play._fields), **fields})
+def play(y=None, **fields):
+    return played(y_real=y, **fields)
 
 
 def test_auxiliary_classifiers_against_cross_entropy():

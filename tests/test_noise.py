@@ -93,7 +93,7 @@ def test_rows_of_a_virtual_batch_would_move_the_keys():
 def test_a_term_without_a_weight_is_an_error():
     """A misspelt one would weigh 1; what is meant to weigh 1 says so."""
     c = Config(net="mlp", width=4)
-    nothing = lambda play, vars: (0 * play.d_fake, vars)  # noqa: E731
+    nothing = lambda play, vars: (0 * play.fake.logits, vars)  # noqa: E731
     with pytest.raises(JaxganError, match=r"'lecam_deca'.*Did you mean 'lecam_decay'"):
         adversarial(c, (2,), 0, None, d_terms={"lecam_deca": Term(nothing)})
     adversarial(c, (2,), 0, None, d_terms={"lecam_deca": Term(nothing, weighed=False)})

@@ -15,10 +15,10 @@ from jaxgan.augment import JITTER
 from jaxgan.config import Config, Hp
 from jaxgan.errors import JaxganError
 from jaxgan.games.adversarial import best, judge, packed
-from jaxgan.games.terms import D_TERMS, G_TERMS, Play
+from jaxgan.games.terms import D_TERMS, G_TERMS, Play, Side
 from jaxgan.solvers import answers
 from jaxgan.types import Net
-from kinds import KEY, ROOM, batches, make, normal
+from kinds import KEY, ROOM, batches, make, normal, played
 
 
 def play(config=None, **fields) -> Play:
@@ -26,7 +26,7 @@ def play(config=None, **fields) -> Play:
     config = config or Config()
     hp = {name: jnp.float32(value) for name, value in dataclasses.asdict(config.hp).items()}
     defaults = {"key": KEY, "hp": hp, "config": config, "see": lambda x, name: x, "vars": {}}
-    return Play(**{**dict.fromkeys(Play._fields), **defaults, **fields})
+    return played(**defaults | fields)
 
 
 def numbers(name, seen, vars=None):
@@ -143,7 +143,7 @@ def test_lecam_averages_and_pulls():
     relu = lambda x: np.maximum(x, 0)  # noqa: E731
     expected = (relu(real - a_fake) ** 2).mean() + (relu(a_real - fake) ** 2).mean()
     np.testing.assert_allclose(found, expected, rtol=1e-5)
-    slope = jax.grad(lambda r: numbers("lecam", seen._replace(d_real=r))[0])(seen.d_real)
+    slope = jax.grad(lambda r: numbers("lecam", seen._replace(real=Side(None, logits=r)))[0])(seen.real.logits)
     np.testing.assert_allclose(slope, 2 * relu(real - a_fake) / 6, rtol=1e-4, atol=1e-6)  # no slope of the averages
 
 

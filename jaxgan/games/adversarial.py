@@ -5,7 +5,6 @@ A kind gives `adversarial` its terms; a term is a function of `Play`, everything
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -17,7 +16,7 @@ from jaxgan.config import Config, Hp
 from jaxgan.errors import nearest
 from jaxgan.games import pool
 from jaxgan.games.norms import check_norms, normalised, ready
-from jaxgan.games.terms import CLOCK, D_TERMS, G_TERMS, Play, Term, active, updates
+from jaxgan.games.terms import CLOCK, D_TERMS, G_TERMS, Play, Side, Sides, Term, active, updates
 from jaxgan.losses import LOSSES, Loss, value
 from jaxgan.nets import build
 from jaxgan.optim import OPTIMIZERS, RULES, hold, orthogonal, spectral
@@ -33,8 +32,8 @@ class Parts(NamedTuple):
     loss:    of the logits
     nets:    {"g": Net, "d": Net}; further ones belong to G's player
     latent:  as in Game
-    observe: (config, classes, axis, latent, features) -> (run, vars, batch, key, hp, pooled) -> Play, vars; pooled says
-             that D moves, and that a pool of generated examples may serve
+    observe: (config, classes, axis, latent) -> (run, vars, batch, key, hp, pooled) -> Sides, vars; pooled says that D
+             moves, and that a pool of generated examples may serve
     """
 
     loss: Loss
@@ -190,37 +189,37 @@ def improved(rank: Callable, z, hp: dict, steps: int):
 
 
 def judged(config: Config, axis: Axis, features: bool) -> Callable:
-    """(run, vars, before, key, hp, real, fake, z, **rest) -> Play in which D judges both sides, vars.
+    """(run, vars, before, key, hp, sides) -> Play in which D has judged both sides, vars.
 
-    real and fake: (examples, labels); before: the vars before the update, where these have moved on already; rest:
-    fields of Play that not every kind has.
+    before: the vars before the update, where these have moved on already.
     """
     d, view = judge(config, features), viewer(config, axis)
 
-    def play(run, vars, before, key, hp, real, fake, z, weight=None, **rest):
+    def play(run, vars, before, key, hp, sides: Sides):
         def see(x, name):
             return view(x, rng.stream(key, f"view {name}"), before, hp)
 
         def score(x, y):
             return d(run, before, x, y, hp)[0]
 
-        (x, y), (made, y_fake) = real, fake
+        (x, y, *_), (made, y_fake, *_) = sides.real, sides.fake
         seen = see(x, "real"), see(made, "fake")
         d_real, h_real, vars = d(run, vars, seen[0], y, hp)
         d_fake, h_fake, vars = d(run, vars, seen[1], y_fake, hp)
-        answers = d_real, d_fake, h_real, h_fake
-        sides = x, y, made, y_fake, z
-        return Play(run, before, key, hp, axis, *sides, *answers, see, score, *seen, weight, config, **rest), vars
+        real = sides.real._replace(shown=seen[0], logits=d_real, features=h_real)
+        fake = sides.fake._replace(shown=seen[1], logits=d_fake, features=h_fake)
+        rest = sides.z, see, score, sides.more, sides.moved
+        return Play(run, before, key, hp, axis, config, real, fake, *rest), vars
 
     return play
 
 
-def observer(config: Config, classes: int, axis: Axis, latent: Callable, features: bool) -> Callable:
-    """(run, vars, batch, key, hp, pooled) -> Play of one update, vars after G's pass and D's two."""
+def observer(config: Config, classes: int, axis: Axis, latent: Callable) -> Callable:
+    """(run, vars, batch, key, hp, pooled) -> Sides of one update, vars after G's pass."""
     real_n, fake_n = config.batch, config.fake_batch or config.batch
-    d, view, answer = judge(config, False), viewer(config, axis), judged(config, axis, features)
+    d, view = judge(config, False), viewer(config, axis)
 
-    def play(run, vars, batch, key, hp, pooled):
+    def sides(run, vars, batch, key, hp, pooled):
         n, before = len(batch["x"]) * fake_n // real_n, vars
         of = source_rows(n, real_n, fake_n)
         y, y_fake = (batch["y"], batch["y"][of]) if classes else (None, None)
@@ -231,15 +230,14 @@ def observer(config: Config, classes: int, axis: Axis, latent: Callable, feature
 
         start = latent(rng.stream(key, "z"), n, axis)
         z = improved(rank, start, hp, config.latent_steps)
-        rest = {"moved": ((z - start) ** 2).sum(1), **weights(batch, of)}
         fake, vars = run(vars, "g", z, y_fake)
         if config.pool and "w_fake" in batch:
             raise JaxganError('a batch has "w_fake", weights of new examples, but pool shows old ones; leave pool at 0')
         if pooled and config.pool:
             (fake, y_fake), vars = run(vars, "pool", fake, y_fake, rng.stream(key, "pool"))
-        return answer(run, vars, before, key, hp, (batch["x"], y), (fake, y_fake), z, **rest)
+        return shown(batch, (batch["x"], y), (fake, y_fake), z, of, moved=((z - start) ** 2).sum(1)), vars
 
-    return play
+    return sides
 
 
 def source_rows(n: int, real_n: int, fake_n: int):
@@ -250,9 +248,12 @@ def source_rows(n: int, real_n: int, fake_n: int):
     return jnp.arange(n) * real_n // fake_n
 
 
-def weights(batch, of) -> dict:
-    """The fields of Play for a batch's "w" and, at the rows `of`, "w_fake"; both [m], and of mean 1."""
-    return {"weight": batch.get("w"), "weight_fake": batch["w_fake"][of] if "w_fake" in batch else None}
+def shown(batch, real, fake, z, of=None, **rest) -> Sides:
+    """Sides of (examples, what D is told), with the batch's weights of mean 1: "w" and, at rows `of`, "w_fake"."""
+    w_fake = batch.get("w_fake")
+    w_fake = w_fake if w_fake is None or of is None else w_fake[of]
+    (x, y), (made, y_fake) = real, fake
+    return Sides(Side(x, y, batch.get("w")), Side(made, y_fake, w_fake), z, **rest)
 
 
 def best(logits, fraction, gather: Callable):
@@ -271,7 +272,7 @@ def weighted(loss: Loss, seen: Play, real, fake):
 
     An example of weight 0 then has no influence, but through means over the batch (relativistic averages, batch norm).
     """
-    given = seen.weight, seen.weight_fake
+    given = seen.real.weight, seen.fake.weight
     factors = [w if w is None else w.reshape(len(x), -1).mean(1) for w, x in zip(given, (real, fake))]
     both = [w for w in factors if w is not None]
     if both and loss.paired and not loss.gathers:
@@ -287,10 +288,10 @@ def terms_of(side: str, loss: Loss, seen: Play):
 
     options = {name: seen.hp[name] for name in getattr(loss, f"{side}_hp")}
     options |= {"gather": gather} if loss.gathers else {}
-    real, fake = getattr(loss, side)(seen.d_real, seen.d_fake, **options)
+    real, fake = getattr(loss, side)(seen.real.logits, seen.fake.logits, **options)
     real, fake = weighted(loss, seen, real, fake)
     if side == "g" and seen.config.hp.on("top_k"):
-        fake *= best(seen.d_fake, seen.hp["top_k"], gather)
+        fake *= best(seen.fake.logits, seen.hp["top_k"], gather)
     return real, fake
 
 
@@ -342,7 +343,12 @@ def adversarial(
         example = jnp.zeros((2, *shape)), jnp.zeros(2, jnp.int32) if classes else None
         brought["d"]["pool"] = pool.net(config.pool, axis), example
     features = any(term.features for side in terms.values() for term in side.values())
-    play, begin = observe(config, classes, axis, latent, features), partial(ready, config, classes, axis)
+    observed, answer = observe(config, classes, axis, latent), judged(config, axis, features)
+
+    def play(side, run, vars, batch, key, hp):
+        before = ready(config, classes, axis, side, run, vars, batch)
+        sides, vars = observed(run, before, batch, key, hp, side == "d")
+        return answer(run, vars, before, key, hp, sides)
 
     def total(side, seen, vars, metrics):
         summed = value(terms_of(side, loss, seen), real_n, fake_n)
@@ -353,13 +359,13 @@ def adversarial(
         return summed, (vars, metrics)
 
     def d_loss(run, vars, batch, key, hp):
-        seen, vars = play(run, begin("d", run, vars, batch), batch, key, hp, True)
+        seen, vars = play("d", run, vars, batch, key, hp)
         if timed:
             vars = {**vars, "clock": {"updates": updates(vars) + 1}}
-        return total("d", seen, vars, {"d_real": seen.d_real.mean(), "d_fake": seen.d_fake.mean()})
+        return total("d", seen, vars, {"d_real": seen.real.logits.mean(), "d_fake": seen.fake.logits.mean()})
 
     def g_loss(run, vars, batch, key, hp):
-        seen, vars = play(run, begin("g", run, vars, batch), batch, key, hp, False)
+        seen, vars = play("g", run, vars, batch, key, hp)
         return total("g", seen, vars, {})
 
     heads = brought["d"] | brought["g"]

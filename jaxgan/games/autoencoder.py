@@ -45,10 +45,10 @@ def ebgan(config: Config, shape, classes: int, axis: Axis) -> Game:
     """
 
     def below(play, vars):
-        return relu(play.hp["margin"] + play.d_fake), vars
+        return relu(play.hp["margin"] + play.fake.logits), vars
 
     def apart(play, vars):
-        return pull_away(play.h_fake, axis), vars
+        return pull_away(play.fake.features, axis), vars
 
     parts = _parts(config, shape, classes, axis, jnp.square)
     g_terms = {"pull_away": Term(apart, features=True)}
@@ -67,10 +67,10 @@ def began(config: Config, shape, classes: int, axis: Axis) -> Game:
         return -hp["balance"] * metrics["d_real"] + metrics["d_fake"]
 
     def resist(play, vars):
-        means = mean_over({"d_real": play.d_real.mean(), "d_fake": play.d_fake.mean()}, axis)
+        means = mean_over({"d_real": play.real.logits.mean(), "d_fake": play.fake.logits.mean()}, axis)
         k = vars["k"]["k"]
         new = jax.lax.stop_gradient(jnp.clip(k + play.hp["k_rate"] * unbalanced(means, play.hp), 0, 1))
-        return k * play.d_fake, play.run(vars, "k", new)[1]
+        return k * play.fake.logits, play.run(vars, "k", new)[1]
 
     parts = _parts(config, shape, classes, axis, jnp.abs)
     d_terms = {"resist": Term(resist, lambda *_: {"k": (control, ())}, weighed=False)}

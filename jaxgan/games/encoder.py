@@ -11,9 +11,9 @@ import jax.numpy as jnp
 
 from jaxgan import rng
 from jaxgan.config import Config
-from jaxgan.games.adversarial import adversarial, judged, source_rows, usual, weights
+from jaxgan.games.adversarial import adversarial, shown, source_rows, usual
 from jaxgan.games.norms import normalised, ready
-from jaxgan.games.terms import Term
+from jaxgan.games.terms import Side, Sides, Term
 from jaxgan.nets import build, encoder, heads, mlp, norm
 from jaxgan.optim import OPTIMIZERS
 from jaxgan.types import Axis, Game, JaxganError, Player, Spec
@@ -64,7 +64,7 @@ def lrgan(config: Config, shape, classes: int, axis: Axis) -> Game:
     net = encoder(config, shape, classes, axis, config.latent)
 
     def regress(play, vars):
-        z, vars = play.run(vars, "e", play.fake, play.y_fake)
+        z, vars = play.run(vars, "e", play.fake.x, play.fake.y)
         return half_square(play.z, z), vars
 
     term = Term(regress, lambda *_: {"e": (net, example)})
@@ -84,20 +84,18 @@ def bigan(config: Config, shape, classes: int, axis: Axis) -> Game:
     d = parts.loss.d
     loss = parts.loss._replace(g=lambda real, fake, **numbers: d(fake, real, **numbers)[::-1], g_hp=parts.loss.d_hp)
 
-    def observer(config, classes, axis, latent, features):
-        answer = judged(config, axis, features)
-
-        def play(run, vars, batch, key, hp, pooled):
-            x, before = batch["x"], vars
+    def observer(config, classes, axis, latent):
+        def sides(run, vars, batch, key, hp, pooled):
+            x = batch["x"]
             n = len(x) * (config.fake_batch or config.batch) // config.batch
             of = source_rows(n, config.batch, config.fake_batch or config.batch)
             y, y_fake = (batch["y"], batch["y"][of]) if classes else (None, None)
             z = latent(rng.stream(key, "z"), n, axis)
             fake, vars = run(vars, "g", z, y_fake)
             code, vars = run(vars, "e", x, y)
-            return answer(run, vars, before, key, hp, (x, (y, code)), (fake, (y_fake, z)), z, **weights(batch, of))
+            return shown(batch, (x, (y, code)), (fake, (y_fake, z)), z, of), vars
 
-        return play
+        return sides
 
     parts = parts._replace(loss=loss, nets=nets, observe=observer)
     game = _with_encoder(adversarial(config, shape, classes, axis, parts=parts), config.latent)
@@ -125,19 +123,17 @@ def aae(config: Config, shape, classes: int, axis: Axis) -> Game:
     nets = {"g": parts.nets["g"], "d": d}
     nets["e"] = encoder(config, shape, classes, axis, config.latent)
 
-    def observer(config, classes, axis, latent, features):
-        answer = judged(config, axis, features)
-
-        def play(run, vars, batch, key, hp, pooled):
-            x, y, before = batch["x"], batch["y"] if classes else None, vars
+    def observer(config, classes, axis, latent):
+        def sides(run, vars, batch, key, hp, pooled):
+            x, y = batch["x"], batch["y"] if classes else None
             z = latent(rng.stream(key, "z"), len(x), axis)
             code, vars = run(vars, "e", x, y)
-            return answer(run, vars, before, key, hp, (z, y), (code, y), z, more=x)
+            return Sides(Side(z, y), Side(code, y), z, x), vars
 
-        return play
+        return sides
 
     def reconstruct(play, vars):
-        again, vars = play.run(vars, "g", play.fake, play.y)
+        again, vars = play.run(vars, "g", play.fake.x, play.real.y)
         return half_square(play.more, again), vars
 
     parts = parts._replace(nets=nets, observe=observer)
@@ -159,24 +155,21 @@ def vaegan(config: Config, shape, classes: int, axis: Axis) -> Game:
     parts = usual(config, shape, classes, axis)
     nets = parts.nets | {"e": encoder(config, shape, classes, axis, 2 * config.latent)}
 
-    def observer(config, classes, axis, latent, features):
-        answer = judged(config, axis, features)
-
-        def play(run, vars, batch, key, hp, pooled):
-            x, y, before = batch["x"], batch["y"] if classes else None, vars
+    def observer(config, classes, axis, latent):
+        def sides(run, vars, batch, key, hp, pooled):
+            x, y = batch["x"], batch["y"] if classes else None
             mean, logvar, code, vars = posterior(run, vars, x, y, key, axis)
             again, vars = run(vars, "g", code, y)
             odd = rng.places(key, len(x), axis)[:, None] % 2 == 1
             z = jnp.where(odd, jax.lax.stop_gradient(code), latent(rng.stream(key, "z"), len(x), axis))
             fake, vars = run(vars, "g", z, y)
-            rest = {"more": (mean, logvar, again), **weights(batch, jnp.arange(len(x)))}
-            return answer(run, vars, before, key, hp, (x, y), (fake, y), z, **rest)
+            return shown(batch, (x, y), (fake, y), z, more=(mean, logvar, again)), vars
 
-        return play
+        return sides
 
     def reconstruct(play, vars):
-        (_, h), vars = play.run(vars, "d", play.see(play.more[2], "real"), play.y, features=True)  # seen as x was
-        return half_square(play.h_real, h), vars
+        (_, h), vars = play.run(vars, "d", play.see(play.more[2], "real"), play.real.y, features=True)  # seen as x was
+        return half_square(play.real.features, h), vars
 
     g_terms = {"kl": Term(lambda play, vars: (kl(*play.more[:2]), vars))}
     g_terms["reconstruct"] = Term(reconstruct, features=True)

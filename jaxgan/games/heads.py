@@ -97,21 +97,21 @@ def _with_fake(scores, logit):
 
 
 def _classified(play, fake):
-    return cross_entropy(fake, play.y_fake)
+    return cross_entropy(fake, play.fake.y)
 
 
 def _multi_hinge_d(play, real, fake):
     generated = jnp.full(len(fake), fake.shape[1])
-    of_real = multi_hinge(_with_fake(real, play.d_real), play.y)
-    return of_real.mean() + multi_hinge(_with_fake(fake, play.d_fake), generated).mean()
+    of_real = multi_hinge(_with_fake(real, play.real.logits), play.real.y)
+    return of_real.mean() + multi_hinge(_with_fake(fake, play.fake.logits), generated).mean()
 
 
 def _against(loss: Callable) -> Head:
     """The head of a loss on the unit sphere: D learns from real examples, G from its own."""
     return Head(
         lambda classes: heads.contrast(classes, FEATURES),
-        lambda play, real, fake: loss(*real, play.y, play.axis),
-        lambda play, fake: loss(*fake, play.y_fake, play.axis),
+        lambda play, real, fake: loss(*real, play.real.y, play.axis),
+        lambda play, fake: loss(*fake, play.fake.y, play.axis),
     )
 
 
@@ -119,25 +119,25 @@ HEADS = {
     # Odena et al. 2016, arXiv 1610.09585: D and G both want all examples classified
     "ac": Head(
         _unlabelled,
-        lambda play, real, fake: cross_entropy(real, play.y).mean() + cross_entropy(fake, play.y_fake).mean(),
+        lambda play, real, fake: cross_entropy(real, play.real.y).mean() + cross_entropy(fake, play.fake.y).mean(),
         _classified,
     ),
     # its D learns classes from real examples alone, as most implementations of it do (StudioGAN's, and AC-GAN as Hou
     # et al. 2021 analyse it): else D and G may agree on any digit for a class
-    "ac_real": Head(_unlabelled, lambda play, real, fake: cross_entropy(real, play.y).mean(), _classified),
+    "ac_real": Head(_unlabelled, lambda play, real, fake: cross_entropy(real, play.real.y).mean(), _classified),
     # Hou et al. 2021, arXiv 2107.10060: the class y of real examples is y, of generated ones y + k
     "adc": Head(
         lambda classes: _unlabelled(2 * classes),
         lambda play, real, fake: (
-            cross_entropy(real, play.y).mean() + cross_entropy(fake, play.y_fake + fake.shape[1] // 2).mean()
+            cross_entropy(real, play.real.y).mean() + cross_entropy(fake, play.fake.y + fake.shape[1] // 2).mean()
         ),
-        lambda play, fake: cross_entropy(fake, play.y_fake) - cross_entropy(fake, play.y_fake + fake.shape[1] // 2),
+        lambda play, fake: cross_entropy(fake, play.fake.y) - cross_entropy(fake, play.fake.y + fake.shape[1] // 2),
     ),
     # Kavalerov et al. 2019, arXiv 1912.04216: k classes and `generated` in one hinge, which is the whole loss
     "multihinge": Head(
         _unlabelled,
         _multi_hinge_d,
-        lambda play, fake: multi_hinge(_with_fake(fake, play.d_fake), play.y_fake),
+        lambda play, fake: multi_hinge(_with_fake(fake, play.fake.logits), play.fake.y),
         alone=True,
     ),
     "2c": _against(contrastive),
@@ -168,12 +168,12 @@ def conditional(config: Config, shape, classes: int, axis: Axis) -> Game:
     example = jnp.zeros((2, heads.feature_count(d, shape, None))), jnp.zeros(2, jnp.int32)
 
     def d_loss(play, vars):
-        real, _ = play.run(vars, "head", play.h_real, play.y)
-        fake, _ = play.run(vars, "head", play.h_fake, play.y_fake)
+        real, _ = play.run(vars, "head", play.real.features, play.real.y)
+        fake, _ = play.run(vars, "head", play.fake.features, play.fake.y)
         return head.d(play, real, fake), vars
 
     def g_loss(play, vars):
-        return head.g(play, play.run(vars, "head", play.h_fake, play.y_fake)[0]), vars
+        return head.g(play, play.run(vars, "head", play.fake.features, play.fake.y)[0]), vars
 
     d_terms = {"d_class": Term(d_loss, lambda *_: {"head": (head.net(classes), example)}, features=True)}
     parts = parts._replace(nets=parts.nets | {"d": d}, loss=NOTHING if head.alone else parts.loss)

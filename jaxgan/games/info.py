@@ -37,7 +37,7 @@ def infogan(config: Config, shape, classes: int, axis: Axis) -> Game:
         return jnp.concatenate([z, jax.vmap(lambda key: draw(config.codes, key))(keys)], -1)
 
     def read(play, vars):
-        q, vars = play.run(vars, "q", play.h_fake)
+        q, vars = play.run(vars, "q", play.fake.features)
         return negative_log_likelihood(config.codes, q, play.z[:, config.latent :]), vars
 
     q = heads.dense(sum(config.codes), (HIDDEN,))

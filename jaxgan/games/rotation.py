@@ -36,7 +36,8 @@ def ssgan(config: Config, shape, classes: int, axis: Axis) -> Game:
         return cross_entropy(logits, turns), vars
 
     d = Term(
-        lambda play, vars: guess(play, vars, play.real, play.y), lambda *_: {"rotation": (heads.dense(4), example)}
+        lambda play, vars: guess(play, vars, play.real.x, play.real.y),
+        lambda *_: {"rotation": (heads.dense(4), example)},
     )
-    g = Term(lambda play, vars: guess(play, vars, play.fake, play.y_fake))
+    g = Term(lambda play, vars: guess(play, vars, play.fake.x, play.fake.y))
     return adversarial(config, shape, classes, axis, {"d_rotation": d}, {"g_rotation": g})

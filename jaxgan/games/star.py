@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from jaxgan import rng
 from jaxgan.config import Config
-from jaxgan.games.adversarial import Parts, adversarial, judged, weights
+from jaxgan.games.adversarial import Parts, adversarial, shown
 from jaxgan.games.heads import cross_entropy
 from jaxgan.games.terms import Play, Term, active
 from jaxgan.games.translate import absolute
@@ -37,18 +37,16 @@ def target(classes: int):
     return latent
 
 
-def turned(config: Config, classes: int, axis: Axis, latent, features: bool):
+def retargeted(config: Config, classes: int, axis: Axis, latent):
     """`observer` of an update in which G turns each real example into its target class."""
-    answer = judged(config, axis, features)
 
-    def play(run, vars, batch, key, hp, pooled):
-        x, before = batch["x"], vars
+    def sides(run, vars, batch, key, hp, pooled):
+        x = batch["x"]
         z = latent(rng.stream(key, "z"), len(x), axis)
         fake, vars = run(vars, "g", z, x)
-        sides = (x, batch["y"]), (fake, z.argmax(1))
-        return answer(run, vars, before, key, hp, *sides, z, **weights(batch, jnp.arange(len(x))))
+        return shown(batch, (x, batch["y"]), (fake, z.argmax(1)), z), vars
 
-    return play
+    return sides
 
 
 def stargan(config: Config, shape, classes: int, axis: Axis) -> Game:
@@ -63,19 +61,19 @@ def stargan(config: Config, shape, classes: int, axis: Axis) -> Game:
     example = (jnp.zeros((2, heads.feature_count(d, shape, None))),)
 
     def d_class(play: Play, vars):
-        scores, _ = play.run(vars, "head", play.h_real)
-        return cross_entropy(scores, play.y), vars
+        scores, _ = play.run(vars, "head", play.real.features)
+        return cross_entropy(scores, play.real.y), vars
 
     def g_class(play: Play, vars):
-        return cross_entropy(play.run(vars, "head", play.h_fake)[0], play.y_fake), vars
+        return cross_entropy(play.run(vars, "head", play.fake.features)[0], play.fake.y), vars
 
     def cycle(play: Play, vars):  # at these inputs batch norm's statistics are not those of a translation
-        again, _ = play.run(play.vars, "g", jax.nn.one_hot(play.y, classes), play.fake)
-        return absolute(again, play.real), vars
+        again, _ = play.run(play.vars, "g", jax.nn.one_hot(play.real.y, classes), play.fake.x)
+        return absolute(again, play.real.x), vars
 
     taught = Term(d_class, lambda *_: {"head": (heads.dense(classes), example)}, features=True)
     g_terms = {"cycle": Term(cycle), "g_class": Term(g_class, features=True)}
-    parts = Parts(LOSSES[config.loss], {"g": translator(config, shape, axis), "d": d}, target(classes), turned)
+    parts = Parts(LOSSES[config.loss], {"g": translator(config, shape, axis), "d": d}, target(classes), retargeted)
     terms = active(config, {"d_class": taught}), active(config, g_terms)
     game = adversarial(config, shape, classes, axis, *terms, parts)
 

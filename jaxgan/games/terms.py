@@ -17,16 +17,45 @@ from jaxgan.step import mean_over
 from jaxgan.types import Axis, Net
 
 
-class Play(NamedTuple):
-    """What one update sees: run, vars (before the update), key and hp as in Player.loss, examples and D's answers.
+class Side(NamedTuple):
+    """Real or generated examples of one update, and D's answer to them.
 
-    real [m, ...] with labels y [m]; fake [n, ...] with labels y_fake [n], made from z [n, latent]; labels are None
-    without classes. Logits d_real [m] and d_fake [n]; D's features h_real [m, f] and h_fake [n, f],
-    None unless a term asks for them. axis is the game's.
+    x:      examples [n, ...], which D judges
+    y:      what D is told beside each: a label [n], an image, a latent, or None
+    weight: one for each of mean 1, or None
+    shown:  what D was shown of x, augmented and noisy
+    logits: [n]; features: D's [n, f], None unless a term asks for them
+    """
+
+    x: Any
+    y: Any = None
+    weight: Any = None
+    shown: Any = None
+    logits: Any = None
+    features: Any = None
+
+
+class Sides(NamedTuple):
+    """What a kind shows D in one update: real and generated examples, not yet judged.
+
+    z:     latents [n, latent] that the generated ones are made from
+    more:  a kind's own, for its terms
+    moved: ||dz||^2 [n] of latents that were optimised, or None
+    """
+
+    real: Side
+    fake: Side
+    z: Any
+    more: Any = None
+    moved: Any = None
+
+
+class Play(NamedTuple):
+    """What a term sees of one update: run, vars (before the update), key and hp as in Player.loss, both sides judged.
+
+    axis is the game's; z, more, moved: as in Sides
     see:   (examples [b, ...], name of a stream) -> what D is shown of them, augmented and noisy
-    score: (shown [b, ...], labels) -> the logits that enter the loss
-    seen_real, seen_fake: what D was shown; weight, weight_fake: one per real [m] and generated [n] example of mean 1,
-    or None; more: a kind's own; moved: ||dz||^2 [n] of latents that were optimised, or None
+    score: (shown [b, ...], what D is told) -> the logits that enter the loss
     """
 
     run: Callable
@@ -34,23 +63,13 @@ class Play(NamedTuple):
     key: Any
     hp: dict
     axis: Axis
-    real: Any
-    y: Any
-    fake: Any
-    y_fake: Any
+    config: Config
+    real: Side
+    fake: Side
     z: Any
-    d_real: Any
-    d_fake: Any
-    h_real: Any
-    h_fake: Any
     see: Callable
     score: Callable
-    seen_real: Any
-    seen_fake: Any
-    weight: Any
-    config: Config
     more: Any = None
-    weight_fake: Any = None
     moved: Any = None
 
 
@@ -98,15 +117,15 @@ def penalty(name: str) -> Term:
 
     def numbers(play: Play):
         # R2 scores generated examples, whose labels may differ in number from the real ones'
-        labels = play.y_fake if name == "r2" else play.y
-        keys, pack = rng.examples(rng.stream(play.key, name), len(play.real), play.axis), play.config.pack
+        labels = play.fake.y if name == "r2" else play.real.y
+        keys, pack = rng.examples(rng.stream(play.key, name), len(play.real.x), play.axis), play.config.pack
         if name in PAIRED and pack > 1:  # a pack is one input of D, so it has one point between real and generated
             keys = keys[jnp.arange(len(keys)) // pack * pack]
         target = {"target": play.hp["gp_target"]} if name in TARGETED else {}
-        score, real, fake = (lambda x: play.score(x, labels)), play.seen_real, play.seen_fake
+        score, real, fake = (lambda x: play.score(x, labels)), play.real.shown, play.fake.shown
         if name in BEFORE_AUGMENT and play.config.augment:
             side = "real" if name == "r1" else "fake"
-            score, real, fake = (lambda x: play.score(play.see(x, side), labels)), play.real, play.fake
+            score, real, fake = (lambda x: play.score(play.see(x, side), labels)), play.real.x, play.fake.x
         return PENALTIES[name](score, real, fake, keys, **target)
 
     def loss(play: Play, vars):
@@ -127,11 +146,11 @@ def dragan(play: Play, vars):
 
     arXiv 1705.07215. std is one number, over all coordinates of all examples.
     """
-    x = play.seen_real
+    x = play.real.shown
     std = jnp.sqrt(mean_over(((x - mean_over(x.mean(), play.axis)) ** 2).mean(), play.axis))
     keys = rng.examples(rng.stream(play.key, "dragan"), len(x), play.axis)
     u = jax.vmap(lambda k: jax.random.uniform(k, x.shape[1:], minval=-1.0))(keys)
-    return (norm(lambda x: play.score(x, play.y), x + 0.5 * std * u) - play.hp["gp_target"]) ** 2, vars
+    return (norm(lambda x: play.score(x, play.real.y), x + 0.5 * std * u) - play.hp["gp_target"]) ** 2, vars
 
 
 def consistency(side: str) -> Term:
@@ -141,7 +160,7 @@ def consistency(side: str) -> Term:
     """
 
     def loss(play: Play, vars):
-        real, fake = (play.seen_real, play.y, play.d_real), (play.seen_fake, play.y_fake, play.d_fake)
+        real, fake = (play.real.shown, play.real.y, play.real.logits), (play.fake.shown, play.fake.y, play.fake.logits)
         x, y, logits = real if side == "real" else fake
         keys = rng.examples(rng.stream(play.key, f"consistency {side}"), len(x), play.axis)
         return (logits - play.score(augment.apply(play.config.cr_augment, x, keys), y)) ** 2, vars
@@ -152,17 +171,17 @@ def consistency(side: str) -> Term:
 def _nearby(play: Play):
     """Examples of latents at a distance of hp.zcr_radius times N(0, I) from those of play."""
     noise = rng.normal(rng.stream(play.key, "zcr"), len(play.z), play.z.shape[1:], play.axis)
-    return play.run(play.vars, "g", play.z + play.hp["zcr_radius"] * noise, play.y_fake)[0]
+    return play.run(play.vars, "g", play.z + play.hp["zcr_radius"] * noise, play.fake.y)[0]
 
 
 def zcr(play: Play, vars):
     """(D(G(z)) - D(G(z + noise)))^2, D's part of latent consistency: Zhao et al. 2020, arXiv 2002.04724."""
-    return (play.d_fake - play.score(play.see(_nearby(play), "fake"), play.y_fake)) ** 2, vars
+    return (play.fake.logits - play.score(play.see(_nearby(play), "fake"), play.fake.y)) ** 2, vars
 
 
 def zcr_g(play: Play, vars):
     """-(G(z) - G(z + noise))^2, a mean over entries, G's part of zcr: Zhao et al. 2020, arXiv 2002.04724."""
-    return -((play.fake - _nearby(play)) ** 2).reshape(len(play.fake), -1).mean(1), vars
+    return -((play.fake.x - _nearby(play)) ** 2).reshape(len(play.fake.x), -1).mean(1), vars
 
 
 def lecam(play: Play, vars):
@@ -171,11 +190,11 @@ def lecam(play: Play, vars):
     The averages forget by hp.lecam_decay a step, and weigh all steps so far where these are few.
     """
     old, decay = play.vars["lecam"], play.hp["lecam_decay"]
-    now = {"real": play.d_real.mean(), "fake": play.d_fake.mean(), "mass": 1.0}
+    now = {"real": play.real.logits.mean(), "fake": play.fake.logits.mean(), "mass": 1.0}
     now = jax.lax.stop_gradient(mean_over(now, play.axis))
     new = {name: decay * old[name] + (1 - decay) * now[name] for name in now}
     real, fake = new["real"] / new["mass"], new["fake"] / new["mass"]
-    numbers = (jax.nn.relu(play.d_real - fake) ** 2).mean() + (jax.nn.relu(real - play.d_fake) ** 2).mean()
+    numbers = (jax.nn.relu(play.real.logits - fake) ** 2).mean() + (jax.nn.relu(real - play.fake.logits) ** 2).mean()
     return numbers, {**vars, "lecam": new}
 
 
@@ -207,8 +226,8 @@ def lazy_path_length(play: Play, vars):
 def _deviations(play: Play, old):
     """(||J^T y|| - a)^2 [n], and the new a, from the old one."""
     keys = rng.stream(play.key, "path length")
-    y = rng.normal(keys, len(play.fake), play.fake.shape[1:], play.axis) / jnp.sqrt(play.fake[0, ..., 0].size)
-    _, pull = jax.vjp(lambda z: play.run(play.vars, "g", z, play.y_fake)[0], play.z)
+    y = rng.normal(keys, len(play.fake.x), play.fake.x.shape[1:], play.axis) / jnp.sqrt(play.fake.x[0, ..., 0].size)
+    _, pull = jax.vjp(lambda z: play.run(play.vars, "g", z, play.fake.y)[0], play.z)
     lengths = jnp.sqrt((pull(y)[0] ** 2).sum(1) + 1e-12)
     new = old + 0.01 * (mean_over(lengths.mean(), play.axis) - old)
     return (lengths - new) ** 2, jax.lax.stop_gradient(new)
@@ -224,7 +243,7 @@ def logan_dz(play: Play, vars):
 
 def feature_matching(play: Play, vars):
     """||E h(real) - E h(fake)||^2 for D's features h: Salimans et al. 2016, arXiv 1606.03498, section 3.1."""
-    real, fake = mean_over((play.h_real.mean(0), play.h_fake.mean(0)), play.axis)
+    real, fake = mean_over((play.real.features.mean(0), play.fake.features.mean(0)), play.axis)
     return ((real - fake) ** 2).sum(), vars
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from jaxgan import rng
 from jaxgan.config import Config
-from jaxgan.games.adversarial import Parts, adversarial, judged, observer, usual, weights
+from jaxgan.games.adversarial import Parts, adversarial, observer, shown, usual
 from jaxgan.games.encoder import kl, posterior
 from jaxgan.games.terms import Play, Term, active
 from jaxgan.losses import LOSSES, Loss
@@ -91,7 +91,7 @@ def pix2pix(config: Config, shape, classes: int, axis: Axis) -> Game:
 
     D judges the whole image; penalties act on b alone. z is Gaussian: the paper's noise is dropout.
     """
-    term = Term(lambda play, vars: (absolute(play.real, play.fake), vars))
+    term = Term(lambda play, vars: (absolute(play.real.x, play.fake.x), vars))
     return _paired(config, shape, axis, {"l1": term}, {}, observer)
 
 
@@ -104,22 +104,19 @@ def bicyclegan(config: Config, shape, classes: int, axis: Axis) -> Game:
     """
     net = encoder(config, half(config, shape), 0, axis, 2 * config.latent)
 
-    def observe(config, classes, axis, latent, features):
-        answer = judged(config, axis, features)
-
-        def play(run, vars, batch, key, hp, pooled):
-            b, a, before = batch["x"], batch["y"], vars
+    def observe(config, classes, axis, latent):
+        def sides(run, vars, batch, key, hp, pooled):
+            b, a = batch["x"], batch["y"]
             mean, logvar, code, vars = posterior(run, vars, b, None, key, axis)
             odd = rng.places(key, len(b), axis) % 2
             z = jnp.where(odd[:, None] == 1, code, latent(rng.stream(key, "z"), len(b), axis))
             fake, vars = run(vars, "g", z, a)
-            rest = {"more": (2 * odd, mean, logvar), **weights(batch, jnp.arange(len(b)))}
-            return answer(run, vars, before, key, hp, (b, a), (fake, a), z, **rest)
+            return shown(batch, (b, a), (fake, a), z, more=(2 * odd, mean, logvar)), vars
 
-        return play
+        return sides
 
     def again(play: Play, vars):
-        return play.more[0] * absolute(play.real, play.fake), vars
+        return play.more[0] * absolute(play.real.x, play.fake.x), vars
 
     def divergence(play: Play, vars):
         return play.more[0] * kl(*play.more[1:]), vars
@@ -129,7 +126,7 @@ def bicyclegan(config: Config, shape, classes: int, axis: Axis) -> Game:
             code = play.run(play.vars, "e", x, None)[0][:, : config.latent]
             return (2 - play.more[0]) * absolute(jax.lax.stop_gradient(play.z), code)
 
-        return _through(distance, play.fake), vars
+        return _through(distance, play.fake.x), vars
 
     g_terms = {"l1": Term(again), "kl": Term(divergence), "reconstruct": Term(found)}
     game = _paired(config, shape, axis, g_terms, {"e": net}, observe)
@@ -162,12 +159,11 @@ def no_latent(key, n, axis=None):
     return jnp.zeros((n, 0))
 
 
-def there_and_back(config: Config, classes: int, axis: Axis, latent: Callable, features: bool) -> Callable:
+def both_ways(config: Config, classes: int, axis: Axis, latent: Callable) -> Callable:
     """`observer` of an update in which G translates A into B, and F the other way; rows of the sets alternate."""
-    answer = judged(config, axis, features)
 
-    def play(run, vars, batch, key, hp, pooled):
-        (a, b), z, before = halves(batch["x"]), latent(key, len(batch["x"])), vars
+    def sides(run, vars, batch, key, hp, pooled):
+        (a, b), z = halves(batch["x"]), latent(key, len(batch["x"]))
         fake_b, vars = run(vars, "g", z, a)
         fake_a, vars = run(vars, "f", z, b)
         fakes = jnp.concatenate([fake_a, fake_b], -1)
@@ -175,10 +171,9 @@ def there_and_back(config: Config, classes: int, axis: Axis, latent: Callable, f
             (fakes, _), vars = run(vars, "pool", fakes, None, rng.stream(key, "pool"))
         real, fake = heads.alternated(a, b), heads.alternated(*halves(fakes))
         each = {name: jnp.repeat(batch[name], 2, 0) for name in ("w", "w_fake") if name in batch}
-        rest = {"more": (a, b, fake_a, fake_b), **weights(each, jnp.arange(len(real)))}
-        return answer(run, vars, before, key, hp, (real, None), (fake, None), z, **rest)
+        return shown(each, (real, None), (fake, None), z, more=(a, b, fake_a, fake_b)), vars
 
-    return play
+    return sides
 
 
 def cyclegan(config: Config, shape, classes: int, axis: Axis) -> Game:
@@ -209,7 +204,7 @@ def cyclegan(config: Config, shape, classes: int, axis: Axis) -> Game:
         return changed(play, *play.more[:2]), vars
 
     g_terms = active(config, {"cycle": Term(cycle), "identity": Term(identity)})
-    parts = Parts(_summed(LOSSES[config.loss]), nets, no_latent, there_and_back)
+    parts = Parts(_summed(LOSSES[config.loss]), nets, no_latent, both_ways)
     game = adversarial(config, one, 0, axis, g_terms=g_terms, parts=parts)
 
     def inputs(batch, key):
