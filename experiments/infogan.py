@@ -23,7 +23,7 @@ import numpy as np
 from jaxgan import Config, Hp, data, games, plots
 from jaxgan.data.holdout import split
 from jaxgan.games.info import spans, values, with_code
-from jaxgan.metrics.purity import matched
+from jaxgan.metrics.modes import matched
 from jaxgan.run import generate, latents
 from jaxgan.theory import bayes
 

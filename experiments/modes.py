@@ -30,7 +30,7 @@ from jaxgan.hp import arrays
 from jaxgan.metrics.modes import modes
 from jaxgan.run import generate
 from jaxgan.solvers import SOLVERS
-from jaxgan.theory.play import advance
+from jaxgan.state import advance
 
 SETTINGS: dict[str, dict] = {
     **{name: {"loss": name} for name in ("minimax", "ns", "klgan", "lsgan", "hinge", "rpgan", "ragan", "rahinge")},

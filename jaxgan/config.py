@@ -27,8 +27,8 @@ class Made(NamedTuple):
 
 TRANSLATOR = "counts generator"  # what translators lack
 KINDS = {
-    "plain": Made("plain"),
-    "conditional": Made("heads"),
+    "plain": Made("conditional"),
+    "conditional": Made("conditional"),
     "infogan": Made("info", "search"),
     "ssgan": Made("rotation"),
     "lrgan": Made("encoder"),

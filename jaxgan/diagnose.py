@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan import data, folder, games, log, plots, rng
+from jaxgan import data, games, log, plots, rng, run_folder
 from jaxgan.data import feed
 from jaxgan.errors import JaxganError
 from jaxgan.run import load
@@ -16,7 +16,7 @@ from jaxgan.solvers import SOLVERS
 from jaxgan.state import initial
 from jaxgan.step import at_now, train_step
 from jaxgan.theory import jacobian
-from jaxgan.theory.diagnose import COLUMNS, instruments, readings
+from jaxgan.theory.diagnosis import COLUMNS, instruments, readings
 from jaxgan.types import Source
 
 REACH = np.linspace(-0.1, 1.2, 27)  # where the path from the first parameters to the last is sampled
@@ -31,7 +31,7 @@ def diagnose(dir, source: Source | None = None, held_out: str = "", say=log.show
     run = load(dir)
     c, dir = run.config, run.dir
     source, held = data.of_config(c, source)
-    folder.check_data(dir, c, run.env, source)
+    run_folder.check_data(dir, c, run.env, source)
     game = games.make(c, source.shape, source.classes)
     held = _unseen(c, source, held, held_out, game.classes)
     say(f"diagnosing {dir} at step {int(run.state.step)}; held-out data: {_name(source, held)}")
@@ -48,7 +48,7 @@ def diagnose(dir, source: Source | None = None, held_out: str = "", say=log.show
     path = along(game, c, source, run.state)
     history = log.read(dir / "metrics.jsonl")
     found = {"step": int(run.state.step), "train_steps_of_cost": round(cost, 1), "readings": words, **report.row}
-    folder.replace(dir / "diagnosis.json", json.dumps(found, indent=2))
+    run_folder.replace(dir / "diagnosis.json", json.dumps(found, indent=2))
     plots.save_figure(
         plots.diagnosis(report, path, history, words, f"{dir}, step {found['step']}"), dir / "diagnosis.png"
     )

@@ -6,7 +6,7 @@ from jaxgan import data, plots
 from jaxgan.data import feed
 from jaxgan.errors import JaxganError
 from jaxgan.games.info import values
-from jaxgan.run import SHOWN, stacked, turns
+from jaxgan.run import SHOWN, class_grid, stacked
 from jaxgan.types import halves
 
 
@@ -69,5 +69,5 @@ def translated(trained, n: int, seed: int, labels, back: bool, ema: bool):
     columns = min(8, len(x))
     if game.targets:
         translate = lambda x, y: trained.translate(x, labels=y, ema=ema)  # noqa: E731
-        return np.asarray(turns(translate, x, classes, columns)), columns
+        return np.asarray(class_grid(translate, x, classes, columns)), columns
     return np.asarray(stacked(columns, x, trained.translate(x, back=back, seed=seed, ema=ema))), columns

@@ -32,7 +32,7 @@ def unit(x: Float[AnyArray, " *shape"]) -> Float[AnyArray, " *shape"]:
     return x / jnp.sqrt((x**2).sum() + 1e-24)
 
 
-def turned(kernel: Float[AnyArray, "... units"], u: Float[AnyArray, " units"]) -> Float[AnyArray, " units"]:
+def iterated(kernel: Float[AnyArray, "... units"], u: Float[AnyArray, " units"]) -> Float[AnyArray, " units"]:
     """u after one power iteration towards the kernel's first right singular vector, a constant to gradients."""
     w = jax.lax.stop_gradient(matrix(kernel))
     return unit(w.T @ unit(w @ u))
@@ -48,4 +48,4 @@ def size(kernel: Float[AnyArray, "... units"], u: Float[AnyArray, " units"]) -> 
 
 def start(key: Key[Array, ""], kernel: Float[AnyArray, "... units"], turns: int = 10) -> Float[AnyArray, " units"]:
     """A random u after so many power iterations."""
-    return jax.lax.fori_loop(0, turns, lambda i, u: turned(kernel, u), jax.random.normal(key, kernel.shape[-1:]))
+    return jax.lax.fori_loop(0, turns, lambda i, u: iterated(kernel, u), jax.random.normal(key, kernel.shape[-1:]))

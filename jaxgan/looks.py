@@ -16,7 +16,7 @@ from jaxgan import games, parallel, plots
 from jaxgan.config import Config
 from jaxgan.data.feed import examples
 from jaxgan.metrics.modes import modes
-from jaxgan.run import SHOWN, generate, latents, stacked, turns
+from jaxgan.run import SHOWN, class_grid, generate, latents, stacked
 from jaxgan.types import Game, Source, State, halves
 
 
@@ -70,12 +70,14 @@ def samples(game: Game, source: Source, held: Source | None) -> tuple[Callable, 
         columns = 8
         count = columns * max(1, 8 // len(turning))
     if game.translate:
-        y = game.given(examples(held or source, count))
+        y = game.condition(examples(held or source, count))
 
     @jax.jit
     def make(nets, y):  # y is an argument: XLA would work through images that are constants when it compiles
         if turning:
-            return turns(lambda x, to: generate(game, nets, jax.nn.one_hot(to, game.classes), x), y, turning, columns)
+            return class_grid(
+                lambda x, to: generate(game, nets, jax.nn.one_hot(to, game.classes), x), y, turning, columns
+            )
         made = generate(game, nets, z, y)
         if not game.translate or game.targets:
             return made
@@ -85,8 +87,8 @@ def samples(game: Game, source: Source, held: Source | None) -> tuple[Callable, 
 
 
 def diagnosis(game: Game, c: Config, source: Source, held: Source | None) -> Callable:
-    """Columns diagnosis/* (theory.diagnose), and its alarms."""
-    from jaxgan.theory.diagnose import instruments, readings
+    """Columns diagnosis/* (theory.diagnosis), and its alarms."""
+    from jaxgan.theory.diagnosis import instruments, readings
 
     measure = instruments(game, c, source, held)
 

@@ -100,7 +100,7 @@ def spectral(weight) -> optax.GradientTransformation:
 
     def update(updates, state, params):
         found = kernels.named(params)
-        state = {name: kernels.turned(found[name], u) for name, u in state.items()}
+        state = {name: kernels.iterated(found[name], u) for name, u in state.items()}
 
         def add(path, g):
             u = state.get(kernels.path(path))

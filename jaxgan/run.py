@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan import checkpoint, folder, games, parallel, rng, step
+from jaxgan import checkpoint, games, parallel, rng, run_folder, step
 from jaxgan.config import Config
 from jaxgan.errors import JaxganError
 from jaxgan.games.info import values as code_values
@@ -185,7 +185,7 @@ def stacked(columns: int, *sets):
     return jnp.stack(rows, 1).reshape(-1, *sets[0].shape[1:])
 
 
-def turns(translate: Callable, x, classes, columns: int):
+def class_grid(translate: Callable, x, classes, columns: int):
     """Rows of `columns` of x [n, ...], below each a row of its translations into each of k classes -> [(k + 1) n, ...].
 
     translate: (x, labels) -> translations.
@@ -239,8 +239,8 @@ def check_labels(labels, n: int, classes: int) -> np.ndarray:
 
 def load(dir) -> Run:
     """The run in folder dir at its newest whole checkpoint. Reads JSON and arrays, and never runs code."""
-    dir = folder.find(dir)
-    settings, env = folder.read_config(dir), folder.read_env(dir)
+    dir = run_folder.find(dir)
+    settings, env = run_folder.read_config(dir), run_folder.read_env(dir)
     shape, fields = tuple(env["shape"]), None
     game = games.make(settings, shape, env["classes"])
     if (dir / "checkpoints").is_dir():

@@ -1,4 +1,4 @@
-"""The first state of a run, and the shapes that its checkpoints have."""
+"""The first state of a run, the shapes that its checkpoints have, and single steps of games that are watched."""
 
 import dataclasses
 from collections.abc import Callable
@@ -9,9 +9,10 @@ import numpy as np
 
 from jaxgan import step
 from jaxgan.config import Config
+from jaxgan.data import feed
 from jaxgan.hp import arrays
 from jaxgan.solvers import SOLVERS
-from jaxgan.types import Game, State
+from jaxgan.types import Game, Source, State
 
 
 def initial(game: Game, settings: Config, shape: tuple[int, ...]) -> State:
@@ -40,3 +41,12 @@ def template(game: Game, settings: Config, shape: tuple[int, ...]) -> dict:
     state = jax.eval_shape(lambda: initial(game, settings, shape))
     key = jax.eval_shape(jax.random.key_data, state.key)
     return vars(state) | {"key": key}
+
+
+def advance(game: Game, config: Config, source: Source, rows, state: State) -> State:
+    """state after one train step of config's solver, with batches drawn from source as a run draws them.
+
+    rows: all of source's rows, {} for a density.
+    """
+    batches = feed.from_device(source, rows, state.key, state.step, game.updates, config.batch, config.batch)
+    return step.train_step(game, state, batches, SOLVERS[config.solver].step)[0]

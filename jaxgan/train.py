@@ -19,13 +19,13 @@ from jaxgan import (
     checkpoint,
     config,
     data,
-    folder,
     games,
     hp,
     log,
     override,
     parallel,
     program,
+    run_folder,
     unused,
 )
 from jaxgan.config import Config
@@ -60,7 +60,7 @@ def run(
             override.check_new(new)
             unused.check(c, program.reads(c, source))
         with (
-            folder.entered(dir, c, source) as env,
+            run_folder.entered(dir, c, source) as env,
             _closing(checkpoint.Checkpoints(dir / "checkpoints", c.keep)) as saved,
         ):
             fields = saved.restore(template(game, c, source.shape), say)
@@ -106,24 +106,24 @@ def _closing(saved: checkpoint.Checkpoints):
 
 
 def _loop(c: Config, dir: Path, source: Source, devices, compiled, state, saved, say, stop: Stop, held):
-    """Dispatch what `course` asks for, to its end -> state, which is then saved."""
+    """Dispatch what `dispatches` asks for, to its end -> state, which is then saved."""
     compiled = _traced(c, dir, compiled, say)
-    steps = course(c, dir, looks(c, source, held), compiled.length, int(state.step), saved, say, stop)
+    steps = dispatches(c, dir, looks(c, source, held), compiled.length, int(state.step), saved, say, stop)
     state = devices.replicate(state)
     with contextlib.closing(steps), contextlib.suppress(StopIteration):
-        wish = next(steps)
+        dispatch = next(steps)
         while True:
-            state, metrics = compiled.advance(state, *wish)
-            wish = steps.send((state, metrics))
+            state, metrics = compiled.advance(state, *dispatch)
+            dispatch = steps.send((state, metrics))
     return parallel.local(state)
 
 
-Course = Generator[tuple[int, int], tuple[State, dict], None]  # as `course` makes it
+Dispatches = Generator[tuple[int, int], tuple[State, dict], None]  # as `dispatches` makes it
 
 
-def course(
+def dispatches(
     c: Config, dir: Path, looks: list[Look], length, step: int, saved, say, stop: Stop, quiet: bool = False
-) -> Course:
+) -> Dispatches:
     """The course of a run from `step` to c.steps or a signal: log, look and save.
 
     Yields (step, n), and is sent what n steps from there give: (state, metrics). Whoever drives it decides how they are
@@ -193,7 +193,7 @@ def _traced(c: Config, dir: Path, compiled: program.Program, say) -> program.Pro
 
 def _conclude(c: Config, dir: Path, start: int, step: int, say) -> None:
     if step == c.steps:
-        say(f"finished {c.steps} steps; pictures are in {folder.animate(dir)}")
+        say(f"finished {c.steps} steps; pictures are in {run_folder.animate(dir)}")
     elif step > start:
         say(f"stopped at step {step} and saved; the same command goes on from there")
     else:

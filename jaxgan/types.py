@@ -113,7 +113,7 @@ class Game(NamedTuple):
     translate: tuple[Callable, ...] = ()
     targets: bool = False
 
-    def given(self, batch):
+    def condition(self, batch):
         """What sample is given besides latents: images to translate, labels, or None."""
         if self.translate:
             return batch["x"] if self.targets else halves(batch["x"])[0]

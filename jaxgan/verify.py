@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from jaxgan import changes, checkpoint, data, folder, games, log, override, parallel, program
+from jaxgan import changes, checkpoint, data, games, log, override, parallel, program, run_folder
 from jaxgan.config import Config
 from jaxgan.errors import JaxganError
 from jaxgan.parallel import Devices
@@ -18,12 +18,12 @@ def verify(dir, source: Source | None = None, steps: int = 0, say=log.show, devi
     devices: those to replay on, None is what the configuration says. Raises JaxganError at the first difference. Equal
     bits need the same jax version, kind and number of devices.
     """
-    dir = folder.find(dir)
-    c, env = folder.read_config(dir), folder.read_env(dir)
+    dir = run_folder.find(dir)
+    c, env = run_folder.read_config(dir), run_folder.read_env(dir)
     recorded = digests(dir, steps)
     c = dataclasses.replace(c, steps=max(recorded))  # the folder may have been asked for fewer steps since
     source, _ = data.of_config(c, source)
-    folder.check_data(dir, c, env, source)
+    run_folder.check_data(dir, c, env, source)
     for text in changes.since(env, c, source):
         say(f"NOTE: {text}")
     devices = devices or parallel.devices(c.parallel)

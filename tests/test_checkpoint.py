@@ -38,7 +38,9 @@ RUN = Config(
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory):
     path = tmp_path_factory.mktemp("experiment") / "tiny.py"
-    path.write_text(f"from jaxgan import Config, Hp\ndef config():\n    return {RUN!r}\n")
+    path.write_text(
+        f"from jaxgan import Config, Hp\nfrom jaxgan.options import Sngan\ndef config():\n    return {RUN!r}\n"
+    )
     return path
 
 

@@ -23,7 +23,7 @@ from jaxgan.solvers import alternating
 from jaxgan.state import initial
 from jaxgan.step import runner
 from jaxgan.theory import dirac, jacobian, nash
-from jaxgan.theory.diagnose import COLUMNS, RULES, cosines, instruments, judge, readings, spectral_norms
+from jaxgan.theory.diagnosis import COLUMNS, RULES, cosines, instruments, judge, readings, spectral_norms
 from scalars import MEANS, game, start
 
 KEY = rng.root(0)

@@ -9,7 +9,7 @@ import pytest
 
 from jaxgan import draw, rng, step
 from jaxgan.errors import JaxganError
-from jaxgan.games import autoencoder, heads, info, pool, rotation
+from jaxgan.games import autoencoder, conditional, info, pool, rotation
 from jaxgan.run import latents
 from jaxgan.state import initial
 from kinds import BATCH, batches, configured, played, untrained
@@ -30,14 +30,14 @@ def test_auxiliary_classifiers_against_cross_entropy():
     y, y_fake = r.integers(0, 3, 5), r.integers(0, 3, 5)
     seen = play(y=y, y_fake=y_fake)
     ce = lambda logits, y: -np.take_along_axis(logits - np.log(np.exp(logits).sum(1, keepdims=True)), y[:, None], 1)  # noqa: E731
-    ac, adc = heads.HEADS["ac"], heads.HEADS["adc"]
+    ac, adc = conditional.HEADS["ac"], conditional.HEADS["adc"]
     np.testing.assert_allclose(ac.d(seen, real, fake), ce(real, y).mean() + ce(fake, y_fake).mean(), rtol=1e-5)
     np.testing.assert_allclose(ac.g(seen, fake), ce(fake, y_fake)[:, 0], rtol=1e-5)
     # Hou et al.: D takes real y for class y of 2k and generated y for class y + k; G pays log C(y + k) - log C(y)
     np.testing.assert_allclose(adc.d(seen, real, fake), ce(real, y).mean() + ce(fake, y_fake + 3).mean(), rtol=1e-5)
     np.testing.assert_allclose(adc.g(seen, fake), (ce(fake, y_fake) - ce(fake, y_fake + 3))[:, 0], rtol=1e-4)
     # ac_real: D learns classes from real examples alone, and G as with ac
-    cured = heads.HEADS["ac_real"]
+    cured = conditional.HEADS["ac_real"]
     np.testing.assert_allclose(cured.d(seen, real, fake), ce(real, y).mean(), rtol=1e-5)
     np.testing.assert_allclose(cured.g(seen, fake), ce(fake, y_fake)[:, 0], rtol=1e-5)
 
@@ -73,8 +73,8 @@ def test_generated_examples_teach_the_d_of_ac_real_nothing_about_classes():
 def test_multi_hinge_by_hand():
     """Classes 0, 1 and `generated`, whose score is less D's logit."""
     scores = jnp.array([[2.0, 0.5], [0.0, 0.4]])
-    np.testing.assert_allclose(heads.multi_hinge(scores, jnp.array([0, 0])), [0.0, 1.4], atol=1e-6)
-    head = heads.HEADS["multihinge"]
+    np.testing.assert_allclose(conditional.multi_hinge(scores, jnp.array([0, 0])), [0.0, 1.4], atol=1e-6)
+    head = conditional.HEADS["multihinge"]
     seen = play(
         d_real=jnp.array([3.0, 1.0]), d_fake=jnp.array([-2.0, 0.0]), y=jnp.array([0, 1]), y_fake=jnp.array([0, 1])
     )
@@ -96,7 +96,9 @@ def test_contrastive_loss_against_a_loop(tau, proxy_alone):
         same = sum(math.exp(f[i] @ f[k] / tau) for k in range(6) if k != i and y[k] == y[i] and not proxy_alone)
         everyone = sum(math.exp(f[i] @ f[k] / tau) for k in range(6) if k != i)
         expected.append(-math.log((own + same) / (own + everyone)))
-    found = heads.contrastive(jnp.asarray(f), jnp.asarray(proxy), jnp.asarray(y), tau=tau, proxy_alone=proxy_alone)
+    found = conditional.contrastive(
+        jnp.asarray(f), jnp.asarray(proxy), jnp.asarray(y), tau=tau, proxy_alone=proxy_alone
+    )
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
@@ -106,7 +108,7 @@ def test_permuted_classes_cost_2c_little_and_2c_proxy_much():
     rows = jnp.eye(10)
 
     def loss(head, proxies):
-        return float(heads.HEADS[head].d(play(y=y), (rows[y], proxies[y]), None).mean())
+        return float(conditional.HEADS[head].d(play(y=y), (rows[y], proxies[y]), None).mean())
 
     e, shifted = math.e, jnp.roll(rows, 1, 0)
     # the other five of the class attract with e each, the 54 of other classes and a wrong proxy with 1 each
@@ -127,9 +129,9 @@ def test_data_to_data_cross_entropy_against_a_loop():
         pull = math.exp(min(f[i] @ proxy[i] - m_p, 0) / tau)
         push = sum(math.exp(max(f[i] @ f[j] - (1 - m_p), 0) / tau) for j in range(6) if y[j] != y[i])
         expected.append(-math.log(pull / (pull + push)))
-    found = heads.data_to_data(jnp.asarray(f), jnp.asarray(proxy), jnp.asarray(y), tau=tau, m_p=m_p)
+    found = conditional.data_to_data(jnp.asarray(f), jnp.asarray(proxy), jnp.asarray(y), tau=tau, m_p=m_p)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
-    one_class = heads.data_to_data(jnp.asarray(f), jnp.asarray(proxy), jnp.zeros(6, int))
+    one_class = conditional.data_to_data(jnp.asarray(f), jnp.asarray(proxy), jnp.zeros(6, int))
     np.testing.assert_allclose(one_class, 0, atol=1e-6)  # without negatives there is nothing to tell apart
 
 

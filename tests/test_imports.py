@@ -23,7 +23,7 @@ ROWS = [
         "checkpoint",
         "log",
         "plots",
-        "folder",
+        "run_folder",
         "signals",
         "program",
         "state",

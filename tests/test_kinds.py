@@ -8,13 +8,13 @@ import pytest
 from matplotlib.figure import Figure
 
 from jaxgan import checkpoint, games, plots, step
-from jaxgan.games import heads
+from jaxgan.games import conditional
 from jaxgan.games.terms import D_TERMS, G_TERMS
 from jaxgan.losses import LOSSES
 from jaxgan.run import generate, latents
 from jaxgan.solvers import SOLVERS
 from jaxgan.state import initial
-from jaxgan.theory.diagnose import judge
+from jaxgan.theory.diagnosis import judge
 from kinds import CLASSES, PLAIN, TABLE, Counted, batches, configured
 from processes import python
 
@@ -53,7 +53,7 @@ def names(tree):
 def test_the_tables_cover_everything():
     settings = TABLE.values()
     assert {c["kind"] for c in settings} | {"plain"} == set(games.KINDS)
-    assert {c.get("head", "projection") for c in settings} == {"projection", *heads.HEADS, *heads.MAPS}
+    assert {c.get("head", "projection") for c in settings} == {"projection", *conditional.HEADS, *conditional.MAPS}
     plain = [configured(name)[0] for name in PLAIN]
     both = ("plain", "conditional")
     assert {(c.kind, c.net) for c in plain} == {(kind, net) for kind in both for net in ("mlp", "dcgan")}
@@ -113,7 +113,7 @@ def check_learning(c, game, start, fields):
 def check_samples(game, state, shape):
     """The z that is given is the z that is used, and so is the label."""
     z = latents(game, 6, seed=0)
-    y = game.given({"x": batches(game, shape)["x"][0][:6], "y": jnp.arange(6) % CLASSES})
+    y = game.condition({"x": batches(game, shape)["x"][0][:6], "y": jnp.arange(6) % CLASSES})
     draw = jax.jit(lambda z, y: generate(game, state.ema, z, y))
     x = np.asarray(draw(z, y))
     assert x.shape == (6, *shape)

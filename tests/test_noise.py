@@ -49,7 +49,7 @@ def test_every_kind_passes_a_key_in_training_and_none_in_sampling(name):
     if game.translate:
         return
     calls.clear()
-    given = game.given({"x": batch["x"][:4], "y": batch["y"][:4]})
+    given = game.condition({"x": batch["x"][:4], "y": batch["y"][:4]})
     jax.eval_shape(lambda s: game.sample(step.runner(game, s.params), s.vars, game.latent(s.key, 4), given), state)
     assert set(calls) == {(False, False)}
 

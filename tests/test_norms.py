@@ -103,7 +103,7 @@ def test_steps_of_a_player_are_its_iterations(trained):
         for name, kernel in kernels.named(start.params[net]).items():
             u = start.vars[net]["u"][name]
             for _ in range(count):
-                u = kernels.turned(kernel, u)
+                u = kernels.iterated(kernel, u)
             np.testing.assert_allclose(after.vars[net]["u"][name], u, atol=1e-5)
 
 
@@ -141,8 +141,8 @@ def test_the_gradient_through_the_division(shape):
         v, s, ut = np.linalg.svd(m, full_matrices=False)
         expected = (flat - (flat * m).sum() / s[0] * np.outer(v[:, 0], ut[0])) / s[0]
         np.testing.assert_allclose(jax.grad(loss)(w, jnp.asarray(ut[0])).reshape(m.shape), expected, atol=1e-12)
-        turn = jax.grad(lambda w: loss(w, kernels.turned(w, u)))(w)
-        np.testing.assert_array_equal(turn, jax.grad(loss)(w, kernels.turned(w, u)), "u and v are constants")
+        turn = jax.grad(lambda w: loss(w, kernels.iterated(w, u)))(w)
+        np.testing.assert_array_equal(turn, jax.grad(loss)(w, kernels.iterated(w, u)), "u and v are constants")
 
 
 def test_known_kernels():

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxgan import changes, checkpoint, config, data, folder, games, load, log, parallel, program, train
+from jaxgan import changes, checkpoint, config, data, games, load, log, parallel, program, run_folder, train
 from jaxgan.state import initial
 from jaxgan.sweep import group, space, store
 from processes import digests
@@ -33,7 +33,7 @@ def old(tmp_path):
 
 def test_a_run_opens_with_the_digest_that_it_recorded(old):
     run = load(old / "run")
-    assert folder.read_env(old / "run")["starts"][0]["versions"]["jaxgan"] == "0.1.0"
+    assert run_folder.read_env(old / "run")["starts"][0]["versions"]["jaxgan"] == "0.1.0"
     assert checkpoint.digest(checkpoint.to_host(run.state)) == digests(old / "run")[20]
     assert run.config.hp.d_scale == float(run.state.hp["d_scale"]) == 1.0, "what came later has its default"
     x = run.sample(5)

@@ -62,7 +62,7 @@ def slope_of_generated(score, real, fake, key):
 
 def centred(config, shape, classes, axis):
     """A GAN whose examples are the mean of four that G makes, and whose G pays for being far from the origin."""
-    far = Term(lambda play, vars: ((play.fake**2).sum(1), vars), weighed=False)
+    far = Term(lambda play, vars: ((play.fake.x**2).sum(1), vars), weighed=False)
     game = adversarial(config, shape, 0, axis, g_terms={"far": far})
 
     def sample(run, vars, z, y):

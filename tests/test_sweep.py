@@ -15,7 +15,7 @@ import jaxgan
 from jaxgan import cli, train
 from jaxgan.config import Config, Hp
 from jaxgan.errors import JaxganError
-from jaxgan.sweep import grid, group, kit, product, replay, seeds, store
+from jaxgan.sweep import grid, group, product, replay, seeds, shared, store
 from processes import digests, rows, steps_saved
 
 QUIET = {"say": lambda text: None}
@@ -92,14 +92,14 @@ def test_a_member_that_becomes_non_finite_late_keeps_its_last_checkpoint(tmp_pat
     dir = tmp_path / "sweep"
     ids = store.add(dir, "ring.py", RING, seeds(2))
     group.train(dir, ids, until=4, mode="vmap", **QUIET)
-    from_host = kit.place
+    from_host = shared.place
 
     def broken(fields):
         fields[1]["hp"]["g_lr"] = np.float32(np.inf)
         return from_host(fields)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kit, "place", broken)
+        patch.setattr(shared, "place", broken)
         group.train(dir, ids, mode="vmap", **QUIET)
     assert [r["status"] for r in store.results(dir)] == ["done", "non-finite"]
     assert "the checkpoint of step 4 is kept" in store.standing(dir, ids[1])["reason"]
@@ -155,7 +155,7 @@ def test_a_member_is_a_run_for_every_other_command(home, tmp_path, capsys):
 
 def test_finished_members_are_skipped(home, monkeypatch):
     before = {p: p.stat().st_mtime_ns for p in (home / "map").rglob("*") if p.is_file()}
-    monkeypatch.setattr(kit, "kit", lambda c: pytest.fail("something is trained again"))
+    monkeypatch.setattr(shared, "shared", lambda c: pytest.fail("something is trained again"))
     group.train(home / "map", **QUIET)
     assert {p: p.stat().st_mtime_ns for p in before} == before
 
@@ -196,25 +196,25 @@ def test_results_hold_values_and_the_last_of_each_metric(home):
 def test_width_is_what_memory_holds(home, monkeypatch):
     """A width that needs too much is cut to the share that is there, until the program fits."""
     configs = {str(i): dataclasses.replace(RING, seed=i) for i in range(100)}
-    assert kit.plan(configs) == ("map", 1)
+    assert shared.plan(configs) == ("map", 1)
     for needs in (lambda w: 10 * w, lambda w: 300 + 5 * w, lambda w: w**1.5):
-        monkeypatch.setattr(kit, "memory", lambda c, w, needs=needs: needs(w))
-        monkeypatch.setattr(kit, "free_memory", lambda: 500)
-        mode, width = kit.plan(configs, "vmap")
+        monkeypatch.setattr(shared, "memory", lambda c, w, needs=needs: needs(w))
+        monkeypatch.setattr(shared, "free_memory", lambda: 500)
+        mode, width = shared.plan(configs, "vmap")
         assert mode == "vmap" and 1 <= width < 100
-        assert needs(width) <= kit.SHARE * 500 < 2.5 * needs(width)
-    monkeypatch.setattr(kit, "memory", lambda c, w: 1e9)
-    assert kit.plan(configs, "vmap") == ("vmap", 1)  # it may yet fit, and says so itself if not
-    monkeypatch.setattr(kit, "memory", lambda c, w: 1)
-    assert kit.plan(configs, "vmap") == kit.plan(configs, "vmap", 1000) == ("vmap", 100)
-    assert kit.plan(configs, "vmap", 7) == ("vmap", 7)
+        assert needs(width) <= shared.SHARE * 500 < 2.5 * needs(width)
+    monkeypatch.setattr(shared, "memory", lambda c, w: 1e9)
+    assert shared.plan(configs, "vmap") == ("vmap", 1)  # it may yet fit, and says so itself if not
+    monkeypatch.setattr(shared, "memory", lambda c, w: 1)
+    assert shared.plan(configs, "vmap") == shared.plan(configs, "vmap", 1000) == ("vmap", 100)
+    assert shared.plan(configs, "vmap", 7) == ("vmap", 7)
 
 
 def test_memory_counts_the_states_at_least_twice(home):
     """Once where they are, once where they are looked at; and a width of 2 has two of them."""
     state = jaxgan.load(store.run_dir(home / "map", next(iter(store.members(home / "map"))))).state
     size = sum(np.asarray(x).nbytes for x in jax.tree.leaves(dataclasses.replace(state, key=np.zeros(2, np.uint32))))
-    assert 2 * 2 * size <= kit.memory(RING, 2) < 2 * 2 * size + 2**24
+    assert 2 * 2 * size <= shared.memory(RING, 2) < 2 * 2 * size + 2**24
 
 
 DEVICES = """

@@ -14,7 +14,8 @@ from jaxgan import games, rng, step
 from jaxgan.augment import JITTER
 from jaxgan.config import Config, Hp
 from jaxgan.errors import JaxganError
-from jaxgan.games.adversarial import best, judge, packed
+from jaxgan.games.adversarial import best, packed
+from jaxgan.games.sides import judge
 from jaxgan.games.terms import D_TERMS, G_TERMS, Play, Side
 from jaxgan.solvers import answers
 from jaxgan.types import Net

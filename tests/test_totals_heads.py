@@ -13,7 +13,7 @@ from jax.nn import relu
 import hand
 from hand import answer, cast, cross_entropy, ns, row, sp
 from jaxgan.config import Config
-from jaxgan.games import heads
+from jaxgan.games import conditional
 from jaxgan.nets import mlp
 from jaxgan.types import Spec
 from kinds import BATCH, CLASSES
@@ -144,6 +144,6 @@ def test_every_head_has_a_formula():
     """The default, projection, is in test_totals.py."""
     assert {row.settings["head"] for row in TABLE.values()} | {"projection"} == {
         "projection",
-        *heads.HEADS,
-        *heads.MAPS,
+        *conditional.HEADS,
+        *conditional.MAPS,
     }

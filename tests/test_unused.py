@@ -187,14 +187,14 @@ def test_a_weight_of_0_switches_off_and_is_not_refused():
 
 def test_an_old_run_goes_on_with_what_it_ignored(tmp_path):
     """A version that did not look has trained it: it resumes, and samples, as it was."""
-    from jaxgan import folder, train
+    from jaxgan import run_folder, train
 
     source = from_arrays(np.random.default_rng(0).normal(size=(32, 2)).astype(np.float32))
     c = config.from_dict({**SMALL, "loss": "hinge", "data": "arrays", "steps": 2, "hp": {"real_target": 0.9}})
     with pytest.raises(JaxganError, match=r"hp.real_target is 0\.9"):
         train.run(c, tmp_path / "new", source, quiet=True)
     assert not (tmp_path / "new").exists()
-    with folder.entered(tmp_path / "old", c, source):
+    with run_folder.entered(tmp_path / "old", c, source):
         pass
     assert int(train.run(c, tmp_path / "old", source, quiet=True).state.step) == 2
 

@@ -11,7 +11,7 @@ import pytest
 from jaxgan import games, rng, step
 from jaxgan.config import Config, Hp
 from jaxgan.errors import JaxganError
-from jaxgan.games.adversarial import improved, viewer
+from jaxgan.games.sides import improved, viewer
 from jaxgan.solvers import SOLVERS
 from kinds import KEY, ROOM, batches, make, normal
 

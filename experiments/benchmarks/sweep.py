@@ -109,18 +109,18 @@ def curve(widths: list[int], steps: int) -> None:
 
     from jaxgan import checkpoint
     from jaxgan.experiment import experiment
-    from jaxgan.sweep import kit
+    from jaxgan.sweep import shared
 
     with tempfile.TemporaryDirectory() as home:
         Path(home, "ring.py").write_text(EXPERIMENT.format(steps=steps))
         c, _ = experiment(Path(home, "ring.py"))
-    k = kit.kit(c)
+    k = shared.shared(c)
     starts = [checkpoint.to_host(k.start(dataclasses.replace(c, seed=seed))) for seed in range(16)]  # then again
     print(f"\n{steps} steps on {jax.devices()[0].device_kind}\n")
     print("| mode | members | seconds | members a second |\n|---|---|---|---|")
     for mode, n in [("map", 1), *(("vmap", n) for n in widths)]:
-        states = kit.place([starts[i % len(starts)] for i in range(n)])
-        program, spent = kit.advance(k, mode, n), []
+        states = shared.place([starts[i % len(starts)] for i in range(n)])
+        program, spent = shared.advance(k, mode, n), []
         for _ in range(4):  # the first is not counted
             start = time.monotonic()
             states, _ = program(states, np.full(n, steps, np.int32))

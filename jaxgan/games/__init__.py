@@ -38,6 +38,6 @@ def make(config: Config, shape: tuple[int, ...], classes: int = 0, axis: Axis = 
             f"solver {config.solver!r} moves all players together, once a step, but d_steps is {config.d_steps} and "
             f"g_steps is {config.g_steps}; leave both at 1, or use alternating, simultaneous or lookahead"
         )
-    told = classes if labelled or kind == "stargan" else 0
-    game = KINDS[kind](dataclasses.replace(config, kind=kind), shape, told, axis)
+    classes = classes if labelled or kind == "stargan" else 0
+    game = KINDS[kind](dataclasses.replace(config, kind=kind), shape, classes, axis)
     return game._replace(accumulate=config.accumulate, rounds=SOLVERS[config.solver].rounds)

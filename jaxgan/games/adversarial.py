@@ -5,6 +5,7 @@ A kind gives `adversarial` its terms; a term is a function of `Play`, everything
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -15,8 +16,9 @@ from jaxgan import augment, rng
 from jaxgan.config import Config, Hp
 from jaxgan.errors import nearest
 from jaxgan.games import pool
-from jaxgan.games.norms import check_norms, normalised, ready
-from jaxgan.games.terms import CLOCK, D_TERMS, G_TERMS, Play, Side, Sides, Term, active, updates
+from jaxgan.games.norms import check_norms, normalised, refreshed
+from jaxgan.games.sides import judged, observer
+from jaxgan.games.terms import CLOCK, D_TERMS, G_TERMS, Play, Term, active, updates
 from jaxgan.losses import LOSSES, Loss, value
 from jaxgan.nets import build
 from jaxgan.optim import OPTIMIZERS, RULES, hold, orthogonal, spectral
@@ -131,131 +133,6 @@ def networks(config: Config, shape, classes: int, axis: Axis) -> dict[str, Net]:
     return {"g": build(config, shape, classes, axis)["g"], "d": packed(wide["d"], config.pack)}
 
 
-def judge(config: Config, features: bool) -> Callable:
-    """(run, vars, x, y, hp) -> logits, features or None, vars: D as the losses see it, times hp.d_scale."""
-
-    def plain(run, vars, x, y):
-        out, vars = run(vars, "d", x, y, **{"features": True} if features else {})
-        return (*out, vars) if features else (out, None, vars)
-
-    def normalized(run, vars, x, y):
-        """f / (||grad f|| + |f|), Wu et al. 2021, arXiv 2109.02235."""
-
-        def split(x):
-            logits, *rest = plain(run, vars, x, y)
-            return logits, rest
-
-        logits, pull, (h, new) = jax.vjp(split, x, has_aux=True)
-        (slope,) = pull(jnp.ones_like(logits))
-        size = jnp.sqrt((slope**2).reshape(len(logits), -1).sum(1) + 1e-12)
-        return logits / (size + abs(logits)), h, new
-
-    d = normalized if config.gradient_norm else plain
-
-    def scaled(run, vars, x, y, hp):
-        logits, h, vars = d(run, vars, x, y)
-        return (hp["d_scale"] * logits if config.hp.on("d_scale") else logits), h, vars
-
-    return scaled
-
-
-def viewer(config: Config, axis: Axis) -> Callable:
-    """(x, key, vars, hp) -> what D is shown of examples x: augmented, and under instance noise if it is on.
-
-    Instance noise N(0, std^2) on real and fake, Sønderby et al. 2016, arXiv 1610.04490: std falls from hp.noise to 0
-    in a straight line over hp.noise_updates updates of D, and stays where these are 0.
-    """
-
-    def view(x, key, vars, hp):
-        x = augment.apply(config.augment, x, rng.examples(rng.stream(key, "augment"), len(x), axis))
-        if config.hp.on("noise"):
-            end = hp["noise_updates"]
-            left = jnp.where(end > 0, jax.nn.relu(1 - updates(vars) / jnp.maximum(end, 1)), 1)
-            x += hp["noise"] * left * rng.normal(rng.stream(key, "noise"), len(x), x.shape[1:], axis)
-        return x
-
-    return view
-
-
-def improved(rank: Callable, z, hp: dict, steps: int):
-    """z [n, latent] after steps of z += alpha g / (||g||^2 + beta), g the gradient of D's logits of G(z).
-
-    The natural-gradient form of LOGAN, Wu et al. 2019, arXiv 1912.00953, equation 12; gradients flow through it.
-    """
-    for _ in range(steps):
-        g = jax.grad(rank)(z)
-        z += hp["logan_alpha"] * g / ((g**2).sum(1, keepdims=True) + hp["logan_beta"])
-    return z
-
-
-def judged(config: Config, axis: Axis, features: bool) -> Callable:
-    """(run, vars, before, key, hp, sides) -> Play in which D has judged both sides, vars.
-
-    before: the vars before the update, where these have moved on already.
-    """
-    d, view = judge(config, features), viewer(config, axis)
-
-    def play(run, vars, before, key, hp, sides: Sides):
-        def see(x, name):
-            return view(x, rng.stream(key, f"view {name}"), before, hp)
-
-        def score(x, y):
-            return d(run, before, x, y, hp)[0]
-
-        (x, y, *_), (made, y_fake, *_) = sides.real, sides.fake
-        seen = see(x, "real"), see(made, "fake")
-        d_real, h_real, vars = d(run, vars, seen[0], y, hp)
-        d_fake, h_fake, vars = d(run, vars, seen[1], y_fake, hp)
-        real = sides.real._replace(shown=seen[0], logits=d_real, features=h_real)
-        fake = sides.fake._replace(shown=seen[1], logits=d_fake, features=h_fake)
-        rest = sides.z, see, score, sides.more, sides.moved
-        return Play(run, before, key, hp, axis, config, real, fake, *rest), vars
-
-    return play
-
-
-def observer(config: Config, classes: int, axis: Axis, latent: Callable) -> Callable:
-    """(run, vars, batch, key, hp, pooled) -> Sides of one update, vars after G's pass."""
-    real_n, fake_n = config.batch, config.fake_batch or config.batch
-    d, view = judge(config, False), viewer(config, axis)
-
-    def sides(run, vars, batch, key, hp, pooled):
-        n, before = len(batch["x"]) * fake_n // real_n, vars
-        of = source_rows(n, real_n, fake_n)
-        y, y_fake = (batch["y"], batch["y"][of]) if classes else (None, None)
-
-        def rank(z):
-            x = view(run(before, "g", z, y_fake)[0], rng.stream(key, "view fake"), before, hp)
-            return d(run, before, x, y_fake, hp)[0].sum()
-
-        start = latent(rng.stream(key, "z"), n, axis)
-        z = improved(rank, start, hp, config.latent_steps)
-        fake, vars = run(vars, "g", z, y_fake)
-        if config.pool and "w_fake" in batch:
-            raise JaxganError('a batch has "w_fake", weights of new examples, but pool shows old ones; leave pool at 0')
-        if pooled and config.pool:
-            (fake, y_fake), vars = run(vars, "pool", fake, y_fake, rng.stream(key, "pool"))
-        return shown(batch, (batch["x"], y), (fake, y_fake), z, of, moved=((z - start) ** 2).sum(1)), vars
-
-    return sides
-
-
-def source_rows(n: int, real_n: int, fake_n: int):
-    """Rows [n] of a batch from which generated examples take labels and weights, real_n real for fake_n generated.
-
-    Row i m / n for example i, which lies on the same device however many devices there are.
-    """
-    return jnp.arange(n) * real_n // fake_n
-
-
-def shown(batch, real, fake, z, of=None, **rest) -> Sides:
-    """Sides of (examples, what D is told), with the batch's weights of mean 1: "w" and, at rows `of`, "w_fake"."""
-    w_fake = batch.get("w_fake")
-    w_fake = w_fake if w_fake is None or of is None else w_fake[of]
-    (x, y), (made, y_fake) = real, fake
-    return Sides(Side(x, y, batch.get("w")), Side(made, y_fake, w_fake), z, **rest)
-
-
 def best(logits, fraction, gather: Callable):
     """Weights of mean 1: those of the given fraction with the highest logits weigh the same, the others 0.
 
@@ -345,28 +222,20 @@ def adversarial(
     features = any(term.features for side in terms.values() for term in side.values())
     observed, answer = observe(config, classes, axis, latent), judged(config, axis, features)
 
-    def play(side, run, vars, batch, key, hp):
-        before = ready(config, classes, axis, side, run, vars, batch)
+    def player_loss(side, run, vars, batch, key, hp):
+        before = refreshed(config, classes, axis, side, run, vars, batch)
         sides, vars = observed(run, before, batch, key, hp, side == "d")
-        return answer(run, vars, before, key, hp, sides)
-
-    def total(side, seen, vars, metrics):
+        seen, vars = answer(run, vars, before, key, hp, sides)
+        metrics = {}
+        if side == "d":
+            metrics = {"d_real": seen.real.logits.mean(), "d_fake": seen.fake.logits.mean()}
+            vars = {**vars, "clock": {"updates": updates(vars) + 1}} if timed else vars
         summed = value(terms_of(side, loss, seen), real_n, fake_n)
         for name, term in terms[side].items():
             numbers, vars = term.loss(seen, vars)
             metrics[name] = numbers.mean()
-            summed += (seen.hp[name] if term.weighed else 1.0) * metrics[name]
+            summed += (hp[name] if term.weighed else 1.0) * metrics[name]
         return summed, (vars, metrics)
-
-    def d_loss(run, vars, batch, key, hp):
-        seen, vars = play("d", run, vars, batch, key, hp)
-        if timed:
-            vars = {**vars, "clock": {"updates": updates(vars) + 1}}
-        return total("d", seen, vars, {"d_real": seen.real.logits.mean(), "d_fake": seen.fake.logits.mean()})
-
-    def g_loss(run, vars, batch, key, hp):
-        seen, vars = play("g", run, vars, batch, key, hp)
-        return total("g", seen, vars, {})
 
     heads = brought["d"] | brought["g"]
 
@@ -380,8 +249,10 @@ def adversarial(
 
     more = [name for name in nets if name not in ("g", "d")]
     players = {
-        "d": Player(("d", *brought["d"]), d_loss, steps=config.d_steps, **optimizer(config, "d")),
-        "g": Player(("g", *more, *brought["g"]), g_loss, steps=config.g_steps, **optimizer(config, "g")),
+        "d": Player(("d", *brought["d"]), partial(player_loss, "d"), steps=config.d_steps, **optimizer(config, "d")),
+        "g": Player(
+            ("g", *more, *brought["g"]), partial(player_loss, "g"), steps=config.g_steps, **optimizer(config, "g")
+        ),
     }
     nets = nets | {name: net for name, (net, _) in heads.items()}
     return Game(nets, players, inputs, sample, latent, classes=classes, axis=axis, unroll=config.unroll)

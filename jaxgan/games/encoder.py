@@ -11,8 +11,9 @@ import jax.numpy as jnp
 
 from jaxgan import rng
 from jaxgan.config import Config
-from jaxgan.games.adversarial import adversarial, shown, source_rows, usual
-from jaxgan.games.norms import normalised, ready
+from jaxgan.games.adversarial import adversarial, usual
+from jaxgan.games.norms import normalised, refreshed
+from jaxgan.games.sides import shown, source_rows
 from jaxgan.games.terms import Side, Sides, Term
 from jaxgan.nets import build, encoder, heads, mlp, norm
 from jaxgan.optim import OPTIMIZERS
@@ -190,7 +191,7 @@ def vae(config: Config, shape, classes: int, axis: Axis) -> Game:
 
     def loss(run, vars, batch, key, hp):
         x, y = batch["x"], batch["y"] if classes else None
-        mean, logvar, z, vars = posterior(run, ready(config, classes, axis, "g", run, vars, batch), x, y, key, axis)
+        mean, logvar, z, vars = posterior(run, refreshed(config, classes, axis, "g", run, vars, batch), x, y, key, axis)
         again, vars = run(vars, "g", z, y)
         error, divergence = gaussian_nll(x, again, hp["sigma"]), kl(mean, logvar)
         metrics = {"reconstruct": error.mean(), "kl": divergence.mean(), "elbo": -(error + divergence).mean()}

@@ -26,7 +26,7 @@ def check_norms(config: Config) -> None:
 
 
 def normalised(config: Config, nets: dict[str, Net], latent: Callable, classes: int) -> dict[str, Net]:
-    """nets with spectral or virtual batch normalisation around G and D where config asks for it; see `ready`.
+    """nets with spectral or virtual batch normalisation around G and D where config asks for it; see `refreshed`.
 
     The reference of a virtual batch is latents of G's that its key draws, and the first real examples that D meets.
     """
@@ -41,7 +41,7 @@ def normalised(config: Config, nets: dict[str, Net], latent: Callable, classes: 
     return nets | {side: made[name](side) for side, name in sides.items() if name in made}
 
 
-def ready(config: Config, classes: int, axis: Axis, side: str, run, vars, batch):
+def refreshed(config: Config, classes: int, axis: Axis, side: str, run, vars, batch):
     """vars as an update of this side begins: its own spectral vectors one power iteration on, D's reference filled.
 
     All passes of an update, and its penalties, thus see one and the same network.

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxgan import rng
 from jaxgan.config import Config
 from jaxgan.games.adversarial import adversarial, usual
-from jaxgan.games.heads import cross_entropy
+from jaxgan.games.conditional import cross_entropy
 from jaxgan.games.terms import Term
 from jaxgan.nets import heads
 from jaxgan.types import Axis, Game, JaxganError

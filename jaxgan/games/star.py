@@ -5,8 +5,9 @@ import jax.numpy as jnp
 
 from jaxgan import rng
 from jaxgan.config import Config
-from jaxgan.games.adversarial import Parts, adversarial, shown
-from jaxgan.games.heads import cross_entropy
+from jaxgan.games.adversarial import Parts, adversarial
+from jaxgan.games.conditional import cross_entropy
+from jaxgan.games.sides import shown
 from jaxgan.games.terms import Play, Term, active
 from jaxgan.games.translate import absolute
 from jaxgan.losses import LOSSES

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 
 from jaxgan import rng
 from jaxgan.config import Config
-from jaxgan.games.adversarial import Parts, adversarial, observer, shown, usual
+from jaxgan.games.adversarial import Parts, adversarial, usual
 from jaxgan.games.encoder import kl, posterior
+from jaxgan.games.sides import observer, shown
 from jaxgan.games.terms import Play, Term, active
 from jaxgan.losses import LOSSES, Loss
 from jaxgan.nets import build, encoder, heads, translator
@@ -46,23 +47,23 @@ def _paired(config: Config, shape, axis: Axis, g_terms: dict[str, Term], more: d
         )
     one = half(config, shape)
     parts = usual(config, one, 0, axis)
-    nets = {"g": translator(config, one, axis), "d": heads.given(build(config, shape, 0, axis)["d"]), **more}
+    nets = {"g": translator(config, one, axis), "d": heads.on_pairs(build(config, shape, 0, axis)["d"]), **more}
     game = adversarial(
         config, one, 1, axis, g_terms=active(config, g_terms), parts=parts._replace(nets=nets, observe=observe)
     )
 
-    def told(batch):
+    def conditioned(batch):
         a, b = halves(batch["x"])
         return {**batch, "x": b, "y": a}
 
     def inputs(batch, key):
-        seen = told(batch)
+        seen = conditioned(batch)
         example = {"pool": (seen["x"], seen["y"])} if config.pool else {}
         return game.inputs(seen, key) | dict.fromkeys(more, (seen["x"], None)) | example
 
     def knowing(player):
         def loss(run, vars, batch, key, hp):
-            return player.loss(run, vars, told(batch), key, hp)
+            return player.loss(run, vars, conditioned(batch), key, hp)
 
         return player._replace(loss=loss)
 
@@ -189,7 +190,7 @@ def cyclegan(config: Config, shape, classes: int, axis: Axis) -> Game:
             f"loss {config.loss!r} compares all logits, and kind 'cyclegan' has those of two discriminators; use lsgan"
         )
     one = half(config, shape)
-    nets = {"g": translator(config, one, axis), "d": heads.by_turns(build(config, one, 0, axis)["d"])}
+    nets = {"g": translator(config, one, axis), "d": heads.alternating(build(config, one, 0, axis)["d"])}
     nets["f"] = nets["g"]  # the same architecture: parameters belong to the name
 
     def changed(play: Play, to_a, to_b):  # at these inputs batch norm's statistics are not those of a translation

@@ -95,7 +95,7 @@ def beside(label: Net, d: Net) -> Net:
     return Net(init, apply)
 
 
-def given(d: Net) -> Net:
+def on_pairs(d: Net) -> Net:
     """D that sees the image it is told on the same pixels as x: (x [b, ..., c], told [b, ..., c]) -> as d."""
 
     def both(x, told):
@@ -114,7 +114,7 @@ def alternated(a: jax.Array, b: jax.Array) -> jax.Array:
     return jnp.stack([a, b], 1).reshape(-1, *a.shape[1:])
 
 
-def by_turns(d: Net) -> Net:
+def alternating(d: Net) -> Net:
     """Two D of one architecture, for the rows of two sets as `alternated` orders them: (x [2n, ...], y) -> [2n]."""
 
     def sides(x):

@@ -23,7 +23,7 @@ def spectral(net: Net) -> Net:
     def apply(params, vars, *inputs, train, **options):
         if not inputs:
             found = kernels.named(params)
-            u = {name: kernels.turned(kernel, vars["u"][name]) for name, kernel in found.items()}
+            u = {name: kernels.iterated(kernel, vars["u"][name]) for name, kernel in found.items()}
             return None, {**vars, "u": u}
         made = divided(params, vars["u"])
         out, inner = net.apply(made, vars["net"], *inputs, train=train, **options)

@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxgan import changes, checkpoint, folder, log, program
+from jaxgan import changes, checkpoint, log, program, run_folder
 from jaxgan.config import Config
 from jaxgan.errors import JaxganError, NonFiniteError, nearest
 from jaxgan.signals import Stop
-from jaxgan.sweep import kit, store
-from jaxgan.train import Course, course
+from jaxgan.sweep import shared, store
+from jaxgan.train import Dispatches, dispatches
 
 EVERY = 2.0  # seconds between two lines of progress, at least
 
@@ -29,11 +29,11 @@ class Chunk(NamedTuple):
     ids: list[str]
 
 
-class Lane(NamedTuple):
+class Member(NamedTuple):
     """A member on its way: the course it takes, the step at which it is done, what member.json says of its place."""
 
     id: str
-    course: Course
+    dispatches: Dispatches
     goal: int
     part: dict
 
@@ -47,18 +47,18 @@ def train(dir, ids=None, until=None, mode="auto", width=0, say=log.show, stop: S
     others go on. SIGTERM and Ctrl-C save all and return. JaxganError for what the user can mend.
     """
     dir = Path(dir).expanduser()
-    if mode not in ("auto", *kit.MODES) or width < 0:
+    if mode not in ("auto", *shared.MODES) or width < 0:
         raise JaxganError(f"mode is {mode!r} and width {width}; expected auto, map or vmap, and 0 or more members")
     wanted = unfinished(dir, ids, until)
     if not wanted:
         return
     with stop or Stop() as stop:
-        for c in {kit.common(c): c for c in wanted.values()}.values():
-            kit.check(c)
+        for c in {shared.common(c): c for c in wanted.values()}.values():
+            shared.check(c)
         for id, c in wanted.items():
             if not (store.run_dir(dir, id) / "config.json").exists():
-                kit.check_used(c)
-        groups = store.assign(dir, wanted, lambda configs: kit.plan(configs, mode, width))
+                shared.check_used(c)
+        groups = store.assign(dir, wanted, lambda configs: shared.plan(configs, mode, width))
         todo = [chunk for chunk in chunks(groups) if not wanted.keys().isdisjoint(chunk.ids)]
         with contextlib.closing(Meter(dir, wanted, say)) as meter:
             goal = store.read(dir)["config"]["steps"]
@@ -115,48 +115,48 @@ def train_chunk(
     configs = {id: c for id, c in configs.items() if not store.finished(dir, id, c.steps)}  # others were here
     if not configs:
         return
-    k = kit.kit(next(iter(configs.values())))
+    k = shared.shared(next(iter(configs.values())))
     pace, size = program.adaptive(), 1
 
     def length(c: Config, step: int) -> int:
         return min(c.chunk or size, program.to_boundary(c, step))
 
     with contextlib.ExitStack() as stack:
-        lanes, fields = {}, {}
+        members, fields = {}, {}
         for slot, id in enumerate(chunk.ids):
             if id in configs:
                 entered = enter(dir, chunk, slot, configs[id], k, length, say, stop)
                 own, place, fields[slot] = stack.enter_context(entered)
-                lanes[slot] = Lane(id, own, goal, place)
+                members[slot] = Member(id, own, goal, place)
         at = {slot: int(f["step"]) for slot, f in fields.items()}
         filler = next(iter(fields.values()))  # stands in the places of members that are not trained now
-        width = kit.rounded(chunk.width)  # there may be more devices than when it began
-        states = kit.place([fields.get(slot, filler) for slot in range(width)])
+        width = shared.rounded(chunk.width)  # there may be more devices than when it began
+        states = shared.place([fields.get(slot, filler) for slot in range(width)])
         del fields, filler
-        advance = kit.advance(k, chunk.mode, width)
-        answers = {slot: ask(dir, lane, None, at[slot], say) for slot, lane in lanes.items()}
-        while wishes := {slot: wish for slot, wish in answers.items() if wish}:
+        advance = shared.advance(k, chunk.mode, width)
+        answers = {slot: ask(dir, member, None, at[slot], say) for slot, member in members.items()}
+        while wanted_steps := {slot: dispatch for slot, dispatch in answers.items() if dispatch}:
             steps = np.zeros(width, np.int32)
-            for slot, (_, n) in wishes.items():
+            for slot, (_, n) in wanted_steps.items():
                 steps[slot] = n
             size = pace()
             states, metrics = advance(states, steps)
-            for slot, (step, n) in wishes.items():
+            for slot, (step, n) in wanted_steps.items():
                 at[slot] = step + n
-                new = kit.pick((states, metrics), slot, width)
-                answers[slot] = ask(dir, lanes[slot], new, at[slot], say)
-            meter.advance(int(steps.sum()), sum(not answers[slot] for slot in wishes))
+                new = shared.pick((states, metrics), slot, width)
+                answers[slot] = ask(dir, members[slot], new, at[slot], say)
+            meter.advance(int(steps.sum()), sum(not answers[slot] for slot in wanted_steps))
 
 
 @contextlib.contextmanager
 def enter(
-    dir: Path, chunk: Chunk, slot: int, c: Config, k: kit.Kit, length, say, stop: Stop
-) -> Iterator[tuple[Course, dict, dict]]:
+    dir: Path, chunk: Chunk, slot: int, c: Config, k: shared.Shared, length, say, stop: Stop
+) -> Iterator[tuple[Dispatches, dict, dict]]:
     """Enter the run folder of the member in place `slot` -> its course, its place, its newest state (as to_host's)."""
     id = chunk.ids[slot]
     run, tell = store.run_dir(dir, id), lambda text: say(f"{id}: {text}")
     with (
-        folder.entered(run, c, k.source) as env,
+        run_folder.entered(run, c, k.source) as env,
         contextlib.closing(checkpoint.Checkpoints(run / "checkpoints", c.keep)) as saved,
     ):
         fields = saved.restore(k.like, tell) or checkpoint.to_host(k.start(c))
@@ -165,24 +165,24 @@ def enter(
             tell(f"NOTE: {text}")
         log.rewind(run / "metrics.jsonl", step)
         place = {"mode": chunk.mode, "width": chunk.width, "index": slot, "group": chunk.group}
-        part = {**place, "devices": kit.mesh().size}
+        part = {**place, "devices": shared.mesh().size}
         store.stand(dir, id, **part, status="running", step=step, reason="")
-        own = course(c, run, k.looks, lambda step: length(c, step), step, saved, tell, stop, quiet=True)
+        own = dispatches(c, run, k.looks, lambda step: length(c, step), step, saved, tell, stop, quiet=True)
         with contextlib.closing(own):
             yield own, part, fields
 
 
-def ask(dir: Path, lane: Lane, sent, at: int, say) -> tuple[int, int] | None:
+def ask(dir: Path, member: Member, sent, at: int, say) -> tuple[int, int] | None:
     """(step, n) that a member at step `at` wants next, given what was sent; None, and its end on file, if nothing."""
     try:
-        return lane.course.send(sent)
+        return member.dispatches.send(sent)
     except StopIteration:
-        status, reason = "done" if at >= lane.goal else "running", ""
-        folder.animate(store.run_dir(dir, lane.id))
+        status, reason = "done" if at >= member.goal else "running", ""
+        run_folder.animate(store.run_dir(dir, member.id))
     except NonFiniteError as e:
         status, reason = "non-finite", str(e)
-        say(f"{lane.id}: {reason}")
-    store.stand(dir, lane.id, **lane.part, status=status, step=at, reason=reason)
+        say(f"{member.id}: {reason}")
+    store.stand(dir, member.id, **member.part, status=status, step=at, reason=reason)
     return None
 
 

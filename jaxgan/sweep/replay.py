@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxgan import checkpoint, folder, log, parallel, program
+from jaxgan import checkpoint, log, parallel, program, run_folder
 from jaxgan.errors import JaxganError
-from jaxgan.sweep import group, kit, store
+from jaxgan.sweep import group, shared, store
 from jaxgan.verify import digests, replay
 from jaxgan.verify import verify as verify_alone
 
@@ -23,7 +23,7 @@ def verify(dir, steps: int = 0, say=log.show) -> int:
     A map member is replayed as a run alone on one device; a vmap member with its whole chunk, at the same width and in
     the same place, since only then are equal bits to be had. JaxganError at the first difference.
     """
-    dir = folder.find(dir)
+    dir = run_folder.find(dir)
     sweep, id = dir.absolute().parent.parent, dir.absolute().name
     part = store.standing(sweep, id)
     if part["mode"] == "map":
@@ -32,17 +32,17 @@ def verify(dir, steps: int = 0, say=log.show) -> int:
         raise JaxganError(
             f"{dir} was trained together with others (vmap), and is verified with them; leave it in its sweep folder"
         )
-    recorded, env = digests(dir, steps), folder.read_env(dir)
+    recorded, env = digests(dir, steps), run_folder.read_env(dir)
     chunk = next(one for one in group.chunks(store.read(sweep)["groups"]) if id in one.ids)
     members = store.members(sweep)
     c = dataclasses.replace(members[id][1], steps=max(recorded))
-    k = kit.kit(c)
-    folder.check_data(dir, c, env, k.source)
-    if chunk.width % kit.mesh().size:
+    k = shared.shared(c)
+    run_folder.check_data(dir, c, env, k.source)
+    if chunk.width % shared.mesh().size:
         raise JaxganError(f"{dir} was trained on {part['devices']} devices; verify it on as many")
     fields = [checkpoint.to_host(k.start(members[one][1])) for one in chunk.ids]
-    states = kit.place([*fields, *[fields[0]] * (chunk.width - len(fields))])
-    advance, size = kit.advance(k, chunk.mode, chunk.width), program.adaptive()
+    states = shared.place([*fields, *[fields[0]] * (chunk.width - len(fields))])
+    advance, size = shared.advance(k, chunk.mode, chunk.width), program.adaptive()
 
     def all_lanes(states, step, n):
         return advance(states, np.full(chunk.width, n, np.int32))
@@ -50,4 +50,4 @@ def verify(dir, steps: int = 0, say=log.show) -> int:
     compiled = program.Program(all_lanes, lambda step: c.chunk or size(), "")
     say(f"replaying {id} in its chunk of {len(chunk.ids)}")
     slot = chunk.ids.index(id)
-    return replay(dir, c, env, recorded, compiled, states, say, lambda tree: kit.pick(tree, slot, chunk.width))
+    return replay(dir, c, env, recorded, compiled, states, say, lambda tree: shared.pick(tree, slot, chunk.width))

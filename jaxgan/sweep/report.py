@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxgan import config, folder, log
+from jaxgan import config, log, run_folder
 from jaxgan.config import Config
 from jaxgan.errors import JaxganError
 from jaxgan.sweep import store, table
@@ -40,8 +40,8 @@ def report(dir, objective: str = "") -> tuple[Path, Path]:
     for member in found["members"]:
         member["picture"] = picture(store.run_dir(dir, member["id"]) / "samples", budget)
     html, markdown = dir / "report.html", dir / "report.md"
-    folder.replace(html, _page(found, javascript))
-    folder.replace(markdown, _markdown(found))
+    run_folder.replace(html, _page(found, javascript))
+    run_folder.replace(markdown, _markdown(found))
     return html, markdown
 
 
@@ -183,7 +183,7 @@ def _command(dir: Path, ids) -> str:
     """The command that first started a member, or that which reports again."""
     for id in ids:
         if (store.run_dir(dir, id) / "env.json").exists():
-            words = folder.read_env(store.run_dir(dir, id))["starts"][0]["command"]
+            words = run_folder.read_env(store.run_dir(dir, id))["starts"][0]["command"]
             return shlex.join(["jaxgan" if Path(words[0]).parent.name == "jaxgan" else words[0], *words[1:]])
     return f"jaxgan sweep report {shlex.quote(str(dir))}"
 

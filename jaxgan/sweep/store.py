@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from jaxgan import config, folder, log
+from jaxgan import config, log, run_folder
 from jaxgan.config import Config
 from jaxgan.errors import JaxganError
 from jaxgan.sweep import space
@@ -81,7 +81,7 @@ def add(dir, experiment: str, base: Config, settings: list[dict]) -> list[str]:
 
 def write(dir: Path, contents: dict) -> None:
     """Write sweep.json, by rename; the caller holds the lock."""
-    folder.replace(dir / "sweep.json", json.dumps(contents, indent=1))
+    run_folder.replace(dir / "sweep.json", json.dumps(contents, indent=1))
 
 
 def inspect(dir: Path) -> None:
@@ -155,7 +155,7 @@ def standing(dir, id: str) -> dict:
 
 def stand(dir, id: str, **fields) -> None:
     """Write member.json."""
-    folder.replace(run_dir(dir, id) / "member.json", json.dumps(fields, indent=1))
+    run_folder.replace(run_dir(dir, id) / "member.json", json.dumps(fields, indent=1))
 
 
 def finished(dir, id: str, steps: int) -> bool:

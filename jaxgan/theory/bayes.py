@@ -16,8 +16,7 @@ from jaxgan.config import Config
 from jaxgan.nets import encoder, mlp
 from jaxgan.optim import OPTIMIZERS
 from jaxgan.run import generate
-from jaxgan.state import initial
-from jaxgan.theory.play import advance
+from jaxgan.state import advance, initial
 from jaxgan.types import AnyArray, Game, Player, Source, Spec, State
 
 PerClass = Float[AnyArray, "n c"]

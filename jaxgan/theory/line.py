@@ -15,11 +15,10 @@ from scipy.special import ndtri
 
 from jaxgan import games
 from jaxgan.config import Config
-from jaxgan.state import initial
+from jaxgan.state import advance, initial
 from jaxgan.step import runner
 from jaxgan.theory import value
 from jaxgan.theory.divergence import gauss_legendre
-from jaxgan.theory.play import advance
 from jaxgan.types import Density, Game, Net, Source, State
 
 ARROWS = np.linspace(-2, 2, 13)  # latents whose way to x is shown

@@ -15,10 +15,9 @@ from jaxgan import games, rng
 from jaxgan.config import Config
 from jaxgan.data import toy
 from jaxgan.optim import clip_weights
-from jaxgan.state import initial
+from jaxgan.state import advance, initial
 from jaxgan.step import field, mean_over, move, runner
 from jaxgan.theory.divergence import gauss_legendre
-from jaxgan.theory.play import advance
 from jaxgan.theory.value import value
 from jaxgan.types import Game, Net, Source, State
 

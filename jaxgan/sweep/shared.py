@@ -27,7 +27,7 @@ MODES = ("map", "vmap")
 SHARE = 0.8  # of the memory that is free
 
 
-class Kit(NamedTuple):
+class Shared(NamedTuple):
     """source: training examples. looks: as in looks.py. start: Config -> initial State. like: shapes of a checkpoint.
 
     loop: (rows, state, n) -> state, metrics of one member.
@@ -80,19 +80,19 @@ def _reads(c: Config) -> frozenset[str]:
     return program.reads(c, _data(_named(c))[0])
 
 
-def kit(c: Config) -> Kit:
-    """The kit of c's group; kept for the next call."""
-    return _kit(common(c))
+def shared(c: Config) -> Shared:
+    """What the members of c's group share; kept for the next call."""
+    return _shared(common(c))
 
 
 @functools.lru_cache(maxsize=4)
-def _kit(c: Config) -> Kit:
+def _shared(c: Config) -> Shared:
     source, held = _data(_named(c))
     game = games.make(c, source.shape, source.classes)
     like = template(game, c, source.shape)
     start = initializer(game, c.solver, source.shape)
     loop = program.from_device(game, source, c, c.batch)
-    return Kit(c, source, looks(c, source, held), start, like, loop)
+    return Shared(c, source, looks(c, source, held), start, like, loop)
 
 
 def _named(c: Config) -> Config:
@@ -138,15 +138,15 @@ def pick(tree, slot: int, width: int):
     return _row(jax.tree.map(own, tree), np.int32(slot % each))
 
 
-def advance(kit: Kit, mode: str, width: int) -> Callable:
+def advance(common: Shared, mode: str, width: int) -> Callable:
     """(states, steps int32 [width]) -> states, metrics: each member makes its own number of steps, 0 is none."""
-    compiled = _compiled(kit.c, mode, width)
-    return lambda states, steps: compiled(_rows(_named(kit.c)), states, steps)
+    compiled = _compiled(common.c, mode, width)
+    return lambda states, steps: compiled(_rows(_named(common.c)), states, steps)
 
 
 @functools.lru_cache(maxsize=8)
 def _compiled(c: Config, mode: str, width: int):
-    loop, devices = _kit(c).loop, mesh()
+    loop, devices = _shared(c).loop, mesh()
     split, whole = PartitionSpec("members"), PartitionSpec()
 
     def many(rows, states, steps):
@@ -160,7 +160,7 @@ def _compiled(c: Config, mode: str, width: int):
     def shaped(x):
         return jax.ShapeDtypeStruct((width, *x.shape), x.dtype, sharding=NamedSharding(devices, split))
 
-    state = jax.eval_shape(lambda: _kit(c).start(c))
+    state = jax.eval_shape(lambda: _shared(c).start(c))
     arguments = _rows(_named(c)), jax.tree.map(shaped, state), jax.ShapeDtypeStruct((width,), np.int32)
     return jax.jit(many, donate_argnums=1).lower(*arguments).compile(parallel.compiler_options())
 

@@ -143,7 +143,7 @@ def judge(game: Game, state: State, batch, key):
     """
     n, labels = len(batch["x"]), batch["y"] if game.classes else None
     run = runner(game, state.params)
-    made = game.sample(run, state.vars, game.latent(rng.stream(key, "z"), n), game.given(batch))
+    made = game.sample(run, state.vars, game.latent(rng.stream(key, "z"), n), game.condition(batch))
     few = slice(min(n, DIVERSE))
     diversity = relative_diversity(made[few], batch["x"][few])
     if game.score is None:

@@ -1,4 +1,4 @@
-"""Class-conditional GANs by what D does with labels: joined to its input or features, or learnt by a class head.
+"""The plain GAN, and class-conditional ones, in which D joins labels to its input or features, or learns them.
 
 A head is a small network on D's features that D's player owns; its losses stand beside the adversarial one with the
 weights hp.d_class and hp.g_class. Losses on a head's outputs return one number per example.
@@ -149,6 +149,11 @@ HEADS = {
 NOTHING = Loss(lambda real, fake: (0 * real, 0 * fake), lambda real, fake: (0 * real, 0 * fake))
 # Mirza and Osindero 2014, arXiv 1411.1784: one-hot channels; and learned ones
 MAPS = {"concat": (heads.one_hot_maps, lambda classes: classes), "embedding": (heads.label_maps, lambda classes: 1)}
+
+
+def plain(config: Config, shape, classes: int, axis: Axis) -> Game:
+    """Goodfellow et al. 2014, arXiv 1406.2661: G maps z to an example, D that to a logit. Labels are not used."""
+    return adversarial(config, shape, 0, axis)
 
 
 def conditional(config: Config, shape, classes: int, axis: Axis) -> Game:
