@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from jaxgan.fields import option
 
-NETS = ("mlp", "dcgan", "conv1d", "sngan")  # each a file of nets/
+NETS = ("mlp", "dcgan", "conv1d", "sngan", "r3gan")  # each a file of nets/
 if TYPE_CHECKING:
     Name = str
 else:
@@ -28,17 +28,30 @@ class Sngan:
 
 
 @dataclasses.dataclass(frozen=True)
+class R3gan:
+    """Residual stages of R3GAN; the paper's width is 768 (ImageNet 1536), its latent 64."""
+
+    blocks: int = option(2, "net r3gan", least=1)
+    """Residual blocks at each resolution."""
+    group: int = option(16, "net r3gan", least=1)
+    """Channels of a group of the 3x3 convolutions (ImageNet: 32)."""
+    wide: int = option(32, "net r3gan", least=4)
+    """Pixels up to which stages have the whole width; each doubling above halves it (ImageNet-64: 64)."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Architecture:
     """The network of a run and its options; flags of `config.Config`."""
 
     net: Name = option("dcgan", "parts")
     """Architecture of generator and discriminator; own is what a program puts at nets.NETS."""
     sngan: Sngan = Sngan()
+    r3gan: R3gan = R3gan()
     d_norm: Norm = option("own", "discriminator", needs="critic loss")
     """Normalisation in D; own is the architecture's (batch in dcgan, spectral in sngan, else none)."""
     g_norm: Norm = option("own", "generator", needs="generator")
     """Normalisation in G; own is the architecture's (none in mlp, else batch), batch_spectral is SAGAN's."""
     width: int = option(64, "parts", least=1)
-    """Hidden units (mlp), channels at the highest resolution (dcgan, conv1d), or those that tables multiply (sngan)."""
+    """Hidden units (mlp); channels at the highest (dcgan, conv1d) or lowest (r3gan) resolution, or their unit."""
     depth: int = option(2, "net mlp", least=1)
     """Hidden layers (mlp)."""

@@ -39,7 +39,7 @@ RUN = Config(
 def experiment(tmp_path_factory):
     path = tmp_path_factory.mktemp("experiment") / "tiny.py"
     path.write_text(
-        f"from jaxgan import Config, Hp\nfrom jaxgan.options import Sngan\ndef config():\n    return {RUN!r}\n"
+        f"from jaxgan import Config, Hp\nfrom jaxgan.options import R3gan, Sngan\ndef config():\n    return {RUN!r}\n"
     )
     return path
 

@@ -160,10 +160,10 @@ def test_what_does_not_go_is_said(settings, message):
 
 def test_options_of_a_network_change_it():
     """Every option that a record of options.py has makes another network, where its network is chosen."""
-    other = {"sngan.wide": True, "sngan.attention": 16}
+    other = {"sngan.wide": True, "sngan.attention": 16, "r3gan.blocks": 1, "r3gan.group": 4, "r3gan.wide": 8}
     assert set(other) == {name for name in facts(Config) if "." in name}
     for name, value in other.items():
-        usual = config.from_dict({"net": name.split(".")[0], "width": 2, "latent": 4})
+        usual = config.from_dict({"net": name.split(".")[0], "width": 64, "latent": 4})
         inputs = {"g": (jnp.zeros((2, 4)), None), "d": (jnp.zeros((2, 64, 64, 3)), None)}
 
         def shapes(c, inputs=inputs):
