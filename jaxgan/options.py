@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from jaxgan.fields import option
 
-NETS = ("mlp", "dcgan", "conv1d", "sngan", "r3gan")  # each a file of nets/
+NETS = ("mlp", "dcgan", "conv1d", "sngan", "biggan", "r3gan")  # each a file of nets/
 if TYPE_CHECKING:
     Name = str
 else:
@@ -25,6 +25,16 @@ class Sngan:
     """Blocks of D are as wide inside as at their end (SAGAN, StudioGAN), not as at their start (Miyato et al.)."""
     attention: int = option(0, "net sngan")
     """Height in pixels at which G and D have self-attention (SAGAN: 32); 0 is none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Biggan:
+    """BigGAN; the papers' widths are 96 (deep 128), the latent 20 for the stem and each block (deep 128)."""
+
+    deep: bool = option(False, "net biggan")
+    """BigGAN-deep: bottlenecks, two for each resolution, that all get the whole latent."""
+    attention: int = option(0, "net biggan")
+    """Height in pixels at which G and D have self-attention (the paper: 64); 0 is none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +56,7 @@ class Architecture:
     net: Name = option("dcgan", "parts")
     """Architecture of generator and discriminator; own is what a program puts at nets.NETS."""
     sngan: Sngan = Sngan()
+    biggan: Biggan = Biggan()
     r3gan: R3gan = R3gan()
     d_norm: Norm = option("own", "discriminator", needs="critic loss")
     """Normalisation in D; own is the architecture's (batch in dcgan, spectral in sngan, else none)."""

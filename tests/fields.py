@@ -4,7 +4,7 @@ import dataclasses
 import typing
 
 from jaxgan.config import Config, Hp
-from jaxgan.options import R3gan, Sngan
+from jaxgan.options import Biggan, R3gan, Sngan
 
 FIELDS = {f.name: f for f in dataclasses.fields(Config)}
 HP = [f.name for f in dataclasses.fields(Hp)]
@@ -18,7 +18,13 @@ def other(name):
     if name in CHOICES:
         return next(c for c in CHOICES[name] if c != default)
     special = {"writers": ("wandb",), "codes": (3,), "hp": Hp(g_lr=0.125)}
-    special |= {"augment": ("flip",), "cr_augment": ("cutout",), "sngan": Sngan(wide=True), "r3gan": R3gan(blocks=3)}
+    special |= {
+        "augment": ("flip",),
+        "cr_augment": ("cutout",),
+        "sngan": Sngan(wide=True),
+        "r3gan": R3gan(blocks=3),
+        "biggan": Biggan(deep=True),
+    }
     if name in special:
         return special[name]
     return {bool: lambda: not default, int: lambda: default + 3, str: lambda: default + "x"}[type(default)]()

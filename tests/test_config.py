@@ -181,7 +181,14 @@ def test_differences_are_what_moves_the_trajectory(name):
     elif name == "hp":
         assert told == ["hp.g_lr: 0.0002 -> 0.125"]
     elif name in records(Config):
-        assert told == {"sngan": ["sngan.wide: False -> True"], "r3gan": ["r3gan.blocks: 2 -> 3"]}[name]
+        assert (
+            told
+            == {
+                "sngan": ["sngan.wide: False -> True"],
+                "r3gan": ["r3gan.blocks: 2 -> 3"],
+                "biggan": ["biggan.deep: False -> True"],
+            }[name]
+        )
     else:
         assert told == [f"{name}: {getattr(Config(), name)!r} -> {OTHER[name]!r}"]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jaxgan.config import Config
-from jaxgan.nets import NETS, build, conv1d, dcgan, mlp, r3gan, sngan
+from jaxgan.nets import NETS, biggan, build, conv1d, dcgan, mlp, r3gan, sngan
 from jaxgan.types import JaxganError, Net
 
 KINDS = ("plain", "conditional")
@@ -234,5 +234,5 @@ def test_projection_adds_the_inner_product():
 
 
 def test_the_table_of_architectures():
-    assert {"mlp": mlp, "dcgan": dcgan, "conv1d": conv1d, "sngan": sngan, "r3gan": r3gan} == NETS
+    assert {"mlp": mlp, "dcgan": dcgan, "conv1d": conv1d, "sngan": sngan, "biggan": biggan, "r3gan": r3gan} == NETS
     assert set(Config.__dataclass_fields__["net"].type.__args__) == {*NETS, "own"}

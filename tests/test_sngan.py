@@ -141,7 +141,7 @@ def test_every_kernel_of_a_spectral_side_has_norm_1(norms):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"size": 30}, "28, 32, 64, 128 pixels"),
+        ({"size": 30}, "28, 32, 64, 128, 256 pixels"),
         ({"sngan": {"attention": 12}}, "sngan.attention is 12"),
         ({"sngan": {"attention": 7}}, "sngan.attention is 7"),
         ({"net": "dcgan", "sngan": {"wide": True}}, "sngan.wide is True, but it belongs to net sngan"),
@@ -160,11 +160,19 @@ def test_what_does_not_go_is_said(settings, message):
 
 def test_options_of_a_network_change_it():
     """Every option that a record of options.py has makes another network, where its network is chosen."""
-    other = {"sngan.wide": True, "sngan.attention": 16, "r3gan.blocks": 1, "r3gan.group": 4, "r3gan.wide": 8}
+    other = {
+        "sngan.wide": True,
+        "sngan.attention": 16,
+        "biggan.deep": True,
+        "biggan.attention": 16,
+        "r3gan.blocks": 1,
+        "r3gan.group": 4,
+        "r3gan.wide": 8,
+    }
     assert set(other) == {name for name in facts(Config) if "." in name}
     for name, value in other.items():
-        usual = config.from_dict({"net": name.split(".")[0], "width": 64, "latent": 4})
-        inputs = {"g": (jnp.zeros((2, 4)), None), "d": (jnp.zeros((2, 64, 64, 3)), None)}
+        usual = config.from_dict({"net": name.split(".")[0], "width": 64, "latent": 10})
+        inputs = {"g": (jnp.zeros((2, 10)), None), "d": (jnp.zeros((2, 64, 64, 3)), None)}
 
         def shapes(c, inputs=inputs):
             made = build(config.check(c), (64, 64, 3))

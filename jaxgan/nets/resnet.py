@@ -59,15 +59,17 @@ class Attention(nn.Module):
     authors' code, and logits are not divided by a root. h and w are even.
     """
 
+    kernel_init: nn.initializers.Initializer = GLOROT
+
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         b, h, w, c = x.shape
         few = max(c // 8, 1)
-        query = Conv(few, 1, False, name="theta")(x).reshape(b, h * w, few)
-        key = pooled_max(Conv(few, 1, False, name="phi")(x)).reshape(b, h * w // 4, few)
-        value = pooled_max(Conv(max(c // 2, 1), 1, False, name="g")(x)).reshape(b, h * w // 4, -1)
+        query = Conv(few, 1, False, self.kernel_init, name="theta")(x).reshape(b, h * w, few)
+        key = pooled_max(Conv(few, 1, False, self.kernel_init, name="phi")(x)).reshape(b, h * w // 4, few)
+        value = pooled_max(Conv(max(c // 2, 1), 1, False, self.kernel_init, name="g")(x)).reshape(b, h * w // 4, -1)
         weights = jax.nn.softmax(query @ key.swapaxes(1, 2), axis=-1)
-        out = Conv(c, 1, False, name="o")((weights @ value).reshape(b, h, w, -1))
+        out = Conv(c, 1, False, self.kernel_init, name="o")((weights @ value).reshape(b, h, w, -1))
         return x + self.param("gate", nn.initializers.zeros, ()) * out
 
 

@@ -33,6 +33,7 @@ LEVELS = {
     32: Levels(4, (4, 4, 4, 4), (2, 2, 2, 2), 2),
     64: Levels(4, (16, 8, 4, 2, 1), (1, 2, 4, 8, 16), 5),
     128: Levels(4, (16, 16, 8, 4, 2, 1), (1, 2, 4, 8, 16, 16), 5),
+    256: Levels(4, (16, 16, 8, 8, 4, 2, 1), (1, 2, 4, 8, 8, 16, 16), 6),
 }
 
 
@@ -80,16 +81,19 @@ class Down(nn.Module):
     halves: bool
     first: bool
     spec: Spec
+    inside: nn.initializers.Initializer = GLOROT_RELU
+    outside: nn.initializers.Initializer = GLOROT
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         act = lambda x: nn.relu(normalise(self.spec.norm, train, self.spec.axis)(x))  # noqa: E731
         pool = pooled if self.halves else lambda x: x
-        inner = Conv(self.inner, kernel_init=GLOROT_RELU)(x if self.first else act(x))
-        inner = pool(Conv(self.features, kernel_init=GLOROT_RELU)(act(inner)))
+        inner = Conv(self.inner, kernel_init=self.inside)(x if self.first else act(x))
+        inner = pool(Conv(self.features, kernel_init=self.inside)(act(inner)))
+        skip = Conv(self.features, 1, kernel_init=self.outside)
         if self.first:
-            return inner + Conv(self.features, 1)(pool(x))
-        return inner + (pool(Conv(self.features, 1)(x)) if self.halves or x.shape[-1] != self.features else x)
+            return inner + skip(pool(x))
+        return inner + (pool(skip(x)) if self.halves or x.shape[-1] != self.features else x)
 
 
 class Discriminator(nn.Module):
@@ -103,33 +107,46 @@ class Discriminator(nn.Module):
     wide: bool
     attention: int
     spec: Spec
+    inside: nn.initializers.Initializer = GLOROT_RELU
+    outside: nn.initializers.Initializer = GLOROT
 
     @nn.compact
     def __call__(self, x: jax.Array, y: jax.Array | None, train: bool, features: bool = False):
         for i, width in enumerate(self.widths):
             inner = width if self.wide or not i else x.shape[-1]
-            x = Down(width, inner, i < self.halved, not i, self.spec)(x, train)
-            x = Attention()(x) if x.shape[1] == self.attention else x
+            before = x.shape[1]
+            x = Down(width, inner, i < self.halved, not i, self.spec, self.inside, self.outside)(x, train)
+            x = Attention(self.outside)(x) if before > x.shape[1] == self.attention else x
         x = nn.relu(normalise(self.spec.norm, train, self.spec.axis)(x)).sum((1, 2))
-        return Head(self.spec.classes, GLOROT, GLOROT, self.spec.outputs)(x, y, features)
+        return Head(self.spec.classes, self.outside, self.outside, self.spec.outputs)(x, y, features)
+
+
+def sized(net: str, shape: tuple[int, ...], attention: int) -> Levels:
+    """Those of images of this shape, in units of the width; JaxganError for sizes that there are none of."""
+    if len(shape) != 3 or shape[0] != shape[1] or shape[0] not in LEVELS:
+        raise JaxganError(
+            f"{net} makes square images of {', '.join(map(str, LEVELS))} pixels, not shape {tuple(shape)}: set size to "
+            "one of these, or net to dcgan (mlp for points, conv1d for sequences)."
+        )
+    found, size = LEVELS[shape[0]], shape[0]
+    if attention and (attention % 2 or attention not in [size // 2**i for i in range(1, len(found.g) - 1)]):
+        raise JaxganError(f"{net}.attention is {attention}, but no block ends there; images have {size} pixels")
+    return found
+
+
+def halvings(found: Levels, wide: bool) -> int:
+    """How many blocks of D halve the image: the last of a wide D always keeps its size."""
+    return found.halved - int(wide and found.halved == len(found.d))
 
 
 def levels(config: Config, shape: tuple[int, ...]) -> Levels:
-    """Those of images of this shape, in channels; JaxganError for sizes that there are none of."""
-    if len(shape) != 3 or shape[0] != shape[1] or shape[0] not in LEVELS:
-        raise JaxganError(
-            f"sngan makes square images of {', '.join(map(str, LEVELS))} pixels, not shape {tuple(shape)}: set size to "
-            "one of these, or net to dcgan (mlp for points, conv1d for sequences)."
-        )
-    found, at, size = LEVELS[shape[0]], config.sngan.attention, shape[0]
-    if at and (at % 2 or at not in [size // 2**i for i in range(1, len(found.g) - 1)]):
-        raise JaxganError(f"sngan.attention is {at}, but no block ends at that height; images have {size} pixels")
+    """Those of images of this shape, in channels."""
+    found = sized("sngan", shape, config.sngan.attention)
     if config.sngan.wide and len(set(found.d)) == 1:
         raise JaxganError(
-            f"sngan.wide changes nothing at {size} pixels, where all blocks of D are as wide; leave it out"
+            f"sngan.wide changes nothing at {shape[0]} pixels: all of D's blocks are as wide; leave it out"
         )
-    g, d = (tuple(config.width * n for n in widths) for widths in (found.g, found.d))
-    return found._replace(g=g, d=d)
+    return found._replace(g=tuple(config.width * n for n in found.g), d=tuple(config.width * n for n in found.d))
 
 
 def generator(config: Config, spec: Spec) -> Net:
@@ -142,8 +159,7 @@ def discriminator(config: Config, spec: Spec) -> Net:
     """Residual blocks from images to one logit, of sums over pixels, with a projection of y where there are classes."""
     found = levels(config, spec.shape)
     wide, attention = config.sngan.wide, config.sngan.attention
-    kept = int(wide and found.halved == len(found.d))  # the last block of a wide D always keeps its size
-    return linen(Discriminator(found.d, found.halved - kept, wide, attention, spec))
+    return linen(Discriminator(found.d, halvings(found, wide), wide, attention, spec))
 
 
 def encoder(config: Config, spec: Spec) -> Net:

@@ -1,0 +1,87 @@
+"""BigGAN and BigGAN-deep: the counts of the authors' and other public code, and how labels and latents enter."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgan import config, kernels
+from jaxgan.nets import biggan, build
+from jaxgan.types import JaxganError, Spec
+
+# (size, classes, width, latent, options) -> parameters of G and of D
+COUNTS = [
+    (32, 10, 96, 80, {"attention": 16}, 9_416_196, 2_415_170),
+    (64, 200, 80, 100, {"attention": 32}, 17_335_204, 30_796_722),  # StudioGAN's log
+    (256, 1000, 96, 140, {"attention": 64}, 82_235_844, 99_225_890),
+    (128, 1000, 128, 128, {"attention": 64, "deep": True}, 50_244_484, 34_590_210),  # the authors' weights
+]
+
+
+def made(size, classes, width, latent, **options):
+    c = config.from_dict({"net": "biggan", "width": width, "latent": latent, "biggan": options})
+    return build(c, (size, size, 3), classes)
+
+
+@pytest.mark.parametrize(("size", "classes", "width", "latent", "options", "g", "d"), COUNTS)
+def test_counts(size, classes, width, latent, options, g, d):
+    nets, y = made(size, classes, width, latent, **options), jnp.zeros(2, int)
+    for net, x, want in ((nets["g"], jnp.zeros((2, latent)), g), (nets["d"], jnp.zeros((2, size, size, 3)), d)):
+        params, _ = jax.eval_shape(net.init, jax.random.key(0), x, y)
+        assert sum(leaf.size for leaf in jax.tree.leaves(params)) == want
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_every_part_of_z_and_the_label_reach_the_image(deep):
+    nets = made(32, 3, 4, 8, deep=deep)
+    z, y = jax.random.normal(jax.random.key(0), (3, 8)), jnp.array([0, 1, 2])
+    params, vars = jax.jit(nets["g"].init)(jax.random.key(1), z, y)
+    apply = jax.jit(lambda z, y: nets["g"].apply(params, vars, z, y, train=False)[0])
+    slope = jax.jit(jax.grad(lambda z: (apply(z, y) ** 2).sum()))(z)
+    assert (abs(slope) > 0).all()
+    assert abs(apply(z, y) - apply(z, jnp.roll(y, 1))).max() > 1e-4
+
+
+def test_a_chunk_of_z_enters_its_own_block_alone():
+    """With the norms' maps of block i set to 0, G no longer depends on chunk i + 1, and still on all others."""
+    nets = made(32, 0, 2, 8)
+    z = jax.random.normal(jax.random.key(0), (2, 8))
+    params, vars = nets["g"].init(jax.random.key(1), z, None)
+    for i in range(3):
+        dead = {"LinearNorm_0": 0, "LinearNorm_1": 0}
+        cut = params | {
+            f"Up_{i}": {n: jax.tree.map(jnp.zeros_like, p) if n in dead else p for n, p in params[f"Up_{i}"].items()}
+        }
+        slope = jax.grad(lambda z, cut=cut: (nets["g"].apply(cut, vars, z, None, train=False)[0] ** 2).sum())(z)
+        flat = abs(slope).max(0).reshape(4, 2).max(1)
+        assert flat[i + 1] == 0 and (np.delete(flat, i + 1) > 0).all()
+
+
+def test_spectral_norm_takes_the_maps_of_the_norms_and_not_the_shared_embedding():
+    net = made(32, 3, 4, 8)["g"]
+    params = jax.eval_shape(net.init, jax.random.key(0), jnp.zeros((2, 8)), jnp.zeros(2, int))[0]
+    names = kernels.named(params)
+    assert "Up_0.LinearNorm_0.Dense_0.kernel" in names and not any("Embed" in name for name in names)
+
+
+def test_kernels_begin_orthogonal():
+    nets = made(32, 3, 4, 8)
+    params = nets["d"].init(jax.random.key(1), jnp.zeros((2, 32, 32, 3)), jnp.zeros(2, int))[0]
+    kernel = params["Down_1"]["Conv_0"]["kernel"].reshape(-1, 8)
+    np.testing.assert_allclose(kernel.T @ kernel, np.eye(8), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "settings", "message"),
+    [
+        ((32, 32, 3), {"latent": 6}, "splits it over 4 parts at 32 pixels; use a multiple of 4, such as 80"),
+        ((28, 28, 1), {"biggan": {"deep": True}}, "biggan.deep makes images of 32, 64, 128, 256 pixels, not 28"),
+        ((32, 32, 3), {"biggan": {"deep": True}, "width": 6}, "width is 6"),
+        ((48, 48, 3), {}, "biggan makes square images of 28, 32"),
+        ((32, 32, 3), {"biggan": {"attention": 4}}, "biggan.attention is 4"),
+    ],
+)
+def test_what_does_not_go_is_said(shape, settings, message):
+    c = config.from_dict({"net": "biggan", "width": 4, "latent": 8, **settings})
+    with pytest.raises(JaxganError, match=message):
+        biggan.generator(c, Spec(shape))
