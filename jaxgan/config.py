@@ -71,7 +71,7 @@ Head = Literal["projection", "concat", "embedding", "ac", "ac_real", "adc", "mul
 Augment = Literal["flip", "brightness", "saturation", "contrast", "translation", "cutout", "jitter"]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Config(Architecture):
     """One training run."""
 

@@ -56,6 +56,14 @@ def option(default, *of: str, **facts) -> Any:
     return dataclasses.field(default=default, metadata={"facts": Facts(of, **facts)})
 
 
+def brief(record) -> str:
+    """A dataclass as Python writes it, less the fields that are at their defaults."""
+    usual = type(record)()
+    changed = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
+    words = [f"{name}={value!r}" for name, value in changed.items() if value != getattr(usual, name)]
+    return f"{type(record).__name__}({', '.join(words)})"
+
+
 @functools.cache
 def facts(cls: type) -> dict[str, Facts]:
     """{field: its facts} of the fields that were made by `option`, those of records in it as "record.field"."""

@@ -10,7 +10,7 @@ import math
 from typing import Any, NamedTuple
 
 from jaxgan.errors import JaxganError, nearest
-from jaxgan.fields import facts, option, outside
+from jaxgan.fields import brief, facts, option, outside
 
 SHAPES = ("cosine", "linear", "step")
 
@@ -88,9 +88,11 @@ def values(value: Number) -> tuple[float, ...]:
 CLASSIFIERS = "head ac ac_real adc multihinge 2c 2c_proxy d2dce"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Hp:
     """Numbers that are traced: changing one does not recompile the step."""
+
+    __repr__ = brief
 
     g_lr: Number = option(2e-4, "generator", always=True)
     """Learning rate of the generator."""

@@ -7,7 +7,7 @@ Architecture.
 import dataclasses
 from typing import TYPE_CHECKING, Literal
 
-from jaxgan.fields import option
+from jaxgan.fields import brief, option
 
 NETS = ("mlp", "dcgan", "conv1d", "sngan", "biggan", "r3gan")  # each a file of nets/
 if TYPE_CHECKING:
@@ -17,9 +17,11 @@ else:
 Norm = Literal["own", "none", "batch", "virtual", "spectral", "batch_spectral"]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Sngan:
     """ResNets of SNGAN, and of SAGAN with attention."""
+
+    __repr__ = brief
 
     wide: bool = option(False, "net sngan")
     """Blocks of D are as wide inside as at their end (SAGAN, StudioGAN), not as at their start (Miyato et al.)."""
@@ -27,9 +29,11 @@ class Sngan:
     """Height in pixels at which G and D have self-attention (SAGAN: 32); 0 is none."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Biggan:
     """BigGAN; the papers' widths are 96 (deep 128), the latent 20 for the stem and each block (deep 128)."""
+
+    __repr__ = brief
 
     deep: bool = option(False, "net biggan")
     """BigGAN-deep: bottlenecks, two for each resolution, that all get the whole latent."""
@@ -37,9 +41,11 @@ class Biggan:
     """Height in pixels at which G and D have self-attention (the paper: 64); 0 is none."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class R3gan:
     """Residual stages of R3GAN; the paper's width is 768 (ImageNet 1536), its latent 64."""
+
+    __repr__ = brief
 
     blocks: int = option(2, "net r3gan", least=1)
     """Residual blocks at each resolution."""
@@ -49,9 +55,11 @@ class R3gan:
     """Pixels up to which stages have the whole width; each doubling above halves it (ImageNet-64: 64)."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Architecture:
     """The network of a run and its options; flags of `config.Config`."""
+
+    __repr__ = brief
 
     net: Name = option("dcgan", "parts")
     """Architecture of generator and discriminator; own is what a program puts at nets.NETS."""

@@ -38,8 +38,7 @@ RUN = Config(
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory):
     path = tmp_path_factory.mktemp("experiment") / "tiny.py"
-    imports = "from jaxgan import Config, Hp\nfrom jaxgan.options import Biggan, R3gan, Sngan"  # what repr names
-    path.write_text(f"{imports}\ndef config():\n    return {RUN!r}\n")
+    path.write_text(f"from jaxgan import Config, Hp\ndef config():\n    return {RUN!r}\n")
     return path
 
 

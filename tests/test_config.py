@@ -242,3 +242,11 @@ def test_config_needs_no_jax():
     code = "import sys, jaxgan.config, jaxgan.errors; jaxgan.config.from_dict({}); print('jax' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stdout.strip() == "False", result.stderr
+
+
+def test_a_configuration_prints_as_the_call_that_makes_it():
+    from jaxgan.options import Sngan
+
+    c = Config(net="sngan", width=3, sngan=Sngan(wide=True), hp=Hp(r1=0.5))
+    assert repr(c) == "Config(net='sngan', sngan=Sngan(wide=True), width=3, hp=Hp(r1=0.5))"
+    assert eval(repr(c)) == c and repr(Config()) == "Config()"
