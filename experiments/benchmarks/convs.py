@@ -1,10 +1,11 @@
-"""The forms of the 4x4 stride-2 convolution and of its transpose, side by side at the DCGAN's shapes.
+"""The forms of the 4x4 stride-2 convolution and of its transpose at the DCGAN's shapes, and of the ResNets' 3x3.
 
 python experiments/benchmarks/convs.py [--repeats 20] [--batch 64]      about 2 minutes on 2 CPU cores
 
 Each number is the median time of one call that returns the output and the gradients in the input and in the kernel. The
 forms take turns inside one process, so that a busy moment of the machine hits all of them. Expected on CPU: the plain
-transposed convolution is several times slower than the matrix products, which `jaxgan.nets.layers` uses there.
+transposed convolution is several times slower than the matrix products, which `jaxgan.nets.layers` uses there. The 3x3
+convolutions are measured in a loop of two, as training runs them: there XLA's own are ten times slower and more.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from jaxgan.nets import layers
+from jaxgan.nets import layers, resnet
 
 # (input height = width, cin, cout) of the layers at width 64, batch 64
 UP = {"32 px": [(4, 256, 128), (8, 128, 64), (16, 64, 1)], "28 px": [(7, 128, 64), (14, 64, 1)]}
@@ -100,6 +101,18 @@ def up_phases(x, kernel):
     return interleave({(a, b): pick(a, b) for a in (0, 1) for b in (0, 1)})
 
 
+def same(x, kernel):
+    """XLA's own 3x3 convolution, zeros around the image."""
+    groups = x.shape[-1] // kernel.shape[2]
+    return jax.lax.conv_general_dilated(
+        x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=groups
+    )
+
+
+# (height = width, channels, groups)
+SAME = [(28, 32, 1), (14, 32, 1), (32, 32, 4), (8, 128, 16)]
+
+
 FORMS = {
     "down": {
         "strided conv": layers.down_conv,
@@ -160,6 +173,38 @@ def table(kind, shapes, repeats, batch):
         print(f"| {form} | " + " | ".join(f"{times[form]:.1f}" for times in columns.values()) + " |")
 
 
+def looped(form):
+    """(x, kernel) -> both moved twice along form's gradients, in a loop."""
+
+    def move(i, both):
+        grads = jax.grad(lambda x, kernel: (form(x, kernel) ** 2).sum(), (0, 1))(*both)
+        return tuple(p - 1e-9 * g for p, g in zip(both, grads))
+
+    return jax.jit(lambda x, kernel: jax.lax.fori_loop(0, 2, move, (x, kernel)))
+
+
+def table_in_a_loop(repeats, batch):
+    """A Markdown table of the 3x3 forms, milliseconds for one gradient."""
+    forms = {
+        "XLA's convolution": same,
+        "jaxgan: patches": lambda x, kernel: resnet.convolved(x, kernel, x.shape[-1] // kernel.shape[2]),
+    }
+    print("\n| 3x3 in a loop, ms | " + " | ".join(forms) + " |\n|---|---|---|")
+    for h, channels, groups in SAME:
+        x = jax.random.normal(jax.random.key(0), (batch, h, h, channels))
+        kernel = jax.random.normal(jax.random.key(1), (3, 3, channels // groups, channels)) * 0.02
+        calls = {name: looped(form) for name, form in forms.items()}
+        times: dict[str, list[float]] = {name: [] for name in forms}
+        for turn in range(repeats + 1):
+            for name, call in calls.items():
+                start = time.perf_counter()
+                jax.block_until_ready(call(x, kernel))
+                if turn:
+                    times[name].append(500 * (time.perf_counter() - start))
+        row = " | ".join(f"{statistics.median(t):.1f}" for t in times.values())
+        print(f"| {h}x{h}, {channels} channels in {groups} groups | {row} |")
+
+
 def processor():
     """The processor's name where the system tells it."""
     info = Path("/proc/cpuinfo")
@@ -177,6 +222,7 @@ def main():
     print(f"batch {args.batch}, median of {args.repeats}")
     table("up", UP, args.repeats, args.batch)
     table("down", DOWN, args.repeats, args.batch)
+    table_in_a_loop(max(args.repeats // 4, 1), args.batch)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxgan.config import Config
 from jaxgan.nets import resample
 from jaxgan.nets.layers import Embed, conditioned, linen, per_channel
-from jaxgan.nets.resnet import Conv
+from jaxgan.nets.resnet import Conv, convolved
 from jaxgan.types import JaxganError, Net, Spec
 
 NORM = {"g": "none", "d": "none"}  # of this architecture
@@ -41,14 +41,7 @@ class Grouped(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         channels = x.shape[-1]
         kernel = self.param("kernel", self.kernel_init, (3, 3, self.group, channels))
-        return jax.lax.conv_general_dilated(
-            x,
-            kernel,
-            (1, 1),
-            "SAME",
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            feature_group_count=channels // self.group,
-        )
+        return convolved(x, kernel, channels // self.group)
 
 
 class Block(nn.Module):

@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxgan.nets.layers import Embed, normalise, per_channel
+from jaxgan.nets.layers import Embed, normalise, on_cpu, per_channel
 from jaxgan.types import Axis
 
 GLOROT = nn.initializers.glorot_uniform()
@@ -28,9 +28,29 @@ class Conv(nn.Module):
         return y + per_channel(self.param("bias", nn.initializers.zeros, (self.features,)), y) if self.bias else y
 
 
-def convolved(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """x [b, h, w, cin], zeros around it, with kernel [k, k, cin, cout], k odd -> [b, h, w, cout]."""
-    return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=LAYOUT)
+def convolved(x: jax.Array, kernel: jax.Array, groups: int = 1) -> jax.Array:
+    """x [b, h, w, cin], zeros around it, with kernel [k, k, cin / groups, cout], k odd -> [b, h, w, cout].
+
+    In the form that suits the backend: on a CPU XLA's own gradients are slow, ten times and more in a loop of steps;
+    experiments/benchmarks/convs.py measures the forms.
+    """
+    if not on_cpu():
+        return jax.lax.conv_general_dilated(
+            x, kernel, (1, 1), "SAME", dimension_numbers=LAYOUT, feature_group_count=groups
+        )
+    if groups == 1:
+        return patches(x, len(kernel)) @ kernel.reshape(-1, kernel.shape[-1])
+    x = x.reshape(*x.shape[:3], groups, -1)
+    table = kernel.reshape(-1, groups, kernel.shape[-1] // groups)
+    out = jnp.einsum("bhwgi,igo->bhwgo", patches(x, len(kernel)), table)
+    return out.reshape(*out.shape[:3], -1)
+
+
+def patches(x: jax.Array, size: int) -> jax.Array:
+    """The neighbourhood of each pixel, size by size, side by side in the last axis: [b, h, w, ..., c size^2]."""
+    h, w, edge = x.shape[1], x.shape[2], size // 2
+    x = jnp.pad(x, ((0, 0), (edge, edge), (edge, edge), *[(0, 0)] * (x.ndim - 3)))
+    return jnp.concatenate([x[:, i : i + h, j : j + w] for i in range(size) for j in range(size)], -1)
 
 
 class ConditionalNorm(nn.Module):
