@@ -124,7 +124,7 @@ Dispatches = Generator[tuple[int, int], tuple[State, dict], None]  # as `dispatc
 def dispatches(
     c: Config, dir: Path, looks: list[Look], length, step: int, saved, say, stop: Stop, quiet: bool = False
 ) -> Dispatches:
-    """The course of a run from `step` to c.steps or a signal: log, look and save.
+    """The dispatches of a run from `step` to c.steps or a signal; logs, looks and saves between them.
 
     Yields (step, n), and is sent what n steps from there give: (state, metrics). Whoever drives it decides how they are
     computed. length: step -> n at most. quiet: no lines of progress. JaxganError at the first non-finite number.

@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgan import config, kernels
+from jaxgan import config, kernels, program
 from jaxgan.nets import biggan, build
 from jaxgan.types import JaxganError, Spec
+from runs import Like
 
 # (size, classes, width, latent, options) -> parameters of G and of D
 COUNTS = [
@@ -71,10 +72,19 @@ def test_kernels_begin_orthogonal():
     np.testing.assert_allclose(kernel.T @ kernel, np.eye(8), atol=1e-5)
 
 
+def test_a_latent_that_has_no_equal_parts_is_refused():
+    """Codes of infogan count too, which the network alone sees."""
+    net = made(32, 0, 4, 6)["g"]
+    with pytest.raises(JaxganError, match=r"z has 6 .* 4 parts at 32 pixels; .* multiple of 4, such as 80"):
+        jax.eval_shape(net.init, jax.random.key(0), jnp.zeros((2, 6)), None)
+    c = config.from_dict({"kind": "infogan", "net": "biggan", "width": 2, "latent": 8, "codes": (3,), "batch": 4})
+    with pytest.raises(JaxganError, match="z has 11 numbers"):
+        program.reads(c, Like((32, 32, 1), 0))
+
+
 @pytest.mark.parametrize(
     ("shape", "settings", "message"),
     [
-        ((32, 32, 3), {"latent": 6}, "splits it over 4 parts at 32 pixels; use a multiple of 4, such as 80"),
         ((28, 28, 1), {"biggan": {"deep": True}}, "biggan.deep makes images of 32, 64, 128, 256 pixels, not 28"),
         ((32, 32, 3), {"biggan": {"deep": True}, "width": 6}, "width is 6"),
         ((48, 48, 3), {}, "biggan makes square images of 28, 32"),

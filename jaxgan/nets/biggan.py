@@ -81,11 +81,16 @@ class Generator(nn.Module):
     @nn.compact
     def __call__(self, z: jax.Array, y: jax.Array | None, train: bool) -> jax.Array:
         shared = [Embed(self.spec.classes, SHARED, ORTHOGONAL)(y)] if self.spec.classes else []
-        blocks = len(self.widths) - 1
+        parts = len(self.widths)  # the stem and each block
         if self.deep:
-            stem, *conditions = [jnp.concatenate([z, *shared], -1)] * (blocks + 1)
+            stem, *conditions = [jnp.concatenate([z, *shared], -1)] * parts
+        elif z.shape[1] % parts:
+            raise JaxganError(
+                f"z has {z.shape[1]} numbers, but BigGAN splits it over {parts} parts at {self.spec.shape[0]} pixels; "
+                f"use a --latent that makes a multiple of {parts}, such as {20 * parts}, or --biggan.deep"
+            )
         else:
-            stem, *chunks = jnp.split(z, blocks + 1, 1)
+            stem, *chunks = jnp.split(z, parts, 1)
             conditions = [jnp.concatenate([*shared, chunk], -1) for chunk in chunks]
         x = nn.Dense(self.base**2 * self.widths[0], kernel_init=ORTHOGONAL)(stem)
         x = x.reshape(-1, self.base, self.base, self.widths[0])
@@ -121,7 +126,7 @@ class DeepDiscriminator(nn.Module):
 
 
 def levels(config: Config, spec: Spec) -> sngan.Levels:
-    """Channels and blocks of images of this shape; JaxganError for sizes, widths and latents that do not go."""
+    """Channels and blocks of images of this shape; JaxganError for sizes and widths that do not go."""
     options, size = config.biggan, spec.shape[0]
     found = sngan.sized("biggan", spec.shape, options.attention)
     if options.deep:
@@ -132,11 +137,6 @@ def levels(config: Config, spec: Spec) -> sngan.Levels:
                 f"width is {config.width}, but bottlenecks of biggan.deep have a quarter; use a multiple of 4"
             )
         found = found._replace(g=DEEP[size][0], d=DEEP[size][1])
-    elif config.latent % len(found.g):
-        raise JaxganError(
-            f"latent is {config.latent}, but BigGAN splits it over {len(found.g)} parts at {size} pixels; use a "
-            f"multiple of {len(found.g)}, such as {20 * len(found.g)}, or --biggan.deep"
-        )
     return found._replace(g=tuple(config.width * n for n in found.g), d=tuple(config.width * n for n in found.d))
 
 

@@ -110,11 +110,8 @@ class Discriminator(nn.Module):
         if self.spec.outputs:
             out = nn.Dense(self.spec.outputs, kernel_init=scaled())(conditioned(h, y, self.spec.classes))
         elif self.spec.classes:
-            mapped, table_init = (
-                nn.Dense(h.shape[-1], use_bias=False, kernel_init=scaled())(h),
-                scaled(h.shape[-1] ** -0.5),
-            )
-            out = (mapped * Embed(self.spec.classes, h.shape[-1], table_init)(y)).sum(-1)
+            mapped = nn.Dense(h.shape[-1], use_bias=False, kernel_init=scaled())(h)
+            out = (mapped * Embed(self.spec.classes, h.shape[-1], scaled(h.shape[-1] ** -0.5))(y)).sum(-1)
         else:
             out = nn.Dense(1, use_bias=False, kernel_init=scaled())(h)[:, 0]
         return (out, h) if features else out
@@ -131,7 +128,7 @@ def widths(config: Config, spec: Spec) -> tuple[int, ...]:
     if spec.norm not in ("none", "spectral"):
         raise JaxganError(f"r3gan has no place for the norm {spec.norm!r}; leave d_norm and g_norm at own, or spectral")
     pixels = [2**i for i in range(BASE.bit_length() - 1, shape[0].bit_length())]
-    found = tuple(config.width // max(1, n // options.wide) for n in pixels)
+    found = tuple(config.width // 2 ** sum(options.wide < above <= n for above in pixels) for n in pixels)
     if wrong := [width for width in found if width < 1 or 2 * width % options.group]:
         raise JaxganError(
             f"width {config.width} gives r3gan {', '.join(map(str, found))} channels from {BASE} pixels on, and twice "

@@ -15,12 +15,14 @@ from jaxgan.nets.resnet import GLOROT, GLOROT_RELU, Attention, ConditionalNorm, 
 from jaxgan.types import JaxganError, Net, Spec
 
 NORM = {"g": "batch", "d": "spectral"}  # of this architecture
-EMBED = nn.initializers.glorot_uniform()  # of D's table of classes
 
 
 class Levels(NamedTuple):
-    """Of one image size, in units of the width: base: pixels of G's first map; g: channels there and after each block
-    of G; d: after each block of D; halved: how many blocks of D halve the image."""
+    """Of one image size; channels are in units of the width.
+
+    base: pixels of G's first map; g: channels there and after each block of G; d: after each block of D; halved: how
+    many of D's first blocks halve the image
+    """
 
     base: int
     g: tuple[int, ...]

@@ -30,7 +30,7 @@ class Chunk(NamedTuple):
 
 
 class Member(NamedTuple):
-    """A member on its way: the course it takes, the step at which it is done, what member.json says of its place."""
+    """A member on its way: its dispatches, the step at which it is done, what member.json says of its place."""
 
     id: str
     dispatches: Dispatches
@@ -152,7 +152,7 @@ def train_chunk(
 def enter(
     dir: Path, chunk: Chunk, slot: int, c: Config, k: shared.Shared, length, say, stop: Stop
 ) -> Iterator[tuple[Dispatches, dict, dict]]:
-    """Enter the run folder of the member in place `slot` -> its course, its place, its newest state (as to_host's)."""
+    """Enter the run folder of the member in place `slot` -> its dispatches, place and newest state (as to_host's)."""
     id = chunk.ids[slot]
     run, tell = store.run_dir(dir, id), lambda text: say(f"{id}: {text}")
     with (

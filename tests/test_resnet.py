@@ -1,0 +1,143 @@
+"""Layers and blocks of residual networks against formulas written out in numpy, and in every kind of GAN."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgan import config, program
+from jaxgan.games import KINDS
+from jaxgan.nets import biggan, resnet, sngan
+from jaxgan.nets.layers import PLATFORM
+from jaxgan.types import JaxganError, Spec
+from runs import Like
+
+SPEC = Spec((32, 32, 3), norm="none")
+
+
+def normal(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def conv(x, p):
+    """3x3 or 1x1 convolution with zeros around the image, pixel by pixel of the kernel."""
+    kernel = np.asarray(p["kernel"], np.float64)
+    size, (h, w) = len(kernel), x.shape[1:3]
+    padded = np.pad(x, ((0, 0), (size // 2, size // 2), (size // 2, size // 2), (0, 0)))
+    out = sum(padded[:, i : i + h, j : j + w] @ kernel[i, j] for i in range(size) for j in range(size))
+    return out + np.asarray(p.get("bias", 0.0), np.float64)
+
+
+def relu(x):
+    return np.maximum(x, 0)
+
+
+def pool(x):
+    return (x[:, ::2, ::2] + x[:, 1::2, ::2] + x[:, ::2, 1::2] + x[:, 1::2, 1::2]) / 4
+
+
+def double(x):
+    return x.repeat(2, 1).repeat(2, 2)
+
+
+def moved(block, *inputs):
+    """Parameters of a module, none of them 0, in float64."""
+    params = block.init(jax.random.key(0), *inputs, True)["params"]
+    leaves, tree = jax.tree.flatten(params)
+    return jax.tree.unflatten(tree, [p + 0.3 * normal(*p.shape, seed=i) for i, p in enumerate(leaves)])
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+@pytest.mark.parametrize("size", [1, 3])
+def test_all_forms_of_a_convolution_are_one_map(size, groups):
+    """What a CPU runs is what XLA's own convolution computes, which other backends run; gradients too."""
+    found = {}
+    with jax.enable_x64():
+        x, kernel = jnp.asarray(normal(2, 5, 7, 6)), jnp.asarray(normal(size, size, 6 // groups, 9, seed=1))
+        for platform in ("cpu", "tpu"):
+            token = PLATFORM.set(platform)
+            f = lambda x, kernel: resnet.convolved(x, kernel, groups)  # noqa: E731
+            found[platform] = f(x, kernel), jax.grad(lambda *a, f=f: (f(*a) ** 3).sum(), (0, 1))(x, kernel)
+            PLATFORM.reset(token)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10), found["cpu"], found["tpu"])
+
+
+def test_blocks_of_sngan():
+    x, y = jnp.asarray(normal(2, 4, 4, 6), jnp.float32), None
+    up = sngan.Up(4, SPEC)
+    p = moved(up, x, y)
+    inner = conv(relu(conv(double(relu(x)), p["Conv_0"])), p["Conv_1"])
+    np.testing.assert_allclose(
+        up.apply({"params": p}, x, y, True), inner + conv(double(x), p["Conv_2"]), rtol=1e-4, atol=1e-4
+    )
+    for first, halves, width in ((True, True, 4), (False, True, 4), (False, False, 4), (False, False, 6)):
+        down = sngan.Down(width, 5, halves, first, SPEC)
+        p, shrink = moved(down, x), pool if halves else lambda x: x
+        inner = shrink(conv(relu(conv(x if first else relu(x), p["Conv_0"])), p["Conv_1"]))
+        skip = x if width == 6 else shrink(conv(x, p["Conv_2"]))
+        np.testing.assert_allclose(down.apply({"params": p}, x, True), inner + skip, rtol=1e-4, atol=1e-4)
+
+
+def test_blocks_of_biggan():
+    x, c = jnp.asarray(normal(2, 4, 4, 8), jnp.float32), jnp.asarray(normal(2, 3, seed=1), jnp.float32)
+
+    def norm(x, p):
+        gain, bias = (np.asarray(c) @ np.asarray(p[f"Dense_{i}"]["kernel"]) for i in (0, 1))
+        return relu(x * (1 + gain)[:, None, None] + bias[:, None, None])
+
+    up = biggan.Up(4, SPEC)
+    p = moved(up, x, c)
+    inner = conv(double(norm(x, p["LinearNorm_0"])), p["Conv_0"])
+    want = conv(norm(inner, p["LinearNorm_1"]), p["Conv_2"]) + conv(double(x), p["Conv_1"])
+    np.testing.assert_allclose(up.apply({"params": p}, x, c, True), want, rtol=1e-3, atol=1e-3)
+    for doubles in (False, True):
+        up, grow = biggan.DeepUp(5, doubles, SPEC), double if doubles else lambda x: x
+        p = moved(up, x, c)
+        inner = conv(norm(np.asarray(x), p["LinearNorm_0"]), p["Conv_0"])
+        inner = conv(grow(norm(inner, p["LinearNorm_1"])), p["Conv_1"])
+        inner = conv(norm(inner, p["LinearNorm_2"]), p["Conv_2"])
+        want = conv(norm(inner, p["LinearNorm_3"]), p["Conv_3"]) + grow(np.asarray(x)[..., :5])
+        np.testing.assert_allclose(up.apply({"params": p}, x, c, True), want, rtol=1e-3, atol=1e-3)
+
+
+def test_the_deep_discriminator():
+    """Stem, a block that halves and widens (its skip gains channels), one that keeps both, and the sum over pixels."""
+    d = biggan.DeepDiscriminator((4, 8, 8), 0, SPEC)
+    x = jnp.asarray(normal(2, 4, 4, 3), jnp.float32)
+    p = moved(d, x, None)
+    at = conv(np.asarray(x), p["Conv_0"])
+    inner = at
+    for i in (1, 2, 3):
+        inner = conv(relu(inner), p[f"Conv_{i}"])
+    skip = pool(at)
+    at = conv(pool(relu(inner)), p["Conv_5"]) + np.concatenate([skip, conv(skip, p["Conv_4"])], -1)
+    inner = at
+    for i in (6, 7, 8):
+        inner = conv(relu(inner), p[f"Conv_{i}"])
+    at = conv(relu(inner), p["Conv_9"]) + at
+    head = p["Head_0"]["Dense_0"]
+    want = relu(at).sum((1, 2)) @ np.asarray(head["kernel"]) + np.asarray(head["bias"])
+    np.testing.assert_allclose(d.apply({"params": p}, x, None, True), want[:, 0], rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize("net", ["sngan", "biggan", "r3gan"])
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_every_kind_takes_them_or_says_why_not(kind, net):
+    """A step is traced for images of 32 pixels; translators are not among these networks."""
+    settings = {"net": net, "kind": kind, "width": 8, "latent": 8, "batch": 4, "codes": (2, 1, 1)}
+    settings |= {"codes": (10, 1, 1)} if kind != "infogan" else {}
+    c = config.from_dict({**settings, "r3gan": {"group": 8}})
+    source = Like((32, 32, 2), 3 if kind in ("conditional", "stargan") else 0)
+    if kind in ("pix2pix", "cyclegan", "bicyclegan", "stargan"):
+        with pytest.raises(JaxganError, match=f"net '{net}' translates nothing"):
+            program.reads(c, source)
+    else:
+        assert "g_lr" in program.reads(c, source)
+
+
+@pytest.mark.parametrize("head", ["concat", "embedding", "ac", "2c"])
+@pytest.mark.parametrize("net", ["sngan", "biggan", "r3gan"])
+def test_every_sort_of_class_head_takes_them(net, head):
+    settings = {"net": net, "kind": "conditional", "head": head, "width": 8, "latent": 8, "batch": 4}
+    c = config.from_dict({**settings, "r3gan": {"group": 8}})
+    assert "g_lr" in program.reads(c, Like((32, 32, 1), 3))
