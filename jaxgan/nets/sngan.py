@@ -131,8 +131,10 @@ def sized(net: str, shape: tuple[int, ...], attention: int) -> Levels:
             "one of these, or net to dcgan (mlp for points, conv1d for sequences)."
         )
     found, size = LEVELS[shape[0]], shape[0]
-    if attention and (attention % 2 or attention not in [size // 2**i for i in range(1, len(found.g) - 1)]):
-        raise JaxganError(f"{net}.attention is {attention}, but no block ends there; images have {size} pixels")
+    heights = [n for n in (size // 2**i for i in range(1, len(found.g) - 1)) if n % 2 == 0]  # where both have blocks
+    if attention and attention not in heights:
+        known = ", ".join(map(str, [0, *heights]))
+        raise JaxganError(f"{net}.attention is {attention}; with images of {size} pixels choose from {known}")
     return found
 
 

@@ -1,0 +1,53 @@
+"""Parameters of G and D in published settings, exactly; of shapes alone, so that no memory is needed."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from jaxgan import config
+from jaxgan.nets import build
+
+WIDE, IMAGENET = {"wide": True}, {"group": 32}
+# net, size, classes, width, latent, its options: parameters of G, of D. Where they are from: papers' tables, the
+# printouts of their code, logs of StudioGAN, and layer tables that give all of these
+COUNTS = {
+    ("sngan", 32, 0, 64, 128): ({}, 4_276_739, 1_053_825),
+    ("sngan", 32, 10, 64, 128): ({}, 4_304_387, 1_055_105),
+    ("sngan", 64, 0, 64, 128): ({}, 12_220_675, 10_141_441),
+    ("sngan wide", 64, 0, 64, 128): (WIDE, 12_220_675, 19_542_721),
+    ("sngan wide", 64, 200, 64, 128): (WIDE, 13_366_915, 19_747_521),
+    ("sngan", 128, 0, 64, 128): ({}, 32_150_787, 29_017_857),
+    ("sngan wide", 128, 1000, 64, 128): (WIDE, 41_996_931, 39_443_137),
+    ("sngan wide, StudioGAN's attention", 128, 1000, 64, 128): (WIDE | {"attention": 64}, 42_017_412, 39_448_258),
+    ("sngan wide, SAGAN's attention", 128, 1000, 64, 128): (WIDE | {"attention": 32}, 42_078_852, 39_463_618),
+    ("biggan", 32, 10, 96, 80): ({"attention": 16}, 9_416_196, 2_415_170),
+    ("biggan", 64, 200, 80, 100): ({"attention": 32}, 17_335_204, 30_796_722),
+    ("biggan", 256, 1000, 96, 140): ({"attention": 64}, 82_235_844, 99_225_890),
+    ("biggan deep", 128, 1000, 128, 128): ({"attention": 64, "deep": True}, 50_244_484, 34_590_210),
+    ("r3gan", 32, 0, 768, 64): ({}, 20_732_160, 20_683_776),
+    ("r3gan", 32, 10, 768, 64): ({}, 20_781_952, 21_280_512),
+    ("r3gan", 32, 1000, 1536, 64): (IMAGENET, 82_914_304, 86_548_992),
+    ("r3gan", 64, 1000, 1536, 64): (IMAGENET | {"wide": 64}, 103_570_432, 107_205_120),
+}
+
+
+@pytest.mark.parametrize("setting", COUNTS, ids=str)
+def test_counts(setting):
+    (name, size, classes, width, latent), (options, *want) = setting, COUNTS[setting]
+    net = name.split(" ")[0]
+    nets = build(
+        config.from_dict({"net": net, "width": width, "latent": latent, net: options}), (size, size, 3), classes
+    )
+    y, found = jnp.zeros(2, int) if classes else None, []
+    for side, x in (("g", jnp.zeros((2, latent))), ("d", jnp.zeros((2, size, size, 3)))):
+        params, _ = jax.eval_shape(nets[side].init, jax.random.key(0), x, y)
+        found.append(sum(leaf.size for leaf in jax.tree.leaves(params)))
+    assert found == want
+
+
+def test_the_page_of_networks_has_these_counts():
+    page = (Path(__file__).parent.parent / "jaxgan" / "nets" / "README.md").read_text()
+    for setting, (_, *counts) in COUNTS.items():
+        assert all(f"{count:,}" in page for count in counts), setting
