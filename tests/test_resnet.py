@@ -78,6 +78,21 @@ def test_blocks_of_sngan():
         np.testing.assert_allclose(down.apply({"params": p}, x, True), inner + skip, rtol=1e-4, atol=1e-4)
 
 
+def test_the_discriminator_of_sngan():
+    """Features are sums over pixels, not means; a thin block is inside as wide as it begins, a wide one as it ends."""
+    x = jnp.asarray(normal(2, 8, 8, 3), jnp.float32)
+    for wide, inside in ((False, 4), (True, 6)):
+        d = sngan.Discriminator((4, 6), 2, wide, 0, SPEC)
+        p = moved(d, x, None)
+        assert p["Down_1"]["Conv_0"]["kernel"].shape == (3, 3, 4, inside)
+        first, second = p["Down_0"], p["Down_1"]
+        at = pool(conv(relu(conv(np.asarray(x), first["Conv_0"])), first["Conv_1"])) + conv(pool(x), first["Conv_2"])
+        at = pool(conv(relu(conv(relu(at), second["Conv_0"])), second["Conv_1"])) + pool(conv(at, second["Conv_2"]))
+        head = p["Head_0"]["Dense_0"]
+        want = relu(at).sum((1, 2)) @ np.asarray(head["kernel"]) + np.asarray(head["bias"])
+        np.testing.assert_allclose(d.apply({"params": p}, x, None, True), want[:, 0], rtol=1e-3, atol=1e-2)
+
+
 def test_blocks_of_biggan():
     x, c = jnp.asarray(normal(2, 4, 4, 8), jnp.float32), jnp.asarray(normal(2, 3, seed=1), jnp.float32)
 
