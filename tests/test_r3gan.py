@@ -72,6 +72,25 @@ def test_blocks_begin_as_identities():
     assert abs(block.apply(moved, x) - x).max() > 0.1
 
 
+def test_a_block_is_its_formula():
+    """1x1, bias and leaky ReLU, grouped 3x3, bias and leaky ReLU, 1x1, added to what came in; in numpy."""
+    block, x = r3gan.Block(2, 8), np.random.default_rng(0).normal(size=(2, 4, 4, 3))
+    params = block.init(jax.random.key(0), jnp.asarray(x, jnp.float32))["params"]
+    params = jax.tree.map(lambda p: p + 0.3 * np.random.default_rng(p.size).normal(size=p.shape), params)
+    p = jax.tree.map(lambda a: np.asarray(a, np.float64), params)
+    leaky = lambda x: np.where(x > 0, x, 0.2 * x)  # noqa: E731
+    y = leaky(x @ p["Conv_0"]["kernel"][0, 0] + p["bias_0"])
+    padded, grouped = np.pad(y, ((0, 0), (1, 1), (1, 1), (0, 0))), np.zeros_like(y)
+    for g in range(3):
+        own = slice(2 * g, 2 * g + 2)
+        for i in range(3):
+            for j in range(3):
+                part = padded[:, i : i + 4, j : j + 4, own]
+                grouped[..., own] += part @ p["Grouped_0"]["kernel"][i, j][:, own]
+    want = x + leaky(grouped + p["bias_1"]) @ p["Conv_1"]["kernel"][0, 0]
+    np.testing.assert_allclose(block.apply({"params": params}, jnp.asarray(x, jnp.float32)), want, rtol=1e-4, atol=1e-4)
+
+
 def test_initial_deviations():
     """sqrt(2 / 1.04) L^(-1/4) / sqrt(fan in) inside blocks, L = 8; 1 / sqrt(fan in) elsewhere; the basis N(0, 1)."""
     nets, y = made(32, 10, 64), jnp.zeros(2, int)
