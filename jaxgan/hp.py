@@ -128,7 +128,7 @@ class Hp:
     """Lambda of the gradient penalty towards norm gp_target between real and generated (WGAN-GP uses 10); 0 is off."""
     wgan_lp: Number = option(0.0, "hp.wgan_lp", needs="critic alone")
     """Lambda of its one-sided form, for gradients above gp_target; 0 is off."""
-    gp0: Number = option(0.0, "hp.gp0", needs="critic")
+    gp0: Number = option(0.0, "hp.gp0", needs="critic alone")
     """Lambda of the gradient penalty towards norm 0 between real and generated; 0 is off."""
     dragan: Number = option(0.0, "hp.dragan", needs="critic alone")
     """Lambda of the gradient penalty towards norm gp_target near real examples (DRAGAN uses 10); 0 is off."""

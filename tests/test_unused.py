@@ -161,22 +161,36 @@ def test_owners_are_parts_that_there_are():
             assert field in names and set(values) <= set(CHOICES_OF.get(field, ())), owner
 
 
-@pytest.mark.parametrize("kind", [kind for kind in games.KINDS if kind not in ("plain", "conditional")])
-def test_a_kind_refuses_what_it_never_uses(kind):
-    """What a field says of a kind in `never` is what the kind's own code says, where it says anything."""
-    usual = {"net": "mlp", "width": 4, "kind": kind, "batch": 4}
-    of_kinds = [name for name, found in facts(Config).items() if found.never or set(found.of) & set(GROUPS)]
-    for name in sorted(set(of_kinds) & set(STATIC) - {"kind"}):
-        never = bool(unused.reason(config.from_dict(usual), name))
+# what a kind has nothing for, by its mathematics, and says so however it is built
+REFUSED = {
+    "vae": """augment d_norm d_steps fake_batch gradient_norm latent_steps lazy lazy_g loss pack pool unroll
+        clip cr cr_fake d_scale dragan feature_matching gp0 lecam logan_dz max_norm noise orthogonal path_length
+        r1 r2 spectral top_k wgan_gp wgan_lp zcr zcr_g""",  # it has no discriminator
+    "infogan": "latent_steps",
+    "bigan": "dragan gp0 gradient_norm latent_steps path_length pool wgan_gp wgan_lp zcr zcr_g",
+    "aae": "augment cr cr_fake fake_batch latent_steps path_length pool zcr zcr_g",
+    "vaegan": "fake_batch latent_steps pool",
+    "ebgan": "d_norm d_scale fake_batch gradient_norm loss",
+    "began": "d_norm d_scale fake_batch gradient_norm loss",
+    "pix2pix": "augment conditional cr cr_fake fake_batch g_norm",
+    "cyclegan": "conditional fake_batch feature_matching g_norm latent_steps lecam path_length top_k zcr zcr_g",
+    "bicyclegan": "augment conditional cr cr_fake fake_batch g_norm latent_steps pool",
+    "stargan": "fake_batch g_norm latent_steps path_length pool zcr zcr_g",
+}
+
+
+@pytest.mark.parametrize("kind", sorted(games.KINDS))
+def test_a_kind_refuses_what_it_has_nothing_for(kind):
+    """And nothing else: `KINDS[kind].lacks` and the fields' `needs` against a list that was written before either."""
+    usual, found = {"net": "mlp", "width": 4, "kind": kind, "batch": 4}, set()
+    other = {name: VALUES.get(name, OTHER[name]) for name in STATIC if name != "kind"}
+    for name, value in [*other.items(), *(("hp", {n: 0.5}) for n in facts(Hp) if n not in ("own", "b1"))]:
         try:
-            c = config.from_dict({**usual, name: VALUES.get(name, OTHER[name])})
-            games.make(c, (4, 4, 2), CLASSES)
-            refused = False
+            games.make(config.from_dict({**usual, name: value}), (4, 4, 2), CLASSES)
         except JaxganError as e:
-            refused = "no use for" in str(e)
-        if name not in ("conditional", "latent"):  # some kinds take these, and do not look at them
-            assert refused == never, name
-        assert never or not refused, name
+            if "no use for" in str(e):
+                found |= set(value) if name == "hp" else {name}
+    assert found == set(REFUSED.get(kind, "").split())
 
 
 def test_a_weight_of_0_switches_off_and_is_not_refused():
