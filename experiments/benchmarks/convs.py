@@ -5,7 +5,7 @@ python experiments/benchmarks/convs.py [--repeats 20] [--batch 64]      about 2 
 Each number is the median time of one call that returns the output and the gradients in the input and in the kernel. The
 forms take turns inside one process, so that a busy moment of the machine hits all of them. Expected on CPU: the plain
 transposed convolution is several times slower than the matrix products, which `jaxgan.nets.layers` uses there. The 3x3
-convolutions are measured in a loop of two, as training runs them: there XLA's own took 7 to 34 times as long on 2 cores.
+convolutions are measured in a loop of two, as training runs them: there XLA's own took 7 to 34 times as long (2 cores).
 """
 
 import argparse
