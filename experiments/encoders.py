@@ -47,7 +47,7 @@ def measure(kind: str, source, x, seed: int):
 
     @jax.jit
     def again(nets, x):
-        return generate(game, nets, applied(game, game.encode, nets, x, None))
+        return generate(game, nets, applied(game, game.views["encode"], nets, x, None))
 
     made = again(nets, x)
     return float(((made - x) ** 2).mean()), made[EACH], generate(game, nets, latents(game, 10, seed=0))

@@ -78,7 +78,7 @@ def translations(kind: str, source, a, seed: int):
     game = games.make(c, source.shape)
     state = bayes.train(game, c, source)
     z = game.latent(jax.random.key(0), len(a))
-    return jax.jit(partial(applied, game, game.translate[0]))(state.ema, z, a)
+    return jax.jit(partial(applied, game, game.views["translate"]))(state.ema, z, a)
 
 
 def spread(numbers, form: str) -> str:

@@ -6,7 +6,8 @@ from jaxgan import data, plots
 from jaxgan.data import feed
 from jaxgan.errors import JaxganError
 from jaxgan.games.info import values
-from jaxgan.run import SHOWN, class_grid, stacked
+from jaxgan.games.star import SHOWN, class_grid
+from jaxgan.games.translate import stacked
 from jaxgan.types import halves
 
 
@@ -48,7 +49,7 @@ def reconstructed(trained, rows: int, seed: int, ema: bool):
     batch, game = real(trained, rows, seed), trained.game
     x, y = batch["x"], batch["y"] if game.classes else None
     again = trained.reconstruct(x, y, ema)
-    x = halves(x)[1] if game.translate else x
+    x = halves(x)[1] if "translate" in game.views else x
     columns = min(8, len(x))
     return np.asarray(stacked(columns, x, again)), None if y is None else np.asarray(stacked(columns, y, y)), columns
 
@@ -59,15 +60,15 @@ def translated(trained, n: int, seed: int, labels, back: bool, ema: bool):
     stargan: of real examples of any class, each above as many rows as there are labels, by default SHOWN classes.
     """
     game = trained.game
-    if labels and not game.targets:
+    turns = "turn" in game.views
+    if labels and not turns:
         raise JaxganError(f"--labels with --translate is for stargan, and the run's kind is {trained.config.kind!r}")
-    if back and game.targets:
+    if back and turns:
         raise JaxganError("--back is for cyclegan; a stargan translates into any class: --labels 3 5")
     classes = labels or range(min(game.classes, SHOWN))
-    x = real(trained, -(-n // (8 * len(classes) if game.targets else 8)), seed)["x"]
-    x = x if game.targets else halves(x)[back]
+    x = real(trained, -(-n // (8 * len(classes) if turns else 8)), seed)["x"]
     columns = min(8, len(x))
-    if game.targets:
-        translate = lambda x, y: trained.translate(x, labels=y, ema=ema)  # noqa: E731
-        return np.asarray(class_grid(translate, x, classes, columns)), columns
+    if turns:
+        return np.asarray(class_grid(lambda x, y: trained.translate(x, labels=y, ema=ema), x, classes)), columns
+    x = halves(x)[back]
     return np.asarray(stacked(columns, x, trained.translate(x, back=back, seed=seed, ema=ema))), columns

@@ -5,6 +5,7 @@ share their looks, and compile them once.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -16,8 +17,8 @@ from jaxgan import games, parallel, plots
 from jaxgan.config import Config
 from jaxgan.data.feed import examples
 from jaxgan.metrics.modes import modes
-from jaxgan.run import SHOWN, class_grid, generate, latents, stacked
-from jaxgan.types import Game, Source, State, halves
+from jaxgan.run import generate, latents
+from jaxgan.types import Game, Source, State
 
 
 class Seen(NamedTuple):
@@ -65,23 +66,13 @@ def samples(game: Game, source: Source, held: Source | None) -> tuple[Callable, 
     count = 8 * columns if len(source.shape) > 1 else 2500  # 2,500: PacGAN's protocol for modes
     z = latents(game, count, seed=0)
     y = np.arange(count, dtype=np.int32) % source.classes if game.classes else None
-    turning = range(min(source.classes, SHOWN)) if game.targets and len(source.shape) > 1 else ()
-    if turning:
-        columns = 8
-        count = columns * max(1, 8 // len(turning))
-    if game.translate:
-        y = game.condition(examples(held or source, count))
+    if game.picture:
+        columns, y = 8, game.condition(examples(held or source, count))
 
     @jax.jit
     def make(nets, y):  # y is an argument: XLA would work through images that are constants when it compiles
-        if turning:
-            return class_grid(
-                lambda x, to: generate(game, nets, jax.nn.one_hot(to, game.classes), x), y, turning, columns
-            )
-        made = generate(game, nets, z, y)
-        if not game.translate or game.targets:
-            return made
-        return stacked(columns, *halves(made)) if len(source.shape) > 1 else halves(made)[1]
+        draw = partial(generate, game, nets)
+        return game.picture(draw, z, y) if game.picture else draw(z, y)
 
     return lambda nets: make(nets, y), columns
 

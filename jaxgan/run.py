@@ -19,8 +19,6 @@ from jaxgan.games.info import with_code
 from jaxgan.state import template
 from jaxgan.types import Game, State, halves
 
-SHOWN = 16  # classes into which pictures show examples turned
-
 
 @dataclasses.dataclass(frozen=True)
 class Run:
@@ -62,15 +60,13 @@ class Run:
         labels: ints [n] for a conditional run, which then has to have them.
         """
         game = self.game
-        if game.encode is None:
-            raise JaxganError(
-                f"kind {self.config.kind!r} has no encoder; lrgan, bigan, aae, vae, vaegan and bicyclegan have one: "
-                "--kind bigan"
-            )
+        encode = self._view(
+            "encode", "has no encoder; lrgan, bigan, aae, vae, vaegan and bicyclegan have one: --kind bigan"
+        )
         check_shape("examples", x, tuple(self.env["shape"]))
         if game.classes and labels is None:
             raise JaxganError(f"this run is conditional: give the labels of the {len(x)} examples")
-        return self._map(game.encode, ema, jnp.asarray(x), self._checked(labels, len(x)))
+        return self._map(encode, ema, jnp.asarray(x), self._checked(labels, len(x)))
 
     def reconstruct(self, x, labels=None, ema: bool = True) -> np.ndarray:
         """Examples [n, *shape] of the latents that the encoder finds for x [n, *shape].
@@ -78,7 +74,7 @@ class Run:
         bicyclegan: of pairs x, the translations [n, *half] of the images of A.
         """
         z = self.encode(x, labels, ema)
-        if self.game.translate:
+        if "translate" in self.game.views:
             return self.translate(halves(x)[0], z, ema=ema)
         return self.generate(z, labels, ema)
 
@@ -89,21 +85,18 @@ class Run:
         cyclegan, which alone goes back too. stargan: x [n, *shape], turned into the classes labels [n].
         """
         game, shape = self.game, tuple(self.env["shape"])
-        if not game.translate:
-            raise JaxganError(
-                f"kind {self.config.kind!r} translates nothing; pix2pix, bicyclegan, cyclegan and stargan do"
-            )
-        if game.targets:
+        if "turn" in game.views:
             return self._turn(x, labels, z is None and not back, ema)
+        translate = self._view("translate", "translates nothing; pix2pix, bicyclegan, cyclegan and stargan do")
         if labels is not None:
             raise JaxganError(f"kind {self.config.kind!r} translates to set B and has no use for labels; stargan has")
-        if back and len(game.translate) == 1:
-            raise JaxganError(f"kind {self.config.kind!r} translates from A to B only; --kind cyclegan goes back too")
+        if back:
+            translate = self._view("back", "translates from A to B only; --kind cyclegan goes back too")
         check_shape("images to translate", x, (*shape[:-1], shape[-1] // 2))
         wanted = latents(game, len(x), seed)
         if z is not None and jnp.shape(z) != wanted.shape:
             raise JaxganError(f"latents have shape {jnp.shape(z)}; expected {wanted.shape}")
-        return self._map(game.translate[back], ema, wanted if z is None else jnp.asarray(z), jnp.asarray(x))
+        return self._map(translate, ema, wanted if z is None else jnp.asarray(z), jnp.asarray(x))
 
     def _turn(self, x, labels, alone: bool, ema: bool) -> np.ndarray:
         """x [n, *shape] turned into classes labels [n]; alone: nothing else was asked for."""
@@ -114,7 +107,7 @@ class Run:
             )
         check_shape("images to translate", x, tuple(self.env["shape"]))
         z = jax.nn.one_hot(self._checked(labels, len(x)), self.game.classes)
-        return self._map(self.game.translate[0], ema, z, jnp.asarray(x))
+        return self._map(self.game.views["turn"], ema, z, jnp.asarray(x))
 
     def interpolate(
         self, rows: int, columns: int, seed: int = 0, labels=None, truncation: float = 0.0, ema: bool = True
@@ -138,7 +131,7 @@ class Run:
     def generate(self, z, labels=None, ema: bool = True) -> np.ndarray:
         """The examples [n, *shape] of latents z [n, latent]."""
         game = self.game
-        if game.translate:
+        if game.picture:
             raise JaxganError(
                 f"kind {self.config.kind!r} translates images and needs some: Run.translate(x), or jaxgan sample RUN "
                 "--translate"
@@ -146,6 +139,12 @@ class Run:
         if labels is None and game.classes:
             labels = np.arange(len(z)) % game.classes
         return self._map(game.sample, ema, z, self._checked(labels, len(z)))
+
+    def _view(self, name: str, otherwise: str) -> Callable:
+        """game.views[name]; JaxganError where the kind has none, which otherwise puts in words."""
+        if name not in self.game.views:
+            raise JaxganError(f"kind {self.config.kind!r} {otherwise}")
+        return self.game.views[name]
 
     def _checked(self, labels, n: int):
         return None if labels is None else check_labels(labels, n, self.game.classes)
@@ -177,22 +176,6 @@ def applied(game: Game, f, nets: dict, *inputs):
 def generate(game: Game, nets: dict, z, y=None):
     """Examples [n, *shape] from {net: {"params", "vars"}} as in State.ema."""
     return applied(game, game.sample, nets, z, y)
-
-
-def stacked(columns: int, *sets):
-    """Rows of `columns` of the first of m sets [n, ...], each over the others' -> [mn, ...]; columns divide n."""
-    rows = [x.reshape(-1, columns, *x.shape[1:]) for x in sets]
-    return jnp.stack(rows, 1).reshape(-1, *sets[0].shape[1:])
-
-
-def class_grid(translate: Callable, x, classes, columns: int):
-    """Rows of `columns` of x [n, ...], below each a row of its translations into each of k classes -> [(k + 1) n, ...].
-
-    translate: (x, labels) -> translations.
-    """
-    n, k = len(x), len(classes)
-    made = translate(jnp.tile(x, (k, *[1] * (x.ndim - 1))), np.repeat(np.asarray(classes, np.int32), n))
-    return stacked(columns, x, *made.reshape(k, *x.shape))
 
 
 def latents(game: Game, n: int, seed: int, truncation: float = 0.0):

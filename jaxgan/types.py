@@ -5,8 +5,9 @@ None (one device), the name of a pmap axis, or a NamedSharding over which jit sp
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -76,24 +77,32 @@ def halves(x):
     return x[..., :c], x[..., c:]
 
 
+def logits(run, vars, x, y):
+    """D's logits [n] of examples, as most kinds have them."""
+    return run(vars, "d", x, y)[0]
+
+
 class Game(NamedTuple):
     """A kind of GAN: networks, and players in the order in which they move.
 
     inputs: (batch, key) -> {net: example inputs}, for init
-    sample: (run, vars, z, y) -> examples from latents z [n, latent] and labels y [n] (None if there are none)
+    sample: (run, vars, z, y) -> examples from latents z [n, latent] and what condition gives: labels y [n], or images
+    condition: batch -> what sample is told besides latents, None where it is told nothing
     latent: (key, n) -> z [n, latent], row i depending on key and i alone
     shown:  the networks that sampling needs; these get an exponential moving average
     axis:   where examples live, see the module's docstring
     accumulate: micro-batches of an update, one after the other; see step.field
     unroll: moves of the other players that the last one foresees where they move in turn (solvers.alternating)
     rounds: how many times the solver asks for fresh batches for all updates of a step
-    score:  (run, vars, x, y) -> D's logits [n] of examples, higher for real ones; None where no D judges examples
-    encode: (run, vars, x, y) -> latents [n, latent] of examples; None without an encoder
     codes:  the latents' last entries are codes of these sizes, see Config.codes
-    translate: functions (run, vars, z, x) -> translations of images x: from set A to B, and back where there are two.
-            Such a game's examples are pairs (`halves`), and sample takes images of A in place of labels
-    targets: examples are no pairs, sample and translate take whole ones, and z [n, classes] is the one-hot class that
-            each is to be turned into
+    views:  what else may be asked of a trained game, functions by name (a kind has those that make sense for it):
+            score     (run, vars, x, y) -> D's logits [n] of examples, higher for real ones
+            encode    (run, vars, x, y) -> latents [n, latent] of examples
+            translate (run, vars, z, x) -> images of set B from those of set A; examples are pairs (`halves`)
+            back      (run, vars, z, x) -> images of set A from those of set B
+            turn      (run, vars, z, x) -> examples x turned into the classes that z [n, classes] has one-hot
+    picture: (draw, z, x) -> examples in rows of 8, made of x that condition gave of real ones by draw(z, x), which is
+            sample; None where a picture shows samples as they are
     """
 
     nets: dict[str, Net]
@@ -101,23 +110,16 @@ class Game(NamedTuple):
     inputs: Callable
     sample: Callable
     latent: Callable
+    condition: Callable = lambda batch: None
     shown: tuple[str, ...] = ("g",)
     classes: int = 0
     axis: Axis = None
     accumulate: int = 1
     unroll: int = 0
     rounds: int = 1
-    score: Callable | None = lambda run, vars, x, y: run(vars, "d", x, y)[0]
-    encode: Callable | None = None
     codes: tuple[int, ...] = ()
-    translate: tuple[Callable, ...] = ()
-    targets: bool = False
-
-    def condition(self, batch):
-        """What sample is given besides latents: images to translate, labels, or None."""
-        if self.translate:
-            return batch["x"] if self.targets else halves(batch["x"])[0]
-        return batch["y"] if self.classes else None
+    views: Mapping[str, Callable] = MappingProxyType({"score": logits})
+    picture: Callable | None = None
 
     @property
     def updates(self) -> int:

@@ -85,10 +85,10 @@ def test_contract(name, steps):
     assert checkpoint.digest(again) == checkpoint.digest(fields)
     check_learning(c, game, jax.device_get(start.params), fields)
     check_samples(game, young, shape)
-    if game.encode:
+    if "encode" in game.views:
         run = step.runner(game, state.params)
         y = jnp.arange(4) % CLASSES if game.classes else None
-        assert game.encode(run, state.vars, batches(game, shape)["x"][0][:4], y).shape == (4, c.latent)
+        assert game.views["encode"](run, state.vars, batches(game, shape)["x"][0][:4], y).shape == (4, c.latent)
 
 
 def check_learning(c, game, start, fields):
@@ -186,7 +186,7 @@ def test_diagnosis_asks_the_game_for_scores():
         assert set(logits) == ({"training", "generated"} if name == "bigan-y" else set())
         if logits:
             run = step.runner(game, state.params)
-            code = game.encode(run, state.vars, batch["x"], batch["y"])
+            code = game.views["encode"](run, state.vars, batch["x"], batch["y"])
             expected, _ = run(state.vars, "d", batch["x"], (batch["y"], code))
             np.testing.assert_allclose(logits["training"], expected, atol=1e-6)
     axes = Figure().subplots()

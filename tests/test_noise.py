@@ -46,7 +46,7 @@ def test_every_kind_passes_a_key_in_training_and_none_in_sampling(name):
     for player in game.players:  # an adversarial autoencoder's D sees no generator
         jax.eval_shape(lambda s, p=player: step.field(game, p, s, batch, s.key), state)
     assert set(calls) == {(True, True)}
-    if game.translate:
+    if game.picture:
         return
     calls.clear()
     given = game.condition({"x": batch["x"][:4], "y": batch["y"][:4]})

@@ -78,7 +78,7 @@ def test_each_discriminator_of_cyclegan_sees_its_own_set():
     for name in expected:
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-5)
     score_b = net.apply(state.params["d"]["b"], {}, b, None, train=True)[0]
-    np.testing.assert_allclose(game.score(run, state.vars, x, None), score_b, rtol=1e-5)
+    np.testing.assert_allclose(game.views["score"](run, state.vars, x, None), score_b, rtol=1e-5)
 
 
 def test_weights_of_rows_weigh_both_images():
@@ -129,11 +129,12 @@ def test_the_discriminator_of_pairs_sees_the_source():
     game, state = trained.game, trained.state
     run, x = step.runner(game, state.params), batches(game, (4,))["x"][0]
     moved = x.at[:, :2].add(1.0)
-    assert (abs(game.score(run, state.vars, x, None) - game.score(run, state.vars, moved, None)) > 1e-4).all()
+    score = lambda x: game.views["score"](run, state.vars, x, None)  # noqa: E731
+    assert (abs(score(x) - score(moved)) > 1e-4).all()
     z = game.latent(rng.root(0), 8)
     made = game.sample(run, state.vars, z, halves(x)[0])
     np.testing.assert_array_equal(made[:, :2], x[:, :2])
-    np.testing.assert_allclose(made[:, 2:], game.translate[0](run, state.vars, z, x[:, :2]), rtol=1e-6)
+    np.testing.assert_allclose(made[:, 2:], game.views["translate"](run, state.vars, z, x[:, :2]), rtol=1e-6)
 
 
 def test_bicyclegan_gives_half_of_the_rows_their_codes_and_asks_for_the_others():

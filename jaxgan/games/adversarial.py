@@ -255,4 +255,5 @@ def adversarial(
         ),
     }
     nets = nets | {name: net for name, (net, _) in heads.items()}
-    return Game(nets, players, inputs, sample, latent, classes=classes, axis=axis, unroll=config.unroll)
+    condition = lambda batch: batch["y"] if classes else None  # noqa: E731
+    return Game(nets, players, inputs, sample, latent, condition, classes=classes, axis=axis, unroll=config.unroll)

@@ -53,7 +53,7 @@ def _with_encoder(game: Game, latent: int) -> Game:
     def encode(run, vars, x, y):
         return run(vars, "e", x, y, train=False)[0][:, :latent]
 
-    return game._replace(inputs=inputs, encode=encode, shown=("g", "e"))
+    return game._replace(inputs=inputs, views={**game.views, "encode": encode}, shown=("g", "e"))
 
 
 def lrgan(config: Config, shape, classes: int, axis: Axis) -> Game:
@@ -110,7 +110,7 @@ def bigan(config: Config, shape, classes: int, axis: Axis) -> Game:
         code, _ = run(vars, "e", x, y, train=False)
         return run(vars, "d", x, (y, code))[0]
 
-    return game._replace(inputs=inputs, score=score)
+    return game._replace(inputs=inputs, views={**game.views, "score": score})
 
 
 def aae(config: Config, shape, classes: int, axis: Axis) -> Game:
@@ -145,7 +145,7 @@ def aae(config: Config, shape, classes: int, axis: Axis) -> Game:
         made = game.inputs(batch, key)
         return made | {"d": (made["g"][0], None)}
 
-    return game._replace(inputs=inputs, score=None)
+    return game._replace(inputs=inputs, views={"encode": game.views["encode"]})  # D judges codes
 
 
 def vaegan(config: Config, shape, classes: int, axis: Axis) -> Game:
@@ -205,5 +205,6 @@ def vae(config: Config, shape, classes: int, axis: Axis) -> Game:
 
     tx = lambda hp: OPTIMIZERS[config.optimizer](hp["g_lr"], hp)  # noqa: E731
     players = {"g": Player(("g", "e"), loss, tx, config.g_steps)}
-    game = Game(nets, players, inputs, sample, latents, classes=classes, axis=axis, score=None)
+    condition = lambda batch: batch["y"] if classes else None  # noqa: E731
+    game = Game(nets, players, inputs, sample, latents, condition, classes=classes, axis=axis, views={})
     return _with_encoder(game, config.latent)

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxgan import rng
 from jaxgan.config import Config
@@ -9,10 +10,22 @@ from jaxgan.games.adversarial import Parts, adversarial
 from jaxgan.games.conditional import cross_entropy
 from jaxgan.games.sides import shown
 from jaxgan.games.terms import Play, Term, active
-from jaxgan.games.translate import absolute
+from jaxgan.games.translate import absolute, stacked
 from jaxgan.losses import LOSSES
 from jaxgan.nets import build, heads, translator
 from jaxgan.types import Axis, Game, JaxganError
+
+SHOWN = 16  # classes into which pictures show examples turned
+
+
+def class_grid(turn, x, classes):
+    """Rows of 8 (or of all) of x [n, ...], below each a row of its turns into each of k classes -> [(k + 1) n, ...].
+
+    turn: (x, labels) -> x turned into these classes.
+    """
+    n, k = len(x), len(classes)
+    made = turn(jnp.tile(x, (k, *[1] * (x.ndim - 1))), np.repeat(np.asarray(classes, np.int32), n))
+    return stacked(min(8, n), x, *made.reshape(k, *x.shape))
 
 
 def check(config: Config, classes: int) -> None:
@@ -81,7 +94,14 @@ def stargan(config: Config, shape, classes: int, axis: Axis) -> Game:
     def inputs(batch, key):
         return game.inputs(batch, key) | {"g": (game.latent(key, len(batch["x"])), batch["x"])}
 
-    def translate(run, vars, z, x):
+    def turn(run, vars, z, x):
         return run(vars, "g", z, x, train=False)[0]
 
-    return game._replace(inputs=inputs, sample=translate, translate=(translate,), targets=True)
+    def picture(draw, z, x):
+        if x.ndim == 2:
+            return draw(z, x)
+        turned = range(min(classes, SHOWN))
+        return class_grid(lambda x, y: draw(jax.nn.one_hot(y, classes), x), x[: 8 * max(1, 8 // len(turned))], turned)
+
+    views = {**game.views, "turn": turn}
+    return game._replace(inputs=inputs, sample=turn, views=views, condition=lambda b: b["x"], picture=picture)

@@ -72,19 +72,31 @@ def _paired(config: Config, shape, axis: Axis, g_terms: dict[str, Term], more: d
         return run(vars, "d", b, a)[0]
 
     players = {name: knowing(player) for name, player in game.players.items()}
-    return _translating(game._replace(players=players, inputs=inputs, score=score, classes=0), "g")
+    return _translating(game._replace(players=players, inputs=inputs, classes=0), score, translate="g")
 
 
-def _translating(game: Game, *nets: str) -> Game:
-    """game whose samples are pairs of what is given and its translation by the first of nets."""
+def _translating(game: Game, score: Callable, **nets: str) -> Game:
+    """game whose samples are pairs of an image of A and its translation; nets: the network of each direction."""
 
     def by(net):
         return lambda run, vars, z, x: run(vars, net, z, x, train=False)[0]
 
-    def sample(run, vars, z, y):
-        return jnp.concatenate([y, by(nets[0])(run, vars, z, y)], -1)
+    views = {"score": score} | {way: by(net) for way, net in nets.items()}
 
-    return game._replace(sample=sample, translate=tuple(map(by, nets)))
+    def sample(run, vars, z, a):
+        return jnp.concatenate([a, views["translate"](run, vars, z, a)], -1)
+
+    def picture(draw, z, a):
+        a, b = halves(draw(z, a))
+        return stacked(8, a, b) if a.ndim > 2 else b
+
+    return game._replace(sample=sample, views=views, condition=lambda batch: halves(batch["x"])[0], picture=picture)
+
+
+def stacked(columns: int, *sets):
+    """Rows of `columns` of the first of m sets [n, ...], each over the others' -> [mn, ...]; columns divide n."""
+    rows = [x.reshape(-1, columns, *x.shape[1:]) for x in sets]
+    return jnp.stack(rows, 1).reshape(-1, *sets[0].shape[1:])
 
 
 def pix2pix(config: Config, shape, classes: int, axis: Axis) -> Game:
@@ -135,7 +147,7 @@ def bicyclegan(config: Config, shape, classes: int, axis: Axis) -> Game:
     def encode(run, vars, x, y):
         return run(vars, "e", halves(x)[1], None, train=False)[0][:, : config.latent]
 
-    return game._replace(encode=encode, shown=("g", "e"))
+    return game._replace(views={**game.views, "encode": encode}, shown=("g", "e"))
 
 
 def _through(f: Callable, x):
@@ -217,4 +229,4 @@ def cyclegan(config: Config, shape, classes: int, axis: Axis) -> Game:
     def score(run, vars, x, y):
         return run(vars, "d", heads.alternated(*halves(x)), None)[0].reshape(-1, 2)[:, 1]
 
-    return _translating(game._replace(inputs=inputs, score=score, shown=("g", "f")), "g", "f")
+    return _translating(game._replace(inputs=inputs, shown=("g", "f")), score, translate="g", back="f")

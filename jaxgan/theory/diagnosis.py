@@ -146,11 +146,11 @@ def judge(game: Game, state: State, batch, key):
     made = game.sample(run, state.vars, game.latent(rng.stream(key, "z"), n), game.condition(batch))
     few = slice(min(n, DIVERSE))
     diversity = relative_diversity(made[few], batch["x"][few])
-    if game.score is None:
+    if "score" not in game.views:
         return {}, diversity
     # batch statistics of real and of generated examples apart, as in training
     sides = {"training": batch["x"], "generated": made}
-    return {name: game.score(run, state.vars, x, labels) for name, x in sides.items()}, diversity
+    return {name: game.views["score"](run, state.vars, x, labels) for name, x in sides.items()}, diversity
 
 
 def spectral_norms(params) -> dict[str, float]:
