@@ -141,6 +141,7 @@ def sample(
     out: Path = Path("samples.png"),
     labels: tuple[int, ...] = (),
     truncation: float = 0.0,
+    psi: float = 1.0,
     interpolate: bool = False,
     traverse: int = -1,
     code: tuple[str, ...] = (),
@@ -158,6 +159,7 @@ def sample(
         out: .png for a grid, .npz for the array "x" in [-1, 1] (and labels "y").
         labels: Classes to draw in turn (conditional runs; default all), or to turn examples into (stargan).
         truncation: Largest |z| per coordinate; smaller is less varied; 0 is off.
+        psi: How far from the mean style samples are (stylegan2); below 1 less varied, 0 is the mean.
         interpolate: Walk from one latent to another along each row.
         traverse: Change only the code of this number along each row, over all of its values (infogan).
         code: NUMBER=VALUE of codes to hold, such as --code 0=3 1=-0.5 (infogan).
@@ -183,12 +185,15 @@ def sample(
         raise JaxganError("choose one of --interpolate, --traverse, --reconstruct and --translate")
     if back and not translate:
         raise JaxganError("--back goes with --translate")
+    if psi != 1 and (interpolate or traverse >= 0 or reconstruct or translate):
+        raise JaxganError("--psi goes with samples alone, not with walks, reconstructions or translations")
     if translate:
         (x, columns), y = draw.translated(trained, n, seed, labels, back, ema), None
     elif reconstruct:
         x, y, columns = draw.reconstructed(trained, -(-n // 8), seed, ema)
     else:
-        x, y, columns = draw.drawn(trained, n, seed, labels, truncation, interpolate, traverse, draw.codes(code), ema)
+        held = draw.codes(code)
+        x, y, columns = draw.drawn(trained, n, seed, labels, truncation, interpolate, traverse, held, ema, psi)
     if out.suffix == ".npz":
         np.savez(out, x=x, **({} if y is None else {"y": y}))
     else:

@@ -11,7 +11,7 @@ from jaxgan.games.translate import stacked
 from jaxgan.types import halves
 
 
-def drawn(trained, n, seed, labels, truncation, interpolate, traverse, held, ema):
+def drawn(trained, n, seed, labels, truncation, interpolate, traverse, held, ema, psi=1.0):
     """Generated examples, their labels or None, and the columns of their picture; arguments as of the command."""
     game = trained.game
     columns = 8 if interpolate or labels else plots.columns(game.classes)
@@ -25,7 +25,7 @@ def drawn(trained, n, seed, labels, truncation, interpolate, traverse, held, ema
     elif walks:
         x = trained.traverse(traverse, rows, seed, y, ema)
     else:
-        x = trained.sample(n, seed, y, truncation, ema, held)
+        x = trained.sample(n, seed, y, truncation, ema, held, psi)
     return x, y.repeat(columns) if walks and y is not None else y, columns
 
 

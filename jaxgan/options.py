@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from jaxgan.fields import brief, option
 
-NETS = ("mlp", "dcgan", "conv1d", "sngan", "biggan", "r3gan")  # each a file of nets/
+NETS = ("mlp", "dcgan", "conv1d", "sngan", "biggan", "stylegan2", "r3gan")  # each a file of nets/
 if TYPE_CHECKING:
     Name = str
 else:
@@ -42,6 +42,26 @@ class Biggan:
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
+class Stylegan2:
+    """StyleGAN2; the paper's width and latent are 512, its defaults config F."""
+
+    __repr__ = brief
+
+    base: int = option(32768, "net stylegan2", least=4)
+    """Channels times pixels: at each resolution base / pixels channels, at most the width (paper256: 16384)."""
+    mapping: int = option(8, "net stylegan2", least=1)
+    """Layers from z to styles (CIFAR-10: 2)."""
+    mixing: float = option(0.9, "net stylegan2")
+    """Share of examples with the styles of a second latent from a random layer on (CIFAR-10: 0)."""
+    group: int = option(4, "net stylegan2", least=1)
+    """Examples whose deviation D sees (CIFAR-10: 32); 1 is none."""
+    g_layout: Literal["skip", "residual", "plain"] = option("skip", "net stylegan2")
+    """G's image: a sum over resolutions, residual blocks to one, or neither."""
+    d_layout: Literal["residual", "skip", "plain"] = option("residual", "net stylegan2")
+    """D's blocks: residual, told the image at each resolution, or neither (CIFAR-10)."""
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
 class R3gan:
     """Residual stages of R3GAN; the paper's width is 768 (ImageNet 1536), its latent 64."""
 
@@ -65,6 +85,7 @@ class Architecture:
     """Architecture of generator and discriminator; own is what a program puts at nets.NETS."""
     sngan: Sngan = Sngan()
     biggan: Biggan = Biggan()
+    stylegan2: Stylegan2 = Stylegan2()
     r3gan: R3gan = R3gan()
     d_norm: Norm = option("own", "discriminator", needs="critic loss")
     """Normalisation in D; own is the architecture's (batch in dcgan, spectral in sngan, else none)."""

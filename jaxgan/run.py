@@ -16,6 +16,7 @@ from jaxgan.config import Config
 from jaxgan.errors import JaxganError
 from jaxgan.games.info import values as code_values
 from jaxgan.games.info import with_code
+from jaxgan.nets import styles
 from jaxgan.state import template
 from jaxgan.types import Game, State, halves
 
@@ -30,18 +31,26 @@ class Run:
     dir: Path | None = None
 
     def sample(
-        self, n: int, seed: int = 0, labels=None, truncation: float = 0.0, ema: bool = True, codes: dict | None = None
+        self,
+        n: int,
+        seed: int = 0,
+        labels=None,
+        truncation: float = 0.0,
+        ema: bool = True,
+        codes: dict | None = None,
+        psi: float = 1.0,
     ) -> np.ndarray:
         """n examples [n, *shape], images in [-1, 1]; sample i depends on seed and i alone.
 
         labels: ints [n] for a conditional run (default: all classes in turn). truncation: largest |z| per coordinate,
         0 is off (Brock et al. 2018, arXiv 1809.11096). ema: the averaged generator in place of the last. codes: {number
-        of a code: its value, or one for each example}, for infogan; a code that is not given is random.
+        of a code: its value, or one for each example}, for infogan; a code that is not given is random. psi: of
+        stylegan2, how far from the mean style samples are, below 1 less varied (Karras et al. 2018, arXiv 1812.04948).
         """
         z = latents(self.game, n, seed, truncation)
         for i, value in (codes or {}).items():
             z = with_code(self.game.codes, z, i, np.broadcast_to(value, n))
-        return self.generate(z, labels, ema)
+        return self.generate(z, labels, ema, psi)
 
     def traverse(self, code: int, rows: int, seed: int = 0, labels=None, ema: bool = True) -> np.ndarray:
         """rows * k examples; along each row only a code changes, over its k categories, or in 10 steps from -1 to 1.
@@ -128,8 +137,8 @@ class Run:
             labels = np.arange(rows) % self.game.classes
         return None if labels is None else np.repeat(labels, columns)
 
-    def generate(self, z, labels=None, ema: bool = True) -> np.ndarray:
-        """The examples [n, *shape] of latents z [n, latent]."""
+    def generate(self, z, labels=None, ema: bool = True, psi: float = 1.0) -> np.ndarray:
+        """The examples [n, *shape] of latents z [n, latent]; psi as in `sample`."""
         game = self.game
         if game.picture:
             raise JaxganError(
@@ -138,7 +147,12 @@ class Run:
             )
         if labels is None and game.classes:
             labels = np.arange(len(z)) % game.classes
-        return self._map(game.sample, ema, z, self._checked(labels, len(z)))
+        labels = self._checked(labels, len(z))
+        if psi == 1:
+            return self._map(game.sample, ema, z, labels)
+        if styles(self.config, tuple(self.env["shape"])) is None:
+            raise JaxganError(f"psi is {psi}, but net {self.config.net!r} has no styles; --net stylegan2 has")
+        return self._map(self._truncated, ema, z, labels, jnp.full(len(z), psi))
 
     def _view(self, name: str, otherwise: str) -> Callable:
         """game.views[name]; JaxganError where the kind has none, which otherwise puts in words."""
@@ -155,6 +169,18 @@ class Run:
         make = self._compiled.setdefault(f, jax.jit(partial(applied, self.game, f)))
         parts = [slice(i, i + 256) for i in range(0, len(inputs[0]), 256)]
         return np.concatenate([np.asarray(make(nets, *(x if x is None else x[p] for x in inputs))) for p in parts])
+
+    @functools.cached_property
+    def _truncated(self) -> Callable:
+        """game.sample with one more input, the psi of each example."""
+
+        def sample(run, vars, z, y, psi):
+            def nearer(vars, net, *inputs, **options):
+                return run(vars, net, *inputs, **options, **({"psi": psi} if net == "g" else {}))
+
+            return self.game.sample(nearer, vars, z, y)
+
+        return sample
 
     @functools.cached_property
     def game(self) -> Game:

@@ -9,6 +9,7 @@ import pytest
 from jaxgan import config
 from jaxgan.nets import build
 
+CIFAR = {"mapping": 2, "mixing": 0.0, "group": 32, "d_layout": "plain"}
 WIDE, IMAGENET = {"wide": True}, {"group": 32}
 # net, size, classes, width, latent, its options: parameters of G, of D. Where they are from: papers' tables, the
 # printouts of their code, logs of StudioGAN, and layer tables that give all of these
@@ -26,6 +27,12 @@ COUNTS = {
     ("biggan", 64, 200, 80, 100): ({"attention": 32}, 17_335_204, 30_796_722),
     ("biggan", 256, 1000, 96, 140): ({"attention": 64}, 82_235_844, 99_225_890),
     ("biggan deep", 128, 1000, 128, 128): ({"attention": 64, "deep": True}, 50_244_484, 34_590_210),
+    ("stylegan2", 64, 0, 512, 512): ({}, 27_032_600, 26_488_833),
+    ("stylegan2", 128, 0, 512, 512): ({}, 29_328_669, 28_389_121),
+    ("stylegan2", 1024, 0, 512, 512): ({}, 30_370_060, 29_012_513),
+    ("stylegan2 paper256", 256, 0, 512, 512): ({"base": 16384, "group": 8}, 24_767_458, 24_001_089),
+    ("stylegan2 cifar", 32, 0, 512, 512): (CIFAR, 19_947_539, 20_720_641),
+    ("stylegan2 cifar", 32, 10, 512, 512): (CIFAR, 20_215_315, 23_089_664),
     ("r3gan", 32, 0, 768, 64): ({}, 20_732_160, 20_683_776),
     ("r3gan", 32, 10, 768, 64): ({}, 20_781_952, 21_280_512),
     ("r3gan", 32, 1000, 1536, 64): (IMAGENET, 82_914_304, 86_548_992),

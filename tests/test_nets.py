@@ -11,15 +11,16 @@ import pytest
 
 from jaxgan import kernels
 from jaxgan.config import Config
-from jaxgan.nets import NETS, biggan, build, conv1d, dcgan, mlp, r3gan, sngan
-from jaxgan.options import R3gan
+from jaxgan.nets import NETS, biggan, build, conv1d, dcgan, mlp, r3gan, sngan, stylegan2
+from jaxgan.options import R3gan, Stylegan2
 from jaxgan.types import JaxganError, Net
 
 KINDS = ("plain", "conditional")
 EXAMPLES = [("mlp", (2,)), ("mlp", (8, 8, 1)), ("dcgan", (16, 16, 3)), ("dcgan", (28, 28, 1))]
-EXAMPLES += [("sngan", (28, 28, 1)), ("biggan", (28, 28, 1)), ("r3gan", (8, 8, 3))]
-RESIDUAL = ("sngan", "biggan", "r3gan")  # some of their arrays begin at 0, behind which nothing acts yet
-REMEMBERS = {"dcgan": "gd", "sngan": "g", "biggan": "g"}  # which sides have a batch norm's statistics
+EXAMPLES += [("sngan", (28, 28, 1)), ("biggan", (28, 28, 1)), ("r3gan", (8, 8, 3)), ("stylegan2", (8, 8, 3))]
+RESIDUAL = ("sngan", "biggan", "r3gan", "stylegan2")  # some of their arrays begin at 0, behind which nothing acts yet
+REMEMBERS = {"dcgan": "gd", "sngan": "g", "biggan": "g", "stylegan2": "g"}  # which sides have averages of the past
+LINEAR = ("r3gan", "stylegan2")  # whose images come of no tanh
 CASES = [(kind, net, shape) for kind in KINDS for net, shape in EXAMPLES]
 CLASSES, LATENT = 10, 6
 
@@ -27,7 +28,7 @@ CLASSES, LATENT = 10, 6
 @functools.cache
 def setup(kind, net, shape, n=6, width=4):
     """Both networks, compiled, with parameters and one batch of their inputs."""
-    c = Config(net=net, width=width, latent=LATENT, r3gan=R3gan(group=4))
+    c = Config(net=net, width=width, latent=LATENT, r3gan=R3gan(group=4), stylegan2=Stylegan2(group=1))
     nets = build(c, shape, CLASSES if kind == "conditional" else 0)
     nets = {name: Net(jax.jit(net.init), jax.jit(net.apply, static_argnames="train")) for name, net in nets.items()}
     keys = jax.random.split(jax.random.key(0), 4)
@@ -235,7 +236,7 @@ def test_dcgan_initial_values():
 def test_images_lie_in_range_and_points_do_not(net, shape):
     nets, variables, _, _, z = setup("plain", net, shape)
     out = nets["g"].apply(*variables["g"], 1000 * z, None, train=False)[0]
-    assert (jnp.abs(out).max() <= 1) == (len(shape) == 3 and net != "r3gan"), "R3GAN ends linearly"
+    assert (jnp.abs(out).max() <= 1) == (len(shape) == 3 and net not in LINEAR)
 
 
 def test_projection_adds_the_inner_product():
@@ -253,5 +254,6 @@ def test_projection_adds_the_inner_product():
 
 
 def test_the_table_of_architectures():
-    assert {"mlp": mlp, "dcgan": dcgan, "conv1d": conv1d, "sngan": sngan, "biggan": biggan, "r3gan": r3gan} == NETS
+    files = {"sngan": sngan, "biggan": biggan, "stylegan2": stylegan2, "r3gan": r3gan}
+    assert files | {"mlp": mlp, "dcgan": dcgan, "conv1d": conv1d} == NETS
     assert set(Config.__dataclass_fields__["net"].type.__args__) == {*NETS, "own"}

@@ -135,7 +135,7 @@ def test_the_deep_discriminator():
     np.testing.assert_allclose(d.apply({"params": p}, x, None, True), want[:, 0], rtol=1e-3, atol=1e-2)
 
 
-@pytest.mark.parametrize("net", ["sngan", "biggan", "r3gan"])
+@pytest.mark.parametrize("net", ["sngan", "biggan", "stylegan2", "r3gan"])
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_every_kind_takes_them_or_says_why_not(kind, net):
     """A step is traced for images of 32 pixels; translators are not among these networks."""
@@ -151,7 +151,7 @@ def test_every_kind_takes_them_or_says_why_not(kind, net):
 
 
 @pytest.mark.parametrize("head", ["concat", "embedding", "ac", "2c"])
-@pytest.mark.parametrize("net", ["sngan", "biggan", "r3gan"])
+@pytest.mark.parametrize("net", ["sngan", "biggan", "stylegan2", "r3gan"])
 def test_every_sort_of_class_head_takes_them(net, head):
     settings = {"net": net, "kind": "conditional", "head": head, "width": 8, "latent": 8, "batch": 4}
     c = config.from_dict({**settings, "r3gan": {"group": 8}})

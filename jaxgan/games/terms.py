@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from jaxgan import augment, rng
 from jaxgan.config import Config
+from jaxgan.nets import styles
 from jaxgan.penalties import PAIRED, PENALTIES, TARGETED, norm
 from jaxgan.step import mean_over
 from jaxgan.types import Axis, Net
@@ -201,8 +202,9 @@ def lecam(play: Play, vars):
 def path_length(play: Play, vars):
     """(||J^T y|| - a)^2 with J = dG/dz, y ~ N(0, I) / sqrt(pixels): Karras et al. 2019, arXiv 1912.04958, equation 4.
 
-    a is the running average of the lengths, 1 % of it new each time; gradients flow through that part, as in the
-    authors' code.
+    J is in the styles where G has them: the root of the mean over layers of squared lengths. a is the running average
+    of the lengths, 1 % of it new each time; gradients flow through that part, as in the authors' code. All of the batch
+    takes part, and not half of it.
     """
     numbers, new = _deviations(play, play.vars["path_length"]["mean"])
     return numbers, {**vars, "path_length": {"mean": new}}
@@ -227,8 +229,15 @@ def _deviations(play: Play, old):
     """(||J^T y|| - a)^2 [n], and the new a, from the old one."""
     keys = rng.stream(play.key, "path length")
     y = rng.normal(keys, len(play.fake.x), play.fake.x.shape[1:], play.axis) / jnp.sqrt(play.fake.x[0, ..., 0].size)
-    _, pull = jax.vjp(lambda z: play.run(play.vars, "g", z, play.fake.y)[0], play.z)
-    lengths = jnp.sqrt((pull(y)[0] ** 2).sum(1) + 1e-12)
+    shape = styles(play.config, play.fake.x.shape[1:])
+    if shape is None:
+        _, pull = jax.vjp(lambda z: play.run(play.vars, "g", z, play.fake.y)[0], play.z)
+        square = (pull(y)[0] ** 2).sum(1)
+    else:
+        no_shift = jnp.zeros((len(play.z), *shape))
+        _, pull = jax.vjp(lambda shift: play.run(play.vars, "g", play.z, play.fake.y, shift=shift)[0], no_shift)
+        square = (pull(y)[0] ** 2).sum(2).mean(1)
+    lengths = jnp.sqrt(square + 1e-12)
     new = old + 0.01 * (mean_over(lengths.mean(), play.axis) - old)
     return (lengths - new) ** 2, jax.lax.stop_gradient(new)
 

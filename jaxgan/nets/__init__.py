@@ -38,6 +38,15 @@ def build(config: Config, shape: tuple[int, ...], classes: int = 0, axis: Axis =
     }
 
 
+def styles(config: Config, shape: tuple[int, ...]) -> tuple[int, int] | None:
+    """Layers and size of the styles to which G maps latents, None in architectures that have none.
+
+    Such a G takes the options shift [b, *styles], added to the styles, and psi [b], the truncation of each example.
+    """
+    made = getattr(chosen(config), "styles", None)
+    return made and made(config, tuple(shape))
+
+
 def encoder(config: Config, shape: tuple[int, ...], classes: int, axis: Axis, outputs: int) -> Net:
     """The network of a config from examples of this shape, and labels where there are classes, to [b, outputs]."""
     return chosen(config).encoder(config, Spec(tuple(shape), classes, axis, outputs=outputs))

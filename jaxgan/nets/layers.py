@@ -12,6 +12,7 @@ from jaxgan.types import Axis, JaxganError, Net, Tree
 PLATFORM = ContextVar("platform", default="")  # set while a program is made for another backend than this machine's
 REFERENCE = 64  # examples of a virtual batch
 EMBED = 32  # features of the label's embedding in G
+LAYOUT = ("NHWC", "HWIO", "NHWC")  # of images, kernels and outputs
 
 
 def linen(module: nn.Module) -> Net:
@@ -74,7 +75,7 @@ def per_channel(numbers: jax.Array, x: jax.Array) -> jax.Array:
 
 def down_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """4x4 convolution, stride 2, padding 1: x [b, 2h, 2w, cin], kernel [4, 4, cin, cout] -> [b, h, w, cout]."""
-    return jax.lax.conv_general_dilated(x, kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    return jax.lax.conv_general_dilated(x, kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=LAYOUT)
 
 
 def up_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -88,7 +89,7 @@ def up_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
         (1, 1),
         ((2, 2), (2, 2)),
         lhs_dilation=(2, 2),
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        dimension_numbers=LAYOUT,
     )
 
 
@@ -206,6 +207,13 @@ class VirtualNorm(nn.Module):
         return x * per_channel(scale, x) + per_channel(bias, x)
 
 
+def one_hot(y: jax.Array | None, classes: int) -> jax.Array:
+    """Labels y int [b] as [b, classes]; JaxganError without labels."""
+    if y is None:
+        raise JaxganError(f"This network was built for {classes} classes but got no labels: pass y [b].")
+    return jax.nn.one_hot(y, classes)
+
+
 class Embed(nn.Module):
     """One learned vector per class: y int [b] -> [b, features].
 
@@ -218,9 +226,7 @@ class Embed(nn.Module):
 
     @nn.compact
     def __call__(self, y: jax.Array | None) -> jax.Array:
-        if y is None:
-            raise JaxganError(f"This network was built for {self.classes} classes but got no labels: pass y [b].")
-        return jax.nn.one_hot(y, self.classes) @ self.param("table", self.table_init, (self.classes, self.features))
+        return one_hot(y, self.classes) @ self.param("table", self.table_init, (self.classes, self.features))
 
 
 def conditioned(z: jax.Array, y: jax.Array | None, classes: int) -> jax.Array:

@@ -4,13 +4,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxgan.nets.layers import Embed, normalise, on_cpu, per_channel
+from jaxgan.nets.layers import LAYOUT, Embed, normalise, on_cpu, per_channel
 from jaxgan.types import Axis
 
 GLOROT = nn.initializers.glorot_uniform()
 GLOROT_RELU = nn.initializers.variance_scaling(2.0, "fan_avg", "uniform")  # glorot times sqrt 2, before a ReLU
-
-LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
 class Conv(nn.Module):
