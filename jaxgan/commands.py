@@ -170,14 +170,9 @@ def sample(
         back: With --translate, from set B to A (cyclegan).
         ema: Averaged generator weights; --no-ema takes the last ones.
     """
-    if out.suffix not in (".png", ".npz"):
-        raise JaxganError(f"--out is {out}; expected a name that ends in .png or .npz")
-    if not out.parent.is_dir():
-        raise JaxganError(f"--out is {out}, but there is no folder {out.parent}")
+    _check_out(out)
     _start_jax()
-    import numpy as np
-
-    from jaxgan import draw, plots
+    from jaxgan import draw
     from jaxgan.run import load
 
     trained = load(run)
@@ -186,7 +181,7 @@ def sample(
     if back and not translate:
         raise JaxganError("--back goes with --translate")
     if psi != 1 and (interpolate or traverse >= 0 or reconstruct or translate):
-        raise JaxganError("--psi goes with samples alone, not with walks, reconstructions or translations")
+        raise JaxganError("--psi goes with plain samples, not with walks, reconstructions or translations")
     if translate:
         (x, columns), y = draw.translated(trained, n, seed, labels, back, ema), None
     elif reconstruct:
@@ -194,11 +189,16 @@ def sample(
     else:
         held = draw.codes(code)
         x, y, columns = draw.drawn(trained, n, seed, labels, truncation, interpolate, traverse, held, ema, psi)
-    if out.suffix == ".npz":
-        np.savez(out, x=x, **({} if y is None else {"y": y}))
-    else:
-        plots.save(plots.examples(x, columns), out)
+    draw.save(out, x, y, columns)
     print(f"{len(x)} samples of step {int(trained.state.step)} in {out}")
+
+
+def _check_out(out: Path) -> None:
+    """JaxganError where no picture or array can be written to out."""
+    if out.suffix not in (".png", ".npz"):
+        raise JaxganError(f"--out is {out}; expected a name that ends in .png or .npz")
+    if not out.parent.is_dir():
+        raise JaxganError(f"--out is {out}, but there is no folder {out.parent}")
 
 
 def verify(run: Annotated[str, tyro.conf.Positional], steps: int = 0) -> None:

@@ -1,5 +1,7 @@
 """What `jaxgan sample` draws of a trained run: samples, walks, reconstructions and translations."""
 
+from pathlib import Path
+
 import numpy as np
 
 from jaxgan import data, plots
@@ -27,6 +29,14 @@ def drawn(trained, n, seed, labels, truncation, interpolate, traverse, held, ema
     else:
         x = trained.sample(n, seed, y, truncation, ema, held, psi)
     return x, y.repeat(columns) if walks and y is not None else y, columns
+
+
+def save(out: Path, x, y, columns: int) -> None:
+    """Examples x as a grid (.png), or as arrays "x" and, where there are labels, "y" (.npz)."""
+    if out.suffix == ".npz":
+        np.savez(out, x=x, **({} if y is None else {"y": y}))
+    else:
+        plots.save(plots.examples(x, columns), out)
 
 
 def codes(pairs: tuple[str, ...]) -> dict[int, float]:
