@@ -27,6 +27,10 @@ class Sngan:
     """Blocks of D are as wide inside as at their end (SAGAN, StudioGAN), not as at their start (Miyato et al.)."""
     attention: int = option(0, "net sngan")
     """Height in pixels at which G and D have self-attention (SAGAN: 32); 0 is none."""
+    d_width: int = option(0, "net sngan")
+    """Width of D where it is another than G's (CIFAR-10's BigGAN: twice that); 0 is the same."""
+    init: Literal["glorot", "normal"] = option("glorot", "net sngan")
+    """Kernels at first: Glorot's, or N(0, 0.02) (CIFAR-10's BigGAN)."""
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

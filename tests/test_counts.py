@@ -16,6 +16,7 @@ WIDE, IMAGENET = {"wide": True}, {"group": 32}
 COUNTS = {
     ("sngan", 32, 0, 64, 128): ({}, 4_276_739, 1_053_825),
     ("sngan", 32, 10, 64, 128): ({}, 4_304_387, 1_055_105),
+    ("sngan, CIFAR's BigGAN", 32, 10, 64, 128): ({"d_width": 128, "init": "normal"}, 4_304_387, 4_207_361),
     ("sngan", 64, 0, 64, 128): ({}, 12_220_675, 10_141_441),
     ("sngan wide", 64, 0, 64, 128): (WIDE, 12_220_675, 19_542_721),
     ("sngan wide", 64, 200, 64, 128): (WIDE, 13_366_915, 19_747_521),
@@ -43,7 +44,7 @@ COUNTS = {
 @pytest.mark.parametrize("setting", COUNTS, ids=str)
 def test_counts(setting):
     (name, size, classes, width, latent), (options, *want) = setting, COUNTS[setting]
-    net = name.split(" ")[0]
+    net = name.replace(",", " ").split(" ")[0]
     nets = build(
         config.from_dict({"net": net, "width": width, "latent": latent, net: options}), (size, size, 3), classes
     )

@@ -46,6 +46,15 @@ def kernels_of(params):
     return [(kernels.path(keys), leaf) for keys, leaf in jax.tree.leaves_with_path(params)]
 
 
+def test_normal_kernels_of_cifar_s_biggan():
+    settings = {"net": "sngan", "width": 16, "latent": 128, "sngan": {"init": "normal", "d_width": 32}}
+    nets = build(config.from_dict(settings), (32, 32, 3), 10)
+    for side, x in (("g", jnp.zeros((2, 128))), ("d", jnp.zeros((2, 32, 32, 3)))):
+        params = jax.jit(nets[side].init)(jax.random.key(0), x, jnp.zeros(2, int))[0]
+        found = [leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params) if path[-1].key == "kernel"]
+        assert len(found) > 8 and all(abs(x.std() / 0.02 - 1) < 5 / (2 * x.size) ** 0.5 for x in found)
+
+
 def test_attention_is_its_formula():
     net, x = resnet.Attention(), jax.random.normal(jax.random.key(0), (2, 4, 6, 16))
     params = net.init(jax.random.key(1), x)["params"]
@@ -138,6 +147,7 @@ def test_options_of_a_network_change_it():
     other = {
         "sngan.wide": True,
         "sngan.attention": 16,
+        "sngan.d_width": 3,
         "biggan.deep": True,
         "biggan.attention": 16,
         "stylegan2.base": 256,
@@ -149,8 +159,8 @@ def test_options_of_a_network_change_it():
         "r3gan.group": 4,
         "r3gan.wide": 8,
     }
-    # mixing acts in training alone: test_stylegan2.py
-    assert {*other, "stylegan2.mixing"} == {name for name in facts(Config) if "." in name}
+    # mixing acts in training alone (test_stylegan2.py), init on values at first (above)
+    assert {*other, "stylegan2.mixing", "sngan.init"} == {name for name in facts(Config) if "." in name}
     for name, value in other.items():
         usual = config.from_dict({"net": name.split(".")[0], "width": 64, "latent": 10})
         inputs = {"g": (jnp.zeros((2, 10)), None), "d": (jnp.zeros((2, 64, 64, 3)), None)}

@@ -30,6 +30,8 @@ class Levels(NamedTuple):
     halved: int
 
 
+# of convolutions inside blocks, and of all others
+INITS = {"glorot": (GLOROT_RELU, GLOROT), "normal": (nn.initializers.normal(0.02), nn.initializers.normal(0.02))}
 LEVELS = {
     28: Levels(7, (4, 4, 4), (2, 2, 2, 2), 2),
     32: Levels(4, (4, 4, 4, 4), (2, 2, 2, 2), 2),
@@ -44,13 +46,15 @@ class Up(nn.Module):
 
     features: int
     spec: Spec
+    inside: nn.initializers.Initializer = GLOROT_RELU
+    outside: nn.initializers.Initializer = GLOROT
 
     @nn.compact
     def __call__(self, x: jax.Array, y: jax.Array | None, train: bool) -> jax.Array:
         norms = [ConditionalNorm(self.spec.norm, self.spec.classes, self.spec.axis) for _ in range(2)]
-        inner = Conv(self.features, kernel_init=GLOROT_RELU)(doubled(nn.relu(norms[0](x, y, train))))
-        inner = Conv(self.features, kernel_init=GLOROT_RELU)(nn.relu(norms[1](inner, y, train)))
-        return inner + Conv(self.features, 1)(doubled(x))
+        inner = Conv(self.features, kernel_init=self.inside)(doubled(nn.relu(norms[0](x, y, train))))
+        inner = Conv(self.features, kernel_init=self.inside)(nn.relu(norms[1](inner, y, train)))
+        return inner + Conv(self.features, 1, kernel_init=self.outside)(doubled(x))
 
 
 class Generator(nn.Module):
@@ -60,16 +64,18 @@ class Generator(nn.Module):
     widths: tuple[int, ...]
     attention: int
     spec: Spec
+    inside: nn.initializers.Initializer = GLOROT_RELU
+    outside: nn.initializers.Initializer = GLOROT
 
     @nn.compact
     def __call__(self, z: jax.Array, y: jax.Array | None, train: bool) -> jax.Array:
-        x = nn.Dense(self.base**2 * self.widths[0], kernel_init=GLOROT)(z)
+        x = nn.Dense(self.base**2 * self.widths[0], kernel_init=self.outside)(z)
         x = x.reshape(-1, self.base, self.base, self.widths[0])
         for width in self.widths[1:]:
-            x = Up(width, self.spec)(x, y, train)
-            x = Attention()(x) if x.shape[1] == self.attention else x
+            x = Up(width, self.spec, self.inside, self.outside)(x, y, train)
+            x = Attention(self.outside)(x) if x.shape[1] == self.attention else x
         x = nn.relu(normalise(self.spec.norm, train, self.spec.axis)(x))
-        return jnp.tanh(Conv(self.spec.shape[-1])(x))
+        return jnp.tanh(Conv(self.spec.shape[-1], kernel_init=self.outside)(x))
 
 
 class Down(nn.Module):
@@ -150,20 +156,21 @@ def levels(config: Config, shape: tuple[int, ...]) -> Levels:
         raise JaxganError(
             f"sngan.wide changes nothing at {shape[0]} pixels: all of D's blocks are as wide; leave it out"
         )
-    return found._replace(g=tuple(config.width * n for n in found.g), d=tuple(config.width * n for n in found.d))
+    units = config.width, config.sngan.d_width or config.width
+    return found._replace(g=tuple(units[0] * n for n in found.g), d=tuple(units[1] * n for n in found.d))
 
 
 def generator(config: Config, spec: Spec) -> Net:
     """Residual blocks from z to images, one for each doubling; labels choose the gains and biases of batch norm."""
     found = levels(config, spec.shape)
-    return linen(Generator(found.base, found.g, config.sngan.attention, spec))
+    return linen(Generator(found.base, found.g, config.sngan.attention, spec, *INITS[config.sngan.init]))
 
 
 def discriminator(config: Config, spec: Spec) -> Net:
     """Residual blocks from images to one logit, of sums over pixels, with a projection of y where there are classes."""
     found = levels(config, spec.shape)
     wide, attention = config.sngan.wide, config.sngan.attention
-    return linen(Discriminator(found.d, halvings(found, wide), wide, attention, spec))
+    return linen(Discriminator(found.d, halvings(found, wide), wide, attention, spec, *INITS[config.sngan.init]))
 
 
 def encoder(config: Config, spec: Spec) -> Net:
