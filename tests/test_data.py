@@ -308,3 +308,21 @@ def test_stream_yields_every_batch_in_order():
     np.testing.assert_array_equal(np.stack([b["y"] for b in batches]), indices)
     with pytest.raises(IndexError):
         list(stream(source, lambda start: np.array([start]), [0, 999]))
+
+
+def test_stacked_digits_are_the_digits_of_their_label():
+    digits, source = open_source("mnist5k"), open_source("stacked:mnist5k")
+    assert (source.shape, source.size, source.classes) == ((28, 28, 3), 128_000, 1000)
+    kept = {x.tobytes(): int(y) for x, y in zip(*digits.rows(np.arange(5000)).values(), strict=True)}
+    found = source.rows(np.arange(0, 128_000, 997))
+    for x, y in zip(found["x"], found["y"], strict=True):
+        assert [kept[np.ascontiguousarray(x[..., i : i + 1]).tobytes()] for i in range(3)] == [*map(int, f"{y:03d}")]
+    counts = np.bincount(source.rows(np.arange(128_000))["y"], minlength=1000)
+    assert abs(counts - 128).max() < 6 * math.sqrt(128)
+    assert open_source("stacked:mnist5k", size=14).fingerprint != source.fingerprint
+
+
+@pytest.mark.parametrize("name", ["stacked:", "stacked:ring", "stacked:folder:x"])
+def test_what_cannot_be_stacked_is_said(name):
+    with pytest.raises(JaxganError, match="stacked:mnist5k or stacked:tfds:mnist"):
+        open_source(name)

@@ -71,6 +71,14 @@ def _tfds(argument, *, data_dir, size, flip, **unused):
     return tfds(name, split or "train", data_dir, size=size, flip=flip)
 
 
+def _stacked(argument, **options):
+    from jaxgan.data.stacked import stacked
+
+    if argument.partition(":")[0] not in ("mnist5k", "tfds"):
+        raise JaxganError(f"stacked:{argument} is unknown; write stacked:mnist5k or stacked:tfds:mnist")
+    return stacked(open_source(argument, **options))
+
+
 # name, or prefix before ":" -> function of what follows it
 SOURCES = {
     "mnist5k": _mnist5k,
@@ -81,8 +89,15 @@ SOURCES = {
     "pairs": _two_folders("pairs"),
     "unpaired": _two_folders("unpaired"),
     "tfds": _tfds,
+    "stacked": _stacked,
 }
-ENDS = {"pairs": "pairs:PATH", "unpaired": "unpaired:PATH", "folder": "folder:PATH", "tfds": "tfds:NAME[:SPLIT]"}
+ENDS = {
+    "stacked": "stacked:mnist5k",
+    "pairs": "pairs:PATH",
+    "unpaired": "unpaired:PATH",
+    "folder": "folder:PATH",
+    "tfds": "tfds:NAME[:SPLIT]",
+}
 
 
 def open_source(
