@@ -13,9 +13,11 @@ from math import prod
 from typing import NamedTuple
 
 import jax
+import numpy as np
 
 from jaxgan import data, games, parallel, program
 from jaxgan.config import Config
+from jaxgan.data import rows
 from jaxgan.errors import JaxganError, nearest
 from jaxgan.log import show
 from jaxgan.nets.layers import PLATFORM
@@ -69,6 +71,16 @@ def plan(c: Config, topology: str, search: bool = False, source: Source | None =
     if not best:
         raise JaxganError(f"not even a batch of {unit} fits on {topology}; use a smaller --width, or more --accumulate")
     return {"topology": topology, **rows[best], "too_large": over}
+
+
+def stand_in(shape: str, classes: int, flip: bool) -> Source:
+    """Data of this shape, such as 64x64x3, that nobody has here: as many zeros as are streamed from the host."""
+    try:
+        h, w, c = (int(n) for n in shape.split("x"))
+    except ValueError:
+        raise JaxganError(f"--shape is {shape!r}; expected HEIGHTxWIDTHxCHANNELS, such as 64x64x3") from None
+    images = np.broadcast_to(np.uint8(0), (2**22, h, w, c))  # which takes no memory
+    return rows.table(images, None, "data that are not here", shape, classes, flip)
 
 
 def chips(topology: str) -> tuple[list, Chip]:

@@ -139,3 +139,14 @@ def test_a_tpu_gets_convolutions_where_a_cpu_gets_products():
     done = subprocess.run(command, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     assert int(done.stdout) > 20
+
+
+def test_data_that_are_not_here_take_no_memory():
+    source = plan.stand_in("64x48x3", 7, False)
+    assert (source.shape, source.classes) == ((64, 48, 3), 7)
+    assert source.bytes > 10 * 2**30, "so they are streamed"
+    rows = source.rows([5, 2**22 - 1])
+    assert rows["x"].shape == (2, 64, 48, 3) and rows["x"].dtype == "uint8"
+    for wrong in ("64", "64x64", "axbxc"):
+        with pytest.raises(JaxganError, match="HEIGHTxWIDTHxCHANNELS"):
+            plan.stand_in(wrong, 0, False)
