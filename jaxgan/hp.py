@@ -130,6 +130,8 @@ class Hp:
     """Lambda of its one-sided form, for gradients above gp_target; 0 is off."""
     gp0: Number = option(0.0, "hp.gp0", needs="critic alone")
     """Lambda of the gradient penalty towards norm 0 between real and generated; 0 is off."""
+    drift: Number = option(0.0, "hp.drift", needs="critic loss", later=True)
+    """Weight of the mean square of D's logits of real examples (ProGAN uses 0.001); 0 is off."""
     dragan: Number = option(0.0, "hp.dragan", needs="critic alone")
     """Lambda of the gradient penalty towards norm gp_target near real examples (DRAGAN uses 10); 0 is off."""
     gp_target: Number = option(1.0, "hp.wgan_gp", "hp.wgan_lp", "hp.dragan")

@@ -51,6 +51,23 @@ def max_norm(bound) -> optax.GradientTransformation:
     return _projected(project)
 
 
+def restarted(tx: optax.GradientTransformation, steps: tuple[int, ...]) -> optax.GradientTransformation:
+    """tx that begins anew, as in its first update, before the updates of these numbers."""
+    if not steps:
+        return tx
+
+    def init(params):
+        return {"updates": jnp.int32(0), "inner": tx.init(params)}
+
+    def update(updates, state, params):
+        again = (state["updates"] == jnp.array(steps)).any()
+        inner = jax.tree.map(lambda new, old: jnp.where(again, new, old), tx.init(params), state["inner"])
+        updates, inner = tx.update(updates, inner, params)
+        return updates, {"updates": state["updates"] + 1, "inner": inner}
+
+    return optax.GradientTransformation(init, update)
+
+
 RULES = {"max_norm": max_norm, "clip": clip_weights}
 """Rules on D's weights, in the order in which they are applied, by the names of their bounds in Hp."""
 

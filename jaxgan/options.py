@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from jaxgan.fields import brief, option
 
-NETS = ("mlp", "dcgan", "conv1d", "sngan", "biggan", "stylegan2", "r3gan")  # each a file of nets/
+NETS = ("mlp", "dcgan", "conv1d", "sngan", "biggan", "progan", "stylegan2", "r3gan")  # each a file of nets/
 if TYPE_CHECKING:
     Name = str
 else:
@@ -43,6 +43,18 @@ class Biggan:
     """BigGAN-deep: bottlenecks, two for each resolution, that all get the whole latent."""
     attention: int = option(0, "net biggan")
     """Height in pixels at which G and D have self-attention (the paper: 64); 0 is none."""
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Progan:
+    """ProGAN, whose networks grow; the paper's width and latent are 512."""
+
+    __repr__ = brief
+
+    base: int = option(16384, "net progan", least=4)
+    """Channels times pixels: at each resolution base / pixels channels, at most the width."""
+    phase: int = option(600_000, "net progan", least=1)
+    """Images for which a resolution fades in, and for which it then stays alone; it begins alone, at 4 pixels."""
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -89,6 +101,7 @@ class Architecture:
     """Architecture of generator and discriminator; own is what a program puts at nets.NETS."""
     sngan: Sngan = Sngan()
     biggan: Biggan = Biggan()
+    progan: Progan = Progan()
     stylegan2: Stylegan2 = Stylegan2()
     r3gan: R3gan = R3gan()
     d_norm: Norm = option("own", "discriminator", needs="critic loss")

@@ -19,15 +19,18 @@ from jaxgan.types import Game, JaxganError, State
 MICRO: ContextVar[int] = ContextVar("micro-batches", default=1)  # more while a loss is traced for one of several
 
 
-def runner(game: Game, params, key=None):
+def runner(game: Game, params, key=None, step=None):
     """run(vars, net, *inputs, train=True, **options) -> output, vars with that net's replaced.
 
     key: the update's; nets that are keyed get their own stream of it in training, the same in each of its passes.
+    step: the number of steps before, for nets that are timed.
     """
 
     def run(vars, net, *inputs, train=True, **options):
         if game.nets[net].keyed:
             options.setdefault("key", rng.stream(key, f"noise {net}") if train and key is not None else None)
+        if game.nets[net].timed:
+            options.setdefault("step", step if train else None)
         out, new = game.nets[net].apply(params[net], vars[net], *inputs, train=train, **options)
         return out, {**vars, net: new}
 
@@ -89,7 +92,8 @@ def field(game: Game, name: str, state: State, batch, key, foresee=lambda state:
     player = game.players[name]
 
     def loss(own, batch, key):
-        run = runner(game, foresee(dataclasses.replace(state, params={**state.params, **own})).params, key)
+        params = foresee(dataclasses.replace(state, params={**state.params, **own})).params
+        run = runner(game, params, key, state.step)
         return player.loss(run, state.vars, batch, key, state.hp)
 
     own = {net: state.params[net] for net in player.nets}

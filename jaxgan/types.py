@@ -27,11 +27,13 @@ class Net(NamedTuple):
     apply: (params, vars, *inputs, train, **options) -> output, vars; D's option features asks for its features too
     keyed: apply takes the option key as well, for noise inputs, style mixing or dropout: in training the update's for
            this network, of which rng.normal and rng.examples make one per example; None where samples are drawn
+    timed: apply takes the option step as well, the number of train steps before; None where samples are drawn
     """
 
     init: Callable
     apply: Callable
     keyed: bool = False
+    timed: bool = False
 
 
 class Spec(NamedTuple):

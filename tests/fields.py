@@ -4,7 +4,7 @@ import dataclasses
 import typing
 
 from jaxgan.config import Config, Hp
-from jaxgan.options import Biggan, R3gan, Sngan, Stylegan2
+from jaxgan.options import Biggan, Progan, R3gan, Sngan, Stylegan2
 
 FIELDS = {f.name: f for f in dataclasses.fields(Config)}
 HP = [f.name for f in dataclasses.fields(Hp)]
@@ -24,6 +24,7 @@ def other(name):
         "sngan": Sngan(wide=True),
         "r3gan": R3gan(blocks=3),
         "biggan": Biggan(deep=True),
+        "progan": Progan(base=64),
         "stylegan2": Stylegan2(mapping=2),
     }
     if name in special:

@@ -187,6 +187,7 @@ def test_differences_are_what_moves_the_trajectory(name):
                 "sngan": ["sngan.wide: False -> True"],
                 "r3gan": ["r3gan.blocks: 2 -> 3"],
                 "biggan": ["biggan.deep: False -> True"],
+                "progan": ["progan.base: 16384 -> 64"],
                 "stylegan2": ["stylegan2.mapping: 8 -> 2"],
             }[name]
         )

@@ -150,6 +150,7 @@ def test_options_of_a_network_change_it():
         "sngan.d_width": 3,
         "biggan.deep": True,
         "biggan.attention": 16,
+        "progan.base": 256,
         "stylegan2.base": 256,
         "stylegan2.mapping": 2,
         "stylegan2.group": 1,
@@ -159,8 +160,8 @@ def test_options_of_a_network_change_it():
         "r3gan.group": 4,
         "r3gan.wide": 8,
     }
-    # mixing acts in training alone (test_stylegan2.py), init on values at first (above)
-    assert {*other, "stylegan2.mixing", "sngan.init"} == {name for name in facts(Config) if "." in name}
+    # mixing and phase act in training alone (test_stylegan2.py, test_progan.py), init on values at first (above)
+    assert {*other, "stylegan2.mixing", "sngan.init", "progan.phase"} == {name for name in facts(Config) if "." in name}
     for name, value in other.items():
         usual = config.from_dict({"net": name.split(".")[0], "width": 64, "latent": 10})
         inputs = {"g": (jnp.zeros((2, 10)), None), "d": (jnp.zeros((2, 64, 64, 3)), None)}

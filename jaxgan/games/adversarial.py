@@ -20,8 +20,8 @@ from jaxgan.games.norms import check_norms, normalised, refreshed
 from jaxgan.games.sides import judged, observer
 from jaxgan.games.terms import CLOCK, D_TERMS, G_TERMS, Play, Term, active, updates
 from jaxgan.losses import LOSSES, Loss, value
-from jaxgan.nets import build
-from jaxgan.optim import OPTIMIZERS, RULES, hold, orthogonal, spectral
+from jaxgan.nets import build, real, restarts
+from jaxgan.optim import OPTIMIZERS, RULES, hold, orthogonal, restarted, spectral
 from jaxgan.penalties import PAIRED
 from jaxgan.solvers import SOLVERS
 from jaxgan.step import everywhere
@@ -172,8 +172,9 @@ def terms_of(side: str, loss: Loss, seen: Play):
     return real, fake
 
 
-def optimizer(config: Config, side: str) -> dict[str, Callable]:
+def optimizer(config: Config, side: str, shape) -> dict[str, Callable]:
     """The player's fields tx, which ends with its rules on weights, and hold, which is these alone."""
+    again = tuple(n * getattr(config, f"{side}_steps") for n in restarts(config, shape))
     make, own = OPTIMIZERS[config.optimizer], config.hp
     on = [name for name in RULES if side == "d" and own.on(name)]
 
@@ -183,7 +184,7 @@ def optimizer(config: Config, side: str) -> dict[str, Callable]:
     def tx(hp):
         parts = [orthogonal(hp["orthogonal"])] if own.on("orthogonal") else []
         parts += [spectral(hp["spectral"])] if side == "d" and own.on("spectral") else []
-        return optax.chain(*parts, make(hp[f"{side}_lr"], hp), *rules(hp))
+        return optax.chain(*parts, restarted(make(hp[f"{side}_lr"], hp), again), *rules(hp))
 
     return {"tx": tx, "hold": lambda hp, params: hold(optax.chain(*rules(hp)), params)} if on else {"tx": tx}
 
@@ -220,9 +221,15 @@ def adversarial(
         example = jnp.zeros((2, *shape)), jnp.zeros(2, jnp.int32) if classes else None
         brought["d"]["pool"] = pool.net(config.pool, axis), example
     features = any(term.features for side in terms.values() for term in side.values())
+    grown = real(config, shape)
+    if grown and not all(nets[side].timed for side in ("g", "d")):
+        raise JaxganError(
+            f"net {config.net!r} grows, which kind {config.kind!r} with these settings does not let it do"
+        )
     observed, answer = observe(config, classes, axis, latent), judged(config, axis, features)
 
     def player_loss(side, run, vars, batch, key, hp):
+        batch = {**batch, "x": grown(vars["d"], batch["x"])} if grown else batch
         before = refreshed(config, classes, axis, side, run, vars, batch)
         sides, vars = observed(run, before, batch, key, hp, side == "d")
         seen, vars = answer(run, vars, before, key, hp, sides)
@@ -249,9 +256,14 @@ def adversarial(
 
     more = [name for name in nets if name not in ("g", "d")]
     players = {
-        "d": Player(("d", *brought["d"]), partial(player_loss, "d"), steps=config.d_steps, **optimizer(config, "d")),
+        "d": Player(
+            ("d", *brought["d"]), partial(player_loss, "d"), steps=config.d_steps, **optimizer(config, "d", shape)
+        ),
         "g": Player(
-            ("g", *more, *brought["g"]), partial(player_loss, "g"), steps=config.g_steps, **optimizer(config, "g")
+            ("g", *more, *brought["g"]),
+            partial(player_loss, "g"),
+            steps=config.g_steps,
+            **optimizer(config, "g", shape),
         ),
     }
     nets = nets | {name: net for name, (net, _) in heads.items()}

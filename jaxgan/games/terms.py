@@ -256,8 +256,14 @@ def feature_matching(play: Play, vars):
     return ((real - fake) ** 2).sum(), vars
 
 
+def drift(play: Play, vars):
+    """D(x)^2 of real examples, so that logits stay near 0: Karras et al. 2017, arXiv 1710.10196, appendix A.1."""
+    return play.real.logits**2, vars
+
+
 D_TERMS = {
     **{name: penalty(name) for name in PENALTIES},
+    "drift": Term(drift),
     "dragan": Term(dragan),
     "cr": consistency("real"),
     "cr_fake": consistency("fake"),

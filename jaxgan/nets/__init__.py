@@ -1,5 +1,6 @@
 """Architectures, G and D together; the only package that knows Flax."""
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -45,6 +46,18 @@ def styles(config: Config, shape: tuple[int, ...]) -> tuple[int, int] | None:
     """
     made = getattr(chosen(config), "styles", None)
     return made and made(config, tuple(shape))
+
+
+def real(config: Config, shape: tuple[int, ...]) -> Callable | None:
+    """(vars of D, x) -> real examples as networks that grow have them now; None in those that do not grow."""
+    made = getattr(chosen(config), "real", None)
+    return made and made(config, tuple(shape))
+
+
+def restarts(config: Config, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Steps before which optimizers begin anew; none in networks that do not grow."""
+    made = getattr(chosen(config), "restarts", None)
+    return made(config, tuple(shape)) if made else ()
 
 
 def encoder(config: Config, shape: tuple[int, ...], classes: int, axis: Axis, outputs: int) -> Net:

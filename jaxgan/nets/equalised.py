@@ -27,11 +27,12 @@ class Dense(nn.Module):
     features: int
     rate: float = 1.0
     bias: float | None = 0.0
+    gain: float = 1.0
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         kernel = self.param("kernel", nn.initializers.normal(1 / self.rate), (x.shape[-1], self.features))
-        y = x @ (kernel * (self.rate / math.sqrt(x.shape[-1])))
+        y = x @ (kernel * (self.gain * self.rate / math.sqrt(x.shape[-1])))
         if self.bias is None:
             return y
         bias = self.param("bias", nn.initializers.constant(self.bias / self.rate), (self.features,))
