@@ -23,7 +23,7 @@ os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 
 # Tables of pure functions, whose arguments and results are held to their annotated shapes in every call and trace of
 # this process; not of others, where an import hook would have to be in each. Elsewhere annotations name no shapes.
-SHAPED = ["augment", "kernels", "losses", "metrics", "optim", "penalties", "rng"]
+SHAPED = ["augment", "features", "kernels", "losses", "metrics", "optim", "penalties", "rng"]
 SHAPED += ["theory.bayes", "theory.divergence", "theory.value"]
 checked = beartype(conf=BeartypeConf(is_pep484_tower=True))  # a float may be an int
 install_import_hook([f"jaxgan.{name}" for name in SHAPED], "conftest.checked")

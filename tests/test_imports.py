@@ -14,7 +14,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 # a module imports from the rows above it only; a name without a file yet is a place kept free
 ROWS = [
     ["errors", "types", "fields", "hp", "options", "config", "unused", "rng", "kernels"],
-    ["losses", "penalties", "augment", "optim", "nets", "data", "metrics"],
+    ["losses", "penalties", "augment", "optim", "nets", "data", "metrics", "features"],
     ["step", "solvers"],
     ["games"],
     [

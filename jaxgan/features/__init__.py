@@ -1,0 +1,67 @@
+"""Networks whose features metrics compare, by name: `extract("inception-2015/tf1", images)["features"]`."""
+
+from pathlib import Path
+
+import numpy as np
+
+from jaxgan.errors import JaxganError, nearest
+from jaxgan.features import extractor, inception, mobilenet, small, vgg
+from jaxgan.features.extractor import Extractor, to_uint8
+from jaxgan.features.layers import Weights
+from jaxgan.features.resizes import resize
+from jaxgan.features.vgg import load as lpips_weights
+from jaxgan.features.vgg import lpips
+
+__all__ = ["FEATURES", "Extractor", "extract", "lpips", "lpips_weights", "resize", "to_uint8"]
+
+
+def _unit(u):
+    """Values 0 to 255 -> [-1, 1]."""
+    return (2 * u - 255) / 255
+
+
+def _inception(kind: str, prepare) -> Extractor:
+    def apply(p: Weights, u):
+        return inception.network(p, prepare(resize(u, inception.SIZE, kind)))
+
+    return Extractor(f"inception-2015/{kind}", inception.DIM, apply, inception.load, inception.CLASSES)
+
+
+def _vgg16(p: Weights, u):
+    return {"features": vgg.network(p, _unit(resize(u, 224, "clean")))[-1].mean((1, 2))}
+
+
+def _mobilenet(p: Weights, u):
+    return mobilenet.network(p, _unit(resize(u, mobilenet.SIZE, "clean")))
+
+
+def _classifier(p: Weights, u):
+    return small.classifier(p, _unit(resize(u, small.SIZE, "clean")))
+
+
+def _random(p: Weights, u):
+    return small.random(p, _unit(u))
+
+
+FEATURES: dict[str, Extractor] = {
+    e.name: e
+    for e in [
+        _inception("bilinear", inception.pytorch_fid),
+        _inception("tf1", inception.tensorflow),
+        _inception("clean", inception.tensorflow),
+        Extractor("vgg16", vgg.DIM, _vgg16, vgg.load),
+        Extractor("mobilenet-v2", mobilenet.DIM, _mobilenet, mobilenet.load, mobilenet.CLASSES),
+        *(
+            Extractor(name, small.DIM, _classifier, small.shipped(name), small.CLASSES, channels=1)
+            for name in ("digits-cnn", "fashion-cnn")
+        ),
+        Extractor("random", 128, _random, small.drawn),
+    ]
+}
+
+
+def extract(name: str | Extractor, images, *, batch: int = 64, weights: str | Path = "") -> dict[str, np.ndarray]:
+    """Features, and logits where there are some, by one of FEATURES or an Extractor of yours; see `extractor.run`."""
+    if isinstance(name, str) and name not in FEATURES:
+        raise JaxganError(f"unknown features {name!r}.{nearest(name, FEATURES)} Known: {', '.join(FEATURES)}")
+    return extractor.run(FEATURES[name] if isinstance(name, str) else name, images, batch, weights)
