@@ -10,6 +10,8 @@ from scipy.stats import entropy
 from jaxgan.errors import JaxganError
 from jaxgan.metrics import accuracy, inception_score, mode_jsd, mode_kl, stacked_mnist
 from jaxgan.metrics.inception import kl_floor
+from jaxgan.metrics.modes import modes, nearest_mode
+from jaxgan.types import Density
 
 
 def test_inception_score_has_its_closed_forms():
@@ -90,3 +92,15 @@ def test_stacked_digits_are_a_number_of_three():
     for wrong in (np.zeros((4, 2), int), np.full((4, 3), 10), np.full((4, 3), -1)):
         with pytest.raises(JaxganError, match="0 to 9"):
             stacked_mnist(wrong)
+
+
+@pytest.mark.parametrize(("box", "want"), [(False, 0.98889), (True, 0.99461)])
+def test_a_perfect_sampler_of_a_toy_scores_what_its_protocol_says(box, want):
+    centres = 5 * np.array([[0, 0], [1, 0], [0, 1]])
+    toy = Density(None, None, centres, 0.5)
+    which = np.arange(300000) % 3
+    x = centres[which] + 0.5 * np.random.default_rng(0).normal(size=(300000, 2))
+    assert modes(x, toy, box)["high_quality"] == pytest.approx(want, abs=8e-4)  # 4 deviations of a ball's share
+    assert (nearest_mode(x, toy) == which).mean() > 0.9999
+    corner = np.array([[1.4, 1.4]])  # in the box of the first mode, out of its ball
+    assert modes(corner, toy, box) == {"modes": float(box), "high_quality": float(box)}

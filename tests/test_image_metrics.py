@@ -59,13 +59,13 @@ def test_moved_points_have_the_closed_form():
 
 
 def test_swd_orders_what_differs():
-    a, b = np.random.default_rng(0).integers(0, 256, (2, 24, 32, 32, 3), np.uint8)
-    found = [swd(a, b), swd(a, smooth_images(24, 32, 1))]
+    a, b = np.random.default_rng(0).integers(0, 256, (2, 8, 32, 32, 3), np.uint8)
+    found = [swd(a, b), swd(a, smooth_images(8, 32, 1))]
     assert set(found[0]) == {"swd", "swd-32", "swd-16"}
     same, other = (f["swd"].value for f in found)
-    assert 0 < same < other / 10
+    assert 0 < same < other / 2
     assert found[0]["swd"].value == pytest.approx((found[0]["swd-32"].value + found[0]["swd-16"].value) / 2)
-    assert found[0]["swd-16"].name == "swd-16/images/n24/patches128/directions512"
+    assert found[0]["swd-16"].name == "swd-16/images/n8/patches128/directions512"
     assert swd(a[:4], a[4:8]) == swd(a[:4], a[4:8]) != swd(a[:4], a[4:8], seed=1)
 
 

@@ -7,8 +7,18 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from jaxgan.errors import JaxganError
-from jaxgan.metrics import authpct, cmmd, kernel, kid, nearest, neighbours, prdc, precision_recall
-from jaxgan.metrics import two_sample, vendi_score
+from jaxgan.metrics import (
+    authpct,
+    cmmd,
+    kernel,
+    kid,
+    nearest,
+    neighbours,
+    prdc,
+    precision_recall,
+    two_sample,
+    vendi_score,
+)
 from jaxgan.metrics.diversity import vendi
 from jaxgan.metrics.kernel import polynomial_mmd2
 

@@ -1,10 +1,10 @@
 """How long metrics of features take, and the memory of each.
 
-python experiments/benchmarks/metrics.py [--repeats 5] [--rows 10000] [--features 2048]      about 5 minutes on 2 CPU cores
+python experiments/benchmarks/metrics.py [--repeats 5] [--rows 10000] [--features 2048]      about 5 minutes (2 cores)
 
-Each metric runs in a process of its own, on two sets of normal float32 features; prints a Markdown table with the median
-time of calls after a first, and how far the process's memory rose above that of the sets. CPU seconds count all cores: on a
-busy machine they say more than the time. OPENBLAS_NUM_THREADS sets how many cores matrix products take.
+Each metric runs in a process of its own, on two sets of normal float32 features; prints a Markdown table with the
+median time of calls after a first, and how far the process's memory rose above that of the sets. CPU seconds count all
+cores: on a busy machine those of OPENBLAS_NUM_THREADS=1, which keeps matrix products to one core, say more than times.
 """
 
 import argparse

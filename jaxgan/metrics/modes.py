@@ -7,14 +7,24 @@ from scipy.optimize import linear_sum_assignment
 from jaxgan.types import AnyArray, Density
 
 
-def modes(samples: Float[AnyArray, "n d"], density: Density) -> dict[str, float]:
+def nearest_mode(samples: Float[AnyArray, "n d"], density: Density) -> Integer[np.ndarray, " n"]:
+    """The number of the mode that each sample lies nearest to, for inception.mode_kl and mode_jsd."""
+    return np.linalg.norm(_offsets(samples, density), axis=-1).argmin(1)
+
+
+def _offsets(samples, density: Density) -> np.ndarray:
+    return np.asarray(samples)[:, None] - np.asarray(density.modes)[None]
+
+
+def modes(samples: Float[AnyArray, "n d"], density: Density, box: bool = False) -> dict[str, float]:
     """{"modes": modes with a high-quality sample, "high_quality": fraction of such samples}, by PacGAN's protocol.
 
     Lin et al. 2018, arXiv 1712.04086. A sample is of high quality within 3 standard deviations (a ball) of its nearest
     mode. A perfect sampler in two dimensions scores 0.98889; more means modes that are narrower than the data's. The
-    protocol draws 2,500 samples.
+    protocol draws 2,500 samples. box is self-cond-GAN's, Liu et al. 2020, arXiv 2006.10728: 50,000 samples, within
+    3 standard deviations on each axis, where a perfect sampler scores 0.99461.
     """
-    distance = np.linalg.norm(np.asarray(samples)[:, None] - np.asarray(density.modes)[None], axis=-1)
+    distance = np.linalg.norm(_offsets(samples, density), ord=np.inf if box else 2, axis=-1)
     good = distance.min(1) <= 3 * density.std
     return {"modes": len(np.unique(distance.argmin(1)[good])), "high_quality": float(good.mean())}
 
