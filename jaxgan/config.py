@@ -68,7 +68,8 @@ Loss = Literal[
     "own",
 ]
 Head = Literal["projection", "concat", "embedding", "ac", "ac_real", "adc", "multihinge", "2c", "2c_proxy", "d2dce"]
-Augment = Literal["flip", "brightness", "saturation", "contrast", "translation", "cutout", "jitter"]
+DiffAugment = Literal["flip", "brightness", "saturation", "contrast", "translation", "cutout", "jitter"]
+Augment = Literal[DiffAugment, "ada", "blit", "geometry", "color", "filter", "noise", "ada_cutout"]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -95,8 +96,10 @@ class Config(Architecture):
     gradient_norm: bool = option(False, "discriminator", needs="critic loss alone")
     """Divide D's logit by the norm of its gradient plus its size (gradient normalisation)."""
     augment: tuple[Augment, ...] = option((), "discriminator", needs="views")
-    """Differentiable augmentations of all that D sees (DiffAugment)."""
-    cr_augment: tuple[Augment, ...] = option(("flip", "translation"), "hp.cr", "hp.cr_fake")
+    """Differentiable augmentations of all that D sees: DiffAugment, and from ada on groups of ADA's, see hp.augment_p.
+
+    ada is blit, geometry and color."""
+    cr_augment: tuple[DiffAugment, ...] = option(("flip", "translation"), "hp.cr", "hp.cr_fake")
     """Augmentations under which hp.cr and hp.cr_fake want D not to change."""
     unroll: int = option(0, "solver alternating lookahead", needs="critic")
     """Updates of D that G foresees and differentiates through (unrolled GAN); 0 is none."""

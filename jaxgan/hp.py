@@ -85,6 +85,7 @@ def values(value: Number) -> tuple[float, ...]:
     return tuple(x for piece in value for x in piece[:2]) if isinstance(value, tuple) else (value,)
 
 
+ADA = "augment ada blit geometry color filter noise ada_cutout"
 CLASSIFIERS = "head ac ac_real adc multihinge 2c 2c_proxy d2dce"
 
 
@@ -162,6 +163,16 @@ class Hp:
     """Standard deviation of Gaussian noise on all that D sees; 0 is off."""
     noise_updates: Number = option(0.0, "hp.noise")
     """Updates of D until that noise has fallen to 0; 0 lets it stay."""
+    augment_p: Number = option(0.0, ADA, never=("hp.ada_target",), most=1, later=True)
+    """Probability of each operation of ADA's groups in augment, for each example."""
+    augment_color: Number = option(1.0, "augment ada color", later=True)
+    """What that probability is multiplied by for the group color (R3GAN uses 0.5)."""
+    ada_target: Number = option(0.0, ADA, needs="critic loss views", below=1, later=True)
+    """Mean sign of D's logits of real examples above which that probability rises, from 0 (ADA uses 0.6); 0 is off."""
+    apa_target: Number = option(0.0, "hp.apa_target", needs="critic loss views", below=1, later=True)
+    """The same of the probability that D meets a generated example as a real one (APA uses 0.6); 0 is off."""
+    ada_images: Number = option(500_000.0, "hp.ada_target", "hp.apa_target", least=None, above=0, later=True)
+    """Real examples of D's in which such a probability goes from 0 to 1, if it always rises."""
     logan_alpha: Number = option(0.9, "latent_steps")
     """Step size of the latent optimisation that latent_steps asks for."""
     logan_beta: Number = option(5.0, "latent_steps")

@@ -40,6 +40,11 @@ def runner(game: Game, params, key=None, step=None):
 def mean_over(tree, axis):
     """tree averaged over a pmap axis; itself where one program sees the whole batch."""
     check_whole()
+    return over_devices(tree, axis)
+
+
+def over_devices(tree, axis):
+    """`mean_over`, of a micro-batch too: for what is averaged over these in the end, see `accumulated`."""
     return jax.lax.pmean(tree, axis) if isinstance(axis, str) else tree
 
 

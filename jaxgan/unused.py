@@ -25,8 +25,14 @@ def chosen(c: Config, owner: str) -> bool:
     if name.startswith("hp."):
         return c.hp.on(name[3:])
     kinds = {"conditional"} if c.kind == "auto" or (c.kind == "plain" and c.conditional) else set()
-    found = {attrgetter(name)(c), *(kinds if name == "kind" else ())}
+    found = _words(c, name) | (kinds if name == "kind" else set())
     return not reason(c, name) and (bool(found & set(values)) if values else bool(attrgetter(name)(c)))
+
+
+def _words(c: Config, name: str) -> set:
+    """The values of the field `name`: one, or those in its list."""
+    value = attrgetter(name)(c)
+    return set(value) if isinstance(value, tuple) else {value}
 
 
 def lacking(c: Config, name: str) -> list[str]:
@@ -41,14 +47,14 @@ def reason(c: Config, name: str) -> str:
     for owner in found.never:
         if chosen(c, owner):
             field = owner.split(" ")[0]
-            return f"{field} {attrgetter(field)(c)} has no use for it"
+            return f"{field} {_shown(c, field)} has no use for it"
     if missing := lacking(c, name):
         return f"kind {c.kind} has no use for it: it has no {missing[0]}"
     if any(chosen(c, owner) for owner in found.of):
         return ""
     owners = {field: values for field, *values in (owner.split(" ") for owner in found.of)}
     for field, values in owners.items():
-        if values and attrgetter(field)(c) in values:  # which itself does not act
+        if values and _words(c, field) & set(values):  # which itself does not act
             return reason(c, field)
     has = " or ".join(" ".join([field, *_listed(values)]) for field, values in owners.items())
     return f"it belongs to {has}, and this run's {' and '.join(f'{field} is {_shown(c, field)}' for field in owners)}"
@@ -60,7 +66,10 @@ def _listed(words: list[str]) -> list[str]:
 
 
 def _shown(c: Config, name: str) -> str:
-    return text(getattr(c.hp, name[3:])) if name.startswith("hp.") else str(attrgetter(name)(c))
+    value = attrgetter(name)(c)
+    if isinstance(value, tuple) and not name.startswith("hp."):
+        return ", ".join(map(str, value)) or "empty"
+    return text(value) if name.startswith("hp.") else str(value)
 
 
 def check(config: Config, read: frozenset[str]) -> None:

@@ -15,10 +15,10 @@ import optax
 from jaxgan import augment, rng
 from jaxgan.config import Config, Hp
 from jaxgan.errors import nearest
-from jaxgan.games import pool
+from jaxgan.games import control, pool
 from jaxgan.games.norms import check_norms, normalised, refreshed
 from jaxgan.games.sides import judged, observer
-from jaxgan.games.terms import CLOCK, D_TERMS, G_TERMS, Play, Term, active, updates
+from jaxgan.games.terms import D_TERMS, G_TERMS, Play, Term, active
 from jaxgan.losses import LOSSES, Loss, value
 from jaxgan.nets import build, real, restarts
 from jaxgan.optim import OPTIMIZERS, RULES, hold, orthogonal, restarted, spectral
@@ -48,6 +48,7 @@ def check(config: Config, shape, classes: int) -> None:
     """JaxganError if parts of the configuration do not go together."""
     check_pairs(config)
     check_norms(config)
+    control.check(config)
     augment.check("augment", config.augment, shape)
     if config.hp.on("cr") or config.hp.on("cr_fake"):
         augment.check("cr_augment", config.cr_augment, shape)
@@ -215,8 +216,7 @@ def adversarial(
     terms = {"d": active(config, D_TERMS) | (d_terms or {}), "g": active(config, G_TERMS) | (g_terms or {})}
     check_weights(terms["d"] | terms["g"])
     brought = {side: _nets(terms[side], config, shape, classes, axis) for side in terms}
-    timed = config.lazy > 1 or config.hp.on("noise")
-    brought["d"] |= CLOCK if timed else {}
+    brought["d"] |= control.nets(config)
     if config.pool:
         example = jnp.zeros((2, *shape)), jnp.zeros(2, jnp.int32) if classes else None
         brought["d"]["pool"] = pool.net(config.pool, axis), example
@@ -232,11 +232,10 @@ def adversarial(
         batch = {**batch, "x": grown(vars["d"], batch["x"])} if grown else batch
         before = refreshed(config, classes, axis, side, run, vars, batch)
         sides, vars = observed(run, before, batch, key, hp, side == "d")
-        seen, vars = answer(run, vars, before, key, hp, sides)
-        metrics = {}
         if side == "d":
-            metrics = {"d_real": seen.real.logits.mean(), "d_fake": seen.fake.logits.mean()}
-            vars = {**vars, "clock": {"updates": updates(vars) + 1}} if timed else vars
+            sides = control.deceived(config, sides, before, key, hp, axis)
+        seen, vars = answer(run, vars, before, key, hp, sides)
+        vars, metrics = control.counted(seen, vars) if side == "d" else (vars, {})
         summed = value(terms_of(side, loss, seen), real_n, fake_n)
         for name, term in terms[side].items():
             numbers, vars = term.loss(seen, vars)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from jaxgan import augment, rng
 from jaxgan.config import Config
+from jaxgan.games import control
 from jaxgan.games.terms import Play, Side, Sides, updates
 from jaxgan.types import Axis, JaxganError
 
@@ -47,7 +48,8 @@ def viewer(config: Config, axis: Axis) -> Callable:
     """
 
     def view(x, key, vars, hp):
-        x = augment.apply(config.augment, x, rng.examples(rng.stream(key, "augment"), len(x), axis))
+        keys = rng.examples(rng.stream(key, "augment"), len(x), axis)
+        x = augment.apply(config.augment, x, keys, **control.strength(config, vars, hp))
         if config.hp.on("noise"):
             end = hp["noise_updates"]
             left = jnp.where(end > 0, jax.nn.relu(1 - updates(vars) / jnp.maximum(end, 1)), 1)

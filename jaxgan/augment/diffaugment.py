@@ -1,17 +1,11 @@
-"""Augmentations by name, as (key, example) -> example, differentiable in the example: DiffAugment and flips.
-
-Zhao et al. 2020, arXiv 2006.10738; images [h, w, c] in [-1, 1]. Each example has its own key, and real and generated
-examples go through the same policy.
-"""
+"""DiffAugment and flips, as (key, example) -> example: Zhao et al. 2020, arXiv 2006.10738."""
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jaxgan import rng
-from jaxgan.types import AnyArray, JaxganError
+from jaxgan.types import AnyArray
 
-Examples = Float[AnyArray, " b *shape"]
 Image = Float[AnyArray, "h w c"]
 JITTER = 0.05  # standard deviation
 
@@ -72,20 +66,3 @@ AUGMENTS = {
     "cutout": cutout,
     "jitter": jitter,
 }
-
-
-def apply(names: tuple[str, ...], x: Examples, keys: Key[Array, " b"]) -> Examples:
-    """x after the augmentations of these names in turn; one key per example."""
-    for name in names:
-        x = jax.vmap(AUGMENTS[name])(jax.vmap(rng.stream, (0, None))(keys, name), x)
-    return x
-
-
-def check(field: str, names: tuple[str, ...], shape: tuple[int, ...]) -> None:
-    """JaxganError if one of the names in this field of the configuration needs images, and shape is not one's."""
-    wrong = [name for name in names if name != "jitter"]
-    if wrong and len(shape) != 3:
-        raise JaxganError(
-            f"{field} has {', '.join(wrong)}, which change images (h, w, c); these examples have shape {tuple(shape)}. "
-            f"Use --{field.replace('_', '-')} jitter, or none"
-        )
