@@ -10,6 +10,7 @@ FIELDS = {f.name: f for f in dataclasses.fields(Config)}
 HP = [f.name for f in dataclasses.fields(Hp)]
 KINDS = typing.get_type_hints(Config)
 CHOICES = {name: typing.get_args(kind) for name, kind in KINDS.items() if typing.get_origin(kind) is typing.Literal}
+LISTED = {name: typing.get_args(typing.get_args(KINDS[name])[0]) for name in ("augment", "cr_augment", "writers")}
 
 
 def other(name):

@@ -98,7 +98,8 @@ def latents(s, n=BATCH):
 def shown(s, x, side):
     """x augmented and noisy, each example by keys of its own and of its side; the noise left at the clock's time."""
     key = rng.stream(s.key, f"view {side}")
-    x = augment.apply(s.c.augment, x, each(key, "augment", len(x)))
+    p = s.vars["ada"]["p"] if "ada" in s.vars else s.hp["augment_p"]
+    x = augment.apply(s.c.augment, x, each(key, "augment", len(x)), p, s.hp["augment_color"])
     if s.c.hp.noise:
         left = 1 - s.vars["clock"]["updates"] / s.hp["noise_updates"]
         x = x + s.hp["noise"] * left * normals(key, "noise", x.shape)

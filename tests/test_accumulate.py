@@ -30,11 +30,15 @@ CASES = {
         **{"kind": "conditional", "data": "mnist5k", "latent": 8, "width": 16, "fake_batch": 64, "feed": "stream"},
         **{"d_steps": 2, "hp": {"g_lr": 0.05, "d_lr": 0.05, "r2": 0.5}},
     },
+    "control": {
+        **{"data": "mnist5k", "latent": 8, "width": 16, "augment": ("blit", "noise")},
+        **{"hp": {"g_lr": 0.05, "d_lr": 0.05, "ada_target": 0.3, "apa_target": 0.1, "ada_images": 800.0}},
+    },
 }
 LAYOUTS = {  # devices: [(mode, micro-batches, cases)]
     1: [("pmap", 1, CASES), ("pmap", 2, ["ns"]), ("pmap", 4, ["rpgan"])],
-    2: [("pmap", 4, ["ns"]), ("jit", 2, ["rpgan"])],
-    4: [("pmap", 2, ["rpgan"]), ("jit", 4, ["ns"]), ("jit", 2, ["unequal"])],
+    2: [("pmap", 4, ["ns", "control"]), ("jit", 2, ["rpgan"])],
+    4: [("pmap", 2, ["rpgan"]), ("jit", 4, ["ns", "control"]), ("jit", 2, ["unequal"])],
 }
 
 WORKER = """

@@ -248,6 +248,32 @@ def history(s):
     return answer(old, d, sp(-t.f).mean(), vars={"d": {"pool": kept}})
 
 
+# Probabilities that move
+
+
+def controlled(s):
+    """D meets generated examples as real ones where APA's coins fall, all augmented with ADA's p.
+
+    Each p is, after every fourth update, 4 * 8 / ada_images further up or down, as the mean of 4 mean signs says.
+    """
+    done, p, vars = s.vars["clock"]["updates"], {}, {"clock": {"updates": s.vars["clock"]["updates"] + 1}}
+    for name in ("ada", "apa"):
+        way = jnp.sign(s.vars[name]["signs"] / 4 - s.hp[f"{name}_target"])
+        moved = jnp.clip(s.vars[name]["p"] + 32 / s.hp["ada_images"] * way, 0, 1)
+        p[name] = jnp.where(done % 4 == 0, moved, s.vars[name]["p"])
+        vars[name] = {"p": p[name], "signs": s.vars[name]["signs"] * (done % 4 > 0)}
+    s = s._replace(vars={**s.vars, "ada": vars["ada"]})
+    t = cast(s)
+    x = jnp.where(uniforms(s.key, "apa", (8,))[:, None, None, None] < p["apa"], jax.lax.stop_gradient(t.made), t.x)
+    t = hand.judged(s, x, None, t.made, None)
+    r1 = slopes(lambda x: s.net("d", shown(s, x, "real"), None), x).mean() / 2
+    sign = jnp.sign(t.r).mean()
+    for name in p:
+        vars[name]["signs"] += sign
+    columns = {"d_sign": sign, "augment_p": p["ada"], "pseudo_p": p["apa"]}
+    return ns(t, {"r1": r1}, vars={"d": vars}, shown={"d": columns})
+
+
 # Norms that move in an update
 
 
@@ -277,6 +303,14 @@ LAZY = Row(lazy, {"lazy": 3, "hp": {"r1": 0.7, "r2": 0.4}}, ("clock",), rtol=han
 LAZY_PATH = AVERAGES._replace(formula=lazy_path, settings={**AVERAGES.settings, "lazy_g": 3})
 OLD = np.random.default_rng(1)
 POOL = {"kept": (OLD.normal(size=(20, 2)), OLD.integers(0, 3, 20)), "filled": np.int32(20)}
+KEPT = {"p": np.float64(0.4), "signs": np.float64(1.2)}  # a mean sign of 0.3
+CONTROLLED = {"r1": 0.7, "ada_target": 0.2, "apa_target": 0.6, "ada_images": 100.0, "augment_color": 0.5}
+CONTROL = Row(
+    controlled,
+    {"shape": SQUARE, "augment": ("color",), "hp": CONTROLLED},
+    ("ada", "apa", "clock"),
+    {"ada": KEPT, "apa": KEPT},
+)
 
 
 def at_update(row, net, updates, **more):
@@ -322,6 +356,8 @@ TABLE = {
     "logan": Row(
         climbing, {**LABELLED, **JITTER, "latent_steps": 2, "hp": {**NOISE, "logan_dz": 3.0}}, ("clock",), CLOCK
     ),
+    "control-due": at_update(CONTROL, "clock", 8),
+    "control-not-due": at_update(CONTROL, "clock", 9),
     "top-k": Row(top_half, {"hp": {"top_k": 0.5}}),
     "pool": Row(history, {**LABELLED, **JITTER, "pool": 20}, ("pool",), {"pool": POOL}),
     "spectral": Row(spectral, {"d_norm": "spectral", "g_norm": "spectral", "hp": {"r1": 0.7}}),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fields import CHOICES as CHOICES_OF
-from fields import OTHER
+from fields import LISTED, OTHER
 from jaxgan import checkpoint, config, games, program, step, unused
 from jaxgan.config import Config, Hp
 from jaxgan.data import from_arrays, open_source
@@ -111,6 +111,9 @@ IGNORED = [
     ({"codes": (3,)}, "codes is .3,.*infogan"),
     ({"net": "dcgan", "depth": 3}, "depth is 3.*net mlp"),
     ({"cr_augment": ("jitter",)}, "cr_augment.*hp.cr"),
+    ({"hp": {"ada_target": 0.6}}, "hp.ada_target is 0.6.*augment ada, blit, .* or ada_cutout.* augment is empty"),
+    ({"augment": ("jitter",), "hp": {"augment_p": 0.6}}, "hp.augment_p is 0.6.*augment is jitter; leave it at 0"),
+    ({"hp": {"ada_images": 1e5}}, "hp.ada_images is 100000.*hp.ada_target is 0 and hp.apa_target is 0"),
     ({"kind": "conditional", "head": "multihinge", "loss": "hinge"}, "loss is 'hinge'.*multihinge"),
     ({"kind": "cyclegan", "latent": 3}, "latent is 3"),
 ]
@@ -158,23 +161,23 @@ def test_owners_are_parts_that_there_are():
     for found in [*facts(Config).values(), *facts(Hp).values()]:
         for owner in {*found.of, *found.never} - set(GROUPS):
             field, *values = owner.split(" ")
-            assert field in names and set(values) <= set(CHOICES_OF.get(field, ())), owner
+            assert field in names and set(values) <= set((CHOICES_OF | LISTED).get(field, ())), owner
 
 
 # what a kind has nothing for, by its mathematics, and says so however it is built
 REFUSED = {
     "vae": """augment d_norm d_steps fake_batch gradient_norm latent_steps lazy lazy_g loss pack pool unroll
         clip cr cr_fake d_scale dragan feature_matching gp0 lecam logan_dz max_norm noise orthogonal path_length
-        r1 r2 spectral top_k wgan_gp wgan_lp zcr zcr_g""",  # it has no discriminator
+        r1 r2 spectral top_k wgan_gp wgan_lp zcr zcr_g apa_target""",  # it has no discriminator
     "infogan": "latent_steps",
     "bigan": "dragan gp0 gradient_norm latent_steps path_length pool wgan_gp wgan_lp zcr zcr_g",
-    "aae": "augment cr cr_fake fake_batch latent_steps path_length pool zcr zcr_g",
+    "aae": "apa_target augment cr cr_fake fake_batch latent_steps path_length pool zcr zcr_g",
     "vaegan": "fake_batch latent_steps pool",
-    "ebgan": "d_norm d_scale fake_batch gradient_norm loss",
-    "began": "d_norm d_scale fake_batch gradient_norm loss",
-    "pix2pix": "augment conditional cr cr_fake fake_batch g_norm",
+    "ebgan": "apa_target d_norm d_scale fake_batch gradient_norm loss",
+    "began": "apa_target d_norm d_scale fake_batch gradient_norm loss",
+    "pix2pix": "apa_target augment conditional cr cr_fake fake_batch g_norm",
     "cyclegan": "conditional fake_batch feature_matching g_norm latent_steps lecam path_length top_k zcr zcr_g",
-    "bicyclegan": "augment conditional cr cr_fake fake_batch g_norm latent_steps pool",
+    "bicyclegan": "apa_target augment conditional cr cr_fake fake_batch g_norm latent_steps pool",
     "stargan": "fake_batch g_norm latent_steps path_length pool zcr zcr_g",
 }
 

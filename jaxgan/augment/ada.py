@@ -6,7 +6,6 @@ identity, bit for bit, where that falls the other way. Geometry is described by 
 """
 
 import math
-from collections.abc import Callable
 from functools import partial, reduce
 
 import jax
@@ -24,24 +23,12 @@ One = Key[Array, ""]
 Image = Float[AnyArray, "h w c"]
 Matrix = Float[Array, "3 3"]
 POWERS = np.array([10, 1, 1, 1]) / 13  # what natural images hold in each band
-GRAY = np.full((3, 3), 1 / 3)  # v v', v = (1, 1, 1) / sqrt 3
-CROSS = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)  # x -> v cross x
 
 
-def drawn(key: One, name: str, p: Number, draw: Callable, rest):
-    """draw(key) with probability p, else rest; each name has a coin and numbers of its own."""
-    own = rng.stream(key, name)
-    return jnp.where(jax.random.uniform(rng.stream(own, "coin")) < p, draw(rng.stream(own, "value")), rest)
-
-
-def power(deviation: float) -> Callable:
-    """key -> 2 to the power of N(0, deviation^2)."""
-    return lambda key: jnp.exp2(deviation * jax.random.normal(key))
-
-
-def angle(key: One) -> Float[Array, ""]:
-    """An angle from U(-pi, pi)."""
-    return jax.random.uniform(key, minval=-jnp.pi, maxval=jnp.pi)
+def numbers(key: One, name: str, uniform: int, normal: int) -> tuple[Float[Array, " u"], Float[Array, " n"]]:
+    """So many numbers from U(0, 1) and from N(0, 1), for the group of this name."""
+    first, second = (rng.stream(key, f"{name} {law}") for law in ("uniform", "normal"))
+    return jax.random.uniform(first, (uniform,)), jax.random.normal(second, (normal,))
 
 
 # Geometry
@@ -49,6 +36,11 @@ def angle(key: One) -> Float[Array, ""]:
 
 def _matrix(xx=1.0, xy=0.0, dx=0.0, yx=0.0, yy=1.0, dy=0.0) -> Matrix:
     return jnp.array([[xx, xy, dx], [yx, yy, dy], [0.0, 0.0, 1.0]])
+
+
+def product(*matrices: Matrix) -> Matrix:
+    """The matrices multiplied from left to right, in full precision."""
+    return reduce(partial(jnp.matmul, precision="highest"), matrices)
 
 
 def scaled(x: Number, y: Number) -> Matrix:
@@ -70,16 +62,10 @@ def moved(x: Number, y: Number) -> Matrix:
 def blits(key: One, shape: tuple[int, ...], p: Number) -> tuple[Whole, Whole, Integer[Array, " 2"]]:
     """Mirrored, 0 or 1; quarter turns, counterclockwise; pixels to the right and down, up to 1/8 of the size."""
     height, width, _ = shape
-
-    def shift(key):
-        part = jax.random.uniform(key, (2,), minval=-0.125, maxval=0.125)
-        return jnp.round(part * jnp.array([width, height])).astype(int)
-
-    return (
-        drawn(key, "x flip", p, lambda key: jax.random.randint(key, (), 0, 2), 0),
-        drawn(key, "rotate 90", p, lambda key: jax.random.randint(key, (), 0, 4), 0),
-        drawn(key, "integer shift", p, shift, jnp.zeros(2, int)),
-    )
+    u, _ = numbers(key, "blit", 7, 0)
+    flip, turn, shift = u[:3] < p
+    by = jnp.round((u[5:] - 0.5) / 4 * jnp.array([width, height])).astype(int)
+    return (flip * jnp.floor(2 * u[3])).astype(int), (turn * jnp.floor(4 * u[4])).astype(int), shift * by
 
 
 def copied(x: Image, mirrored: Whole, turns: Whole, by: Integer[AnyArray, " 2"]) -> Image:
@@ -92,13 +78,15 @@ def copied(x: Image, mirrored: Whole, turns: Whole, by: Integer[AnyArray, " 2"])
 
 
 def geometry(key: One, shape: tuple[int, ...], p: Number) -> list[Matrix]:
-    """Scale, rotation, anisotropy, rotation, fractional shift; a rotation acts if one of its two does: p of both."""
+    """Scale, rotation, anisotropy, rotation, fractional shift; p of a rotation that either of its two coins falls."""
     height, width, _ = shape
-    size, part = drawn(key, "scale", p, power(0.2), 1.0), drawn(key, "anisotropy", p, power(0.2), 1.0)
+    u, n = numbers(key, "geometry", 7, 4)
     once = 1 - jnp.sqrt(1 - jnp.clip(p, 0, 1))
-    before, after = drawn(key, "rotation", once, angle, 0.0), drawn(key, "rotation again", once, angle, 0.0)
-    x, y = drawn(key, "fractional shift", p, lambda key: 0.125 * jax.random.normal(key, (2,)), jnp.zeros(2))
-    return [scaled(size, size), turned(before), scaled(part, 1 / part), turned(after), moved(width * x, height * y)]
+    scale, before, part, after, shift = u[:5] < jnp.stack(jnp.broadcast_arrays(p, once, p, once, p))
+    size, wide = jnp.exp2(0.2 * scale * n[0]), jnp.exp2(0.2 * part * n[1])
+    first, second = before * jnp.pi * (2 * u[5] - 1), after * jnp.pi * (2 * u[6] - 1)
+    x, y = 0.125 * shift * n[2:] * jnp.array([width, height])
+    return [scaled(size, size), turned(first), scaled(wide, 1 / wide), turned(second), moved(x, y)]
 
 
 def placed(groups: tuple[str, ...], key: One, x: Image, p: Number) -> Image:
@@ -107,61 +95,58 @@ def placed(groups: tuple[str, ...], key: One, x: Image, p: Number) -> Image:
     if "geometry" not in groups:
         return copied(x, mirrored, turns, by)
     first = [scaled(1.0 - 2 * mirrored, 1.0), turned(turns * (jnp.pi / 2)), moved(*by.astype(float))]
-    inverse = reduce(partial(jnp.matmul, precision="highest"), [*first, *geometry(key, x.shape, p)])
+    inverse = product(*first, *geometry(key, x.shape, p))
     return jnp.where((inverse == jnp.eye(3)).all(), x, warp(x, inverse))
 
 
 # The rest
 
 
-def mixing(contrast: Number, flipped: Whole, hue: Number, saturation: Number) -> Float[AnyArray, "3 3"]:
+def mixing(contrast: Number, flipped: Number, hue: Number, saturation: Number) -> Float[AnyArray, "3 3"]:
     """The matrix of colours: times contrast, luma flipped, turned about the grays, spread from these.
 
     Each is exactly the identity at 1, 0, 0 and 1.
     """
-    away = GRAY - np.eye(3)
-    luma = np.eye(3) - 2 * flipped * GRAY
-    turn = np.eye(3) + jnp.sin(hue) * CROSS + (1 - jnp.cos(hue)) * away
-    spread = np.eye(3) + (1 - saturation) * away
-    return contrast * reduce(partial(jnp.matmul, precision="highest"), [spread, turn, luma])
+    eye, luma = jnp.eye(3), jnp.full((3, 3), 1 / 3)  # v v', v = (1, 1, 1) / sqrt 3
+    cross = jnp.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)  # x -> v cross x
+    flip = eye - 2 * flipped * luma
+    turn = eye + jnp.sin(hue) * cross + (1 - jnp.cos(hue)) * (luma - eye)
+    spread = eye + (1 - saturation) * (luma - eye)
+    return contrast * product(spread, turn, flip)
 
 
 def recolored(key: One, x: Image, p: Number) -> Image:
-    """Brightness + N(0, .2^2), then contrast 2^N(0, .5^2), luma flip, hue, saturation 2^N(0, 1).
+    """Brightness + N(0, .2^2), contrast 2^N(0, .5^2), luma flip, hue U(-pi, pi), saturation 2^N(0, 1).
 
     Gray images take the mean of the three rows.
     """
-    light = drawn(key, "brightness", p, lambda key: 0.2 * jax.random.normal(key), 0.0)
-    mix = mixing(
-        drawn(key, "contrast", p, power(0.5), 1.0),
-        drawn(key, "luma flip", p, lambda key: jax.random.randint(key, (), 0, 2), 0),
-        drawn(key, "hue", p, angle, 0.0),
-        drawn(key, "saturation", p, power(1.0), 1.0),
-    )
-    if x.shape[-1] == 1:
-        return (x + light) * mix.sum(1).mean()
-    return jnp.einsum("hwc,dc->hwd", x + light, mix, precision="highest")
+    u, n = numbers(key, "color", 7, 3)
+    light, contrast, flip, hue, saturation = u[:5] < p
+    angle = hue * jnp.pi * (2 * u[5] - 1)
+    mix = mixing(jnp.exp2(0.5 * contrast * n[1]), flip * jnp.floor(2 * u[6]), angle, jnp.exp2(saturation * n[2]))
+    x = x + 0.2 * light * n[0]
+    return x * mix.sum(1).mean() if x.shape[-1] == 1 else jnp.einsum("hwc,dc->hwd", x, mix, precision="highest")
 
 
 def amplified(key: One, x: Image, p: Number) -> Image:
     """Each of four bands of frequencies by 2^N(0, 1), keeping the power that a natural image would have."""
-    t = jnp.stack([drawn(key, f"filter {i}", p, power(1.0), 1.0) for i in range(BANDS)])
-    gains = t / jnp.sqrt(1 + POWERS * (t**2 - 1)).prod()
+    u, n = numbers(key, "filter", BANDS, BANDS)
+    t = jnp.exp2((u < p) * n)
+    gains = t / jnp.sqrt(1 + jnp.asarray(POWERS, t.dtype) * (t**2 - 1)).prod()
     return jnp.where((t == 1).all(), x, filtered(x, gains))
 
 
 def noisy(key: One, x: Image, p: Number) -> Image:
     """Gaussian noise, whose standard deviation is |N(0, .1^2)|."""
-    size = drawn(key, "noise", p, lambda key: 0.1 * abs(jax.random.normal(key)), 0.0)
-    return x + size * jax.random.normal(rng.stream(key, "noise itself"), x.shape)
+    u, n = numbers(key, "noise", 1, 1 + x.size)
+    return x + 0.1 * (u[0] < p) * abs(n[0]) * n[1:].reshape(x.shape)
 
 
 def cut(key: One, x: Image, p: Number) -> Image:
     """A rectangle of half the size in each direction set to 0, its centre anywhere in the image."""
-    centre = jax.random.uniform(rng.stream(key, "centre"), (2,))
-    half = drawn(key, "cutout", p, lambda key: 0.25, 0.0)
-    rows, columns = (abs((np.arange(n) + 0.5) / n - c) >= half for n, c in zip(x.shape[:2], centre))
-    return x * (rows[:, None] | columns[None])[..., None]
+    u, _ = numbers(key, "cutout", 3, 0)
+    away = [abs((jnp.arange(n) + 0.5) / n - centre) >= 0.25 * (u[0] < p) for n, centre in zip(x.shape[:2], u[1:])]
+    return x * (away[0][:, None] | away[1][None])[..., None]
 
 
 PLACES = ("blit", "geometry")

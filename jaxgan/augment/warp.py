@@ -96,7 +96,7 @@ def warp(x: Image, inverse: Float[Array, "3 3"]) -> Image:
     matrices up to 64 pixels; the CPU, and larger images, gather.
     """
     height, width, _ = x.shape
-    down, right = ((np.arange(2 * n + 10) - n - 4) / 2 for n in (height, width))
+    down, right = ((jnp.arange(2 * n + 10) - n - 4) / 2 for n in (height, width))
 
     def places(row, n):
         at = row[0] * right[None] + row[1] * down[:, None] + row[2]
