@@ -165,13 +165,15 @@ class Hp:
     """Updates of D until that noise has fallen to 0; 0 lets it stay."""
     augment_p: Number = option(0.0, ADA, never=("hp.ada_target",), most=1, later=True)
     """Probability of each operation of ADA's groups in augment, for each example."""
-    augment_color: Number = option(1.0, "augment ada color", later=True)
+    augment_color: Number = option(1.0, "augment ada color", always=True, later=True)
     """What that probability is multiplied by for the group color (R3GAN uses 0.5)."""
     ada_target: Number = option(0.0, ADA, needs="critic loss views", below=1, later=True)
     """Mean sign of D's logits of real examples above which that probability rises, from 0 (ADA uses 0.6); 0 is off."""
     apa_target: Number = option(0.0, "hp.apa_target", needs="critic loss views", below=1, later=True)
     """The same of the probability that D meets a generated example as a real one (APA uses 0.6); 0 is off."""
-    ada_images: Number = option(500_000.0, "hp.ada_target", "hp.apa_target", least=None, above=0, later=True)
+    ada_images: Number = option(
+        500_000.0, "hp.ada_target", "hp.apa_target", least=None, above=0, always=True, later=True
+    )
     """Real examples of D's in which such a probability goes from 0 to 1, if it always rises."""
     logan_alpha: Number = option(0.9, "latent_steps")
     """Step size of the latent optimisation that latent_steps asks for."""

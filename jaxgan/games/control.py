@@ -20,8 +20,9 @@ COLUMNS = {"ada": "augment_p", "apa": "pseudo_p"}  # metrics
 
 
 def controlled(config: Config) -> list[str]:
-    """Names of the probabilities that have a target."""
-    return [name for name in COLUMNS if config.hp.on(f"{name}_target")]
+    """Names of the probabilities that have a target, and something to act on."""
+    acts = {"ada": bool(augment.groups(config.augment)), "apa": True}
+    return [name for name in COLUMNS if acts[name] and config.hp.on(f"{name}_target")]
 
 
 def nets(config: Config) -> dict:
