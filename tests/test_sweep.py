@@ -22,7 +22,7 @@ QUIET = {"say": lambda text: None}
 HP = Hp(g_lr=1e-3, d_lr=1e-3)
 RING = Config(data="ring8", net="mlp", latent=2, width=8, depth=1, batch=16, steps=12, hp=HP)
 RING = dataclasses.replace(RING, log_every=4, checkpoint_every=4, sample_every=0, chunk=4)
-DIGITS = dataclasses.replace(RING, data="mnist5k", net="dcgan", size=8, width=4, batch=8, steps=4)
+DIGITS = dataclasses.replace(RING, data="mnist5k", net="dcgan", depth=2, size=8, width=4, batch=8, steps=4)
 GOOD = product(grid({"hp.r1": [0.0, 0.5]}), [{"g_lr": 1e-3, "seed": 0}, {"g_lr": 1e-2, "seed": 1}])
 BAD = {"hp.r1": 0.0, "g_lr": 1e38}  # Adam's first step overflows float32
 SETTINGS = [GOOD[0], BAD, *GOOD[1:3]]

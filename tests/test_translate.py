@@ -388,7 +388,7 @@ MORE = {"pix2pix": {"pool": 12}, "cyclegan": {"pool": 12}, "bicyclegan": {}, "st
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", MORE)
 def test_a_stopped_run_goes_on_with_the_same_bits(kind, tmp_path):
-    sizes = {"width": 4, "latent": 4, "batch": 8, "size": 8, "steps": 4, "checkpoint_every": 2, "holdout": 50}
+    sizes = {"width": 4, "batch": 8, "size": 8, "steps": 4, "checkpoint_every": 2, "holdout": 50}
     c = from_dict({"kind": kind, "data": "mnist5k_outlines", "net": "dcgan", **sizes, **MORE[kind]})
     whole = train.run(c, tmp_path / "whole", quiet=True)
     train.run(dataclasses.replace(c, steps=2), tmp_path / "parts", quiet=True)
