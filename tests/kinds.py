@@ -49,7 +49,7 @@ TABLE = {
 }
 
 # every penalty with labels, which go astray, and what these ask for
-OTHER_D = {"gp0": 1.0, "wgan_lp": 1.0, "dragan": 1.0, "lecam": 0.3, "cr": 1.0, "cr_fake": 1.0, "zcr": 1.0}
+OTHER_D = {"drift": 0.1, "gp0": 1.0, "wgan_lp": 1.0, "dragan": 1.0, "lecam": 0.3, "cr": 1.0, "cr_fake": 1.0, "zcr": 1.0}
 OTHER_G = {"zcr_g": 0.1, "path_length": 1.0, "feature_matching": 1.0, "logan_dz": 1.0}
 JITTER = {"cr_augment": ("jitter",), "latent_steps": 1}
 # each loss, each penalty and each solver, with each of these kinds and each architecture at least once

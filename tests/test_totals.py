@@ -137,6 +137,7 @@ def penalties_between(s):
         "wgan_lp": relu(steepness(at("wgan_lp")) - target) ** 2,
     }
     terms |= {"gp0": slopes(score, at("gp0")), "dragan": (steepness(near) - target) ** 2}
+    terms |= {"drift": score(t.real) ** 2}
     return ns(t, {name: term.mean() for name, term in terms.items()})
 
 
@@ -296,7 +297,7 @@ def virtual(s):
     return ns(cast(s._replace(vars={**s.vars, "d": filled})), vars={"d": {"d": filled}})
 
 
-BETWEEN = {"wgan_gp": 0.7, "wgan_lp": 0.6, "gp0": 0.3, "dragan": 0.9, "gp_target": 0.4}
+BETWEEN = {"drift": 0.2, "wgan_gp": 0.7, "wgan_lp": 0.6, "gp0": 0.3, "dragan": 0.9, "gp_target": 0.4}
 AVERAGED = {"lecam": 0.7, "lecam_decay": 0.8, "path_length": 0.6, "feature_matching": 0.4}
 AVERAGES = Row(memories, {**LABELLED, **JITTER, "hp": {**NOISE, **AVERAGED}}, ("lecam", "clock"), CLOCK)
 LAZY = Row(lazy, {"lazy": 3, "hp": {"r1": 0.7, "r2": 0.4}}, ("clock",), rtol=hand.SINGLE, x64=False)

@@ -199,6 +199,16 @@ def usual(config: Config, shape, classes: int, axis: Axis) -> Parts:
     return Parts(LOSSES[config.loss], networks(config, shape, classes, axis), latent, observer)
 
 
+def growth(config: Config, shape, nets: dict[str, Net]) -> Callable | None:
+    """`nets.real`; JaxganError where a network that grows is inside of one that does not."""
+    grown = real(config, shape)
+    if grown and not all(nets[side].timed for side in ("g", "d")):
+        raise JaxganError(
+            f"net {config.net!r} grows, which kind {config.kind!r} with these settings does not let it do"
+        )
+    return grown
+
+
 def adversarial(
     config: Config,
     shape,
@@ -221,11 +231,7 @@ def adversarial(
         example = jnp.zeros((2, *shape)), jnp.zeros(2, jnp.int32) if classes else None
         brought["d"]["pool"] = pool.net(config.pool, axis), example
     features = any(term.features for side in terms.values() for term in side.values())
-    grown = real(config, shape)
-    if grown and not all(nets[side].timed for side in ("g", "d")):
-        raise JaxganError(
-            f"net {config.net!r} grows, which kind {config.kind!r} with these settings does not let it do"
-        )
+    grown = growth(config, shape, nets)
     observed, answer = observe(config, classes, axis, latent), judged(config, axis, features)
 
     def player_loss(side, run, vars, batch, key, hp):
@@ -253,18 +259,12 @@ def adversarial(
     def sample(run, vars, z, y):
         return run(vars, "g", z, y, train=False)[0]
 
+    def player(side, *owned):
+        steps = getattr(config, f"{side}_steps")
+        return Player((side, *owned), partial(player_loss, side), steps=steps, **optimizer(config, side, shape))
+
     more = [name for name in nets if name not in ("g", "d")]
-    players = {
-        "d": Player(
-            ("d", *brought["d"]), partial(player_loss, "d"), steps=config.d_steps, **optimizer(config, "d", shape)
-        ),
-        "g": Player(
-            ("g", *more, *brought["g"]),
-            partial(player_loss, "g"),
-            steps=config.g_steps,
-            **optimizer(config, "g", shape),
-        ),
-    }
+    players = {"d": player("d", *brought["d"]), "g": player("g", *more, *brought["g"])}
     nets = nets | {name: net for name, (net, _) in heads.items()}
     condition = lambda batch: batch["y"] if classes else None  # noqa: E731
     return Game(nets, players, inputs, sample, latent, condition, classes=classes, axis=axis, unroll=config.unroll)
