@@ -26,7 +26,7 @@ USAGE = """usage: jaxgan COMMAND ...
   jaxgan verify RUN                                               replay a run from its seed, compare bit for bit
   jaxgan diagnose RUN                                             eigenvalues, rotation, overfitting, collapse: a figure
   jaxgan plan EXPERIMENT [--topology v5e:2x4] [--FIELD VALUE ...] compile for TPUs that are not there: fit and speed
-  jaxgan data prepare NAME --from FOLDER                          mnist, fashion_mnist, cifar10, cifar100
+  jaxgan data prepare NAME --from FOLDER                          mnist, fashion_mnist, cifar10, cifar100, emoji
 
 EXPERIMENT is a Python file with config(), such as experiments/mnist_dcgan.py.
 `jaxgan COMMAND --help` explains a command; `jaxgan train EXPERIMENT --help` what acts in an experiment."""

@@ -278,8 +278,8 @@ def prepare(
 
     Args:
         action: prepare.
-        name: mnist, fashion_mnist, cifar10 or cifar100.
-        source: Folder with the original files.
+        name: mnist, fashion_mnist, cifar10, cifar100 or emoji.
+        source: Folder with the original files; of emoji, the unpacked npm package emoji-datasource-google.
         data_dir: Where prepared data sets live; empty is $TFDS_DATA_DIR, else ~/tensorflow_datasets.
     """
     from jaxgan.data.prepare import prepare

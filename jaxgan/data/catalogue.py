@@ -1,4 +1,4 @@
-"""The data sets of the TFDS catalogue that can be prepared here, and where prepared ones live."""
+"""The data sets that can be prepared here, most of the TFDS catalogue, and where prepared ones live."""
 
 import contextlib
 import io
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Recipe(NamedTuple):
-    """How to read a data set: its version in the TFDS catalogue and the files of each split."""
+    """How to read a data set: its version, in the TFDS catalogue if it is there, and the files of each split."""
 
     version: str
     read: str  # a key of READERS
@@ -45,8 +45,19 @@ CATALOGUE = {
         {"coarse_label": "coarse_label_names.txt", "label": "fine_label_names.txt"},
         "cifar-100-binary.tar.gz",
     ),
+    "emoji": Recipe(
+        "1.0.0",
+        "emoji",
+        dict.fromkeys(("train", "test", "train_toned", "test_toned"), ("emoji.json", "img/google/64")),
+        (64, 64, 3),
+        {"label": 9},
+        {},
+    ),
 }
 FASHION = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
+# in Unicode's order
+EMOJI = ["Smileys & Emotion", "People & Body", "Animals & Nature", "Food & Drink", "Travel & Places"]
+EMOJI += ["Activities", "Objects", "Symbols", "Flags"]
 
 
 def data_root(data_dir: str = "") -> Path:

@@ -13,14 +13,16 @@ from pathlib import Path
 import numpy as np
 
 from jaxgan.data.catalogue import CATALOGUE, FASHION, Recipe, data_root, quiet
+from jaxgan.data.emoji import read_emoji
 from jaxgan.types import JaxganError
 
 
 def prepare(name: str, source_dir: str | Path, data_dir: str | Path = "") -> Path:
     """Write the data set `name` below data_dir from the original files in source_dir; returns its folder.
 
-    name: mnist, fashion_mnist (IDX files, .gz or plain), cifar10 or cifar100 (the binary version, .tar.gz or unpacked).
-    Versions, features, splits and order are those of the TFDS catalogue, whose own code then reads the result too.
+    name: mnist, fashion_mnist (IDX files, .gz or plain), cifar10, cifar100 (the binary version, .tar.gz or unpacked),
+    emoji (the unpacked npm package emoji-datasource-google; see emoji.py). But for emoji, versions, features, splits
+    and order are those of the TFDS catalogue, whose own code then reads the result too.
     If it was prepared before, says so and returns. Two processes may ask at once: the second waits for the first.
     Raises JaxganError for an unknown name, missing or damaged files, and a data_dir that cannot be written.
     """
@@ -115,10 +117,10 @@ def write_tfds(name: str, recipe: Recipe, splits: dict, names: dict[str, list[st
 
 def _expected(recipe: Recipe) -> str:
     """The files of a recipe, for messages."""
-    files = ", ".join(file for split in recipe.splits.values() for file in split)
+    files = ", ".join(dict.fromkeys(file for split in recipe.splits.values() for file in split))
     if recipe.archive:
         return f"{recipe.archive}, or unpacked from it {files}"
-    return f"{files} (each as it is, or with .gz)"
+    return f"{files} (each as it is, or with .gz)" if recipe.read == "idx" else files
 
 
 def read_idx(recipe: Recipe, source_dir: Path) -> tuple[dict, dict]:
@@ -231,4 +233,4 @@ def _first(*paths: Path) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-READERS = {"idx": read_idx, "bin": read_bin}
+READERS = {"idx": read_idx, "bin": read_bin, "emoji": read_emoji}
