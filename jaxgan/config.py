@@ -228,8 +228,10 @@ def from_dict(values: dict[str, Any]) -> Config:
 
 
 def to_dict(config: Config) -> dict[str, Any]:
-    """config as plain JSON values; a schedule is its text, and records that are at their defaults are left out."""
+    """config as plain JSON values, without records and later fields at their defaults; a schedule is its text."""
+    later = {name: getattr(Config, name) for name, found in facts(Config).items() if found.later}
     values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
+    values = {name: value for name, value in values.items() if name not in later or value != later[name]}
     for name, record in records(Config).items():
         inner = vars(values.pop(name))
         values |= {name: inner} if inner != vars(record()) else {}

@@ -34,7 +34,8 @@ class Facts(NamedTuple):
     off: of Hp, the value that leaves a number out of the program; always: whether 0 switches nothing off.
     neutral: a run may be resumed with another value: it cannot change the trajectory.
     free: members of one compiled program may differ in it.
-    later: of Hp, not in version 0.1.0; at its default a digest leaves it out, and so stays as it was.
+    later: not in version 0.1.0; at its default a digest (of Hp) and config.json (of Config) leave it out, and so stay
+    as they were.
     """
 
     of: tuple[str, ...]

@@ -112,3 +112,7 @@ class Architecture:
     """Hidden units (mlp); channels at the highest (dcgan, conv1d) or lowest (r3gan) resolution, or their unit."""
     depth: int = option(2, "net mlp", least=1)
     """Hidden layers (mlp)."""
+    precision: Literal["float32", "bfloat16"] = option("float32", "parts", later=True)
+    """What networks compute in; their parameters, statistics, logits and images are float32 (see nets/README.md)."""
+    remat: bool = option(False, "devices", neutral=True, later=True)
+    """Keep the inputs of each block of a network alone, and compute it again for its gradient: less memory, slower."""

@@ -56,7 +56,7 @@ NEUTRAL = {
         "keep",
         "diagnose_every",
     ),
-    *("writers", "skip_corrupt", "accumulate", "profile"),
+    *("writers", "skip_corrupt", "accumulate", "remat", "profile"),
 }
 
 

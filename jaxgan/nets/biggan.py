@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from jaxgan.config import Config
 from jaxgan.nets import sngan
-from jaxgan.nets.layers import Embed, Head, linen, normalise
+from jaxgan.nets.layers import Embed, Head, Network, linen, matched, normalise, widened
 from jaxgan.nets.resnet import Attention, Conv, doubled, pooled
 from jaxgan.types import JaxganError, Net, Spec
 
@@ -35,7 +35,7 @@ class LinearNorm(nn.Module):
     def __call__(self, x: jax.Array, c: jax.Array, train: bool) -> jax.Array:
         x = normalise(self.spec.norm, train, self.spec.axis, affine=False)(x)
         gain, bias = (nn.Dense(x.shape[-1], use_bias=False, kernel_init=ORTHOGONAL)(c)[:, None, None] for _ in "gb")
-        return x * (1 + gain) + bias
+        return matched(widened(x) * (1 + gain) + bias, x)
 
 
 class Up(nn.Module):
@@ -69,7 +69,7 @@ class DeepUp(nn.Module):
         return inner + grow(x[..., : self.features])
 
 
-class Generator(nn.Module):
+class Generator(Network):
     """z [b, latent], y int [b] or None -> x [b, size, size, channels] in [-1, 1]; widths from base to size."""
 
     base: int
@@ -93,16 +93,20 @@ class Generator(nn.Module):
             stem, *chunks = jnp.split(z, parts, 1)
             conditions = [jnp.concatenate([*shared, chunk], -1) for chunk in chunks]
         x = nn.Dense(self.base**2 * self.widths[0], kernel_init=ORTHOGONAL)(stem)
-        x = x.reshape(-1, self.base, self.base, self.widths[0])
-        for i, (width, c) in enumerate(zip(self.widths[1:], conditions)):
+
+        def block(x, c, i, width):
             before = x.shape[1]
             x = DeepUp(width, i % 2 == 1, self.spec)(x, c, train) if self.deep else Up(width, self.spec)(x, c, train)
-            x = Attention(ORTHOGONAL)(x) if before < x.shape[1] == self.attention else x
+            return Attention(ORTHOGONAL)(x) if before < x.shape[1] == self.attention else x
+
+        x = self.narrow(x.reshape(-1, self.base, self.base, self.widths[0]))
+        for i, (width, c) in enumerate(zip(self.widths[1:], conditions)):
+            x = self.stage(block, x, c, i=i, width=width)
         x = nn.relu(normalise(self.spec.norm, train, self.spec.axis)(x))
-        return jnp.tanh(Conv(self.spec.shape[-1], kernel_init=ORTHOGONAL)(x))
+        return jnp.tanh(widened(Conv(self.spec.shape[-1], kernel_init=ORTHOGONAL)(x)))
 
 
-class DeepDiscriminator(nn.Module):
+class DeepDiscriminator(Network):
     """x [b, size, size, channels], y int [b] or None -> logits [b], or logits and features [b, n] on request."""
 
     widths: tuple[int, ...]
@@ -113,16 +117,22 @@ class DeepDiscriminator(nn.Module):
     def __call__(self, x: jax.Array, y: jax.Array | None, train: bool, features: bool = False):
         act = lambda x: nn.relu(normalise(self.spec.norm, train, self.spec.axis)(x))  # noqa: E731
         conv = lambda width, size, x: Conv(width, size, kernel_init=ORTHOGONAL)(x)  # noqa: E731
-        x = conv(self.widths[0], 3, x)
-        for i, width in enumerate(self.widths[1:]):
+
+        def block(x, i, width):
             pool, few = pooled if i % 2 == 0 else lambda x: x, width // 4
             inner = conv(few, 3, act(conv(few, 3, act(conv(few, 1, act(x))))))
             skip = pool(x)
             if width > x.shape[-1]:
                 skip = jnp.concatenate([skip, conv(width - x.shape[-1], 1, skip)], -1)
             x = conv(width, 1, pool(act(inner))) + skip
-            x = Attention(ORTHOGONAL)(x) if i % 2 == 0 and x.shape[1] == self.attention else x
-        return Head(self.spec.classes, ORTHOGONAL, ORTHOGONAL, self.spec.outputs)(act(x).sum((1, 2)), y, features)
+            return Attention(ORTHOGONAL)(x) if i % 2 == 0 and x.shape[1] == self.attention else x
+
+        x = conv(self.widths[0], 3, self.narrow(x))
+        for i, width in enumerate(self.widths[1:]):
+            x = self.stage(block, x, i=i, width=width)
+        return Head(self.spec.classes, ORTHOGONAL, ORTHOGONAL, self.spec.outputs)(
+            widened(act(x)).sum((1, 2)), y, features
+        )
 
 
 def levels(config: Config, spec: Spec) -> sngan.Levels:
@@ -143,15 +153,16 @@ def levels(config: Config, spec: Spec) -> sngan.Levels:
 def generator(config: Config, spec: Spec) -> Net:
     """Residual blocks from z to images, conditioned on z and the label's embedding by batch norm."""
     found = levels(config, spec)
-    return linen(Generator(found.base, found.g, config.biggan.attention, config.biggan.deep, spec))
+    return linen(Generator(found.base, found.g, config.biggan.attention, config.biggan.deep, spec), config)
 
 
 def discriminator(config: Config, spec: Spec) -> Net:
     """SNGAN's wide blocks, or deep ones, to one logit, with a projection of y where there are classes."""
     found, at = levels(config, spec), config.biggan.attention
     if config.biggan.deep:
-        return linen(DeepDiscriminator(found.d, at, spec))
-    return linen(sngan.Discriminator(found.d, sngan.halvings(found, wide=True), True, at, spec, ORTHOGONAL, ORTHOGONAL))
+        return linen(DeepDiscriminator(found.d, at, spec), config)
+    halved = sngan.halvings(found, wide=True)
+    return linen(sngan.Discriminator(found.d, halved, True, at, spec, ORTHOGONAL, ORTHOGONAL), config)
 
 
 def encoder(config: Config, spec: Spec) -> Net:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from jaxgan.config import Config
 from jaxgan.nets.dcgan import gain, kernel_init
-from jaxgan.nets.layers import Head, biased, conditioned, linen, normalise, per_channel
+from jaxgan.nets.layers import Head, Network, biased, conditioned, linen, matched, normalise, per_channel
 from jaxgan.types import Axis, JaxganError, Net, Spec
 
 HE = nn.initializers.he_normal()  # in D, where no batch norm sets the scale
@@ -42,11 +42,12 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        x = convolve(x, self.param("kernel", self.kernel_init, (TAPS, x.shape[-1], self.features)), self.stride)
+        kernel = self.param("kernel", self.kernel_init, (TAPS, x.shape[-1], self.features))
+        x = convolve(x, matched(kernel, x), self.stride)
         return x + per_channel(self.param("bias", nn.initializers.zeros, (self.features,)), x) if self.bias else x
 
 
-class Generator(nn.Module):
+class Generator(Network):
     """z [b, latent], y int [b] or None -> x [b, length, channels]; widths from base to length / 2."""
 
     base: int
@@ -60,14 +61,18 @@ class Generator(nn.Module):
     def __call__(self, z: jax.Array, y: jax.Array | None, train: bool) -> jax.Array:
         z = conditioned(z, y, self.classes)
         bias, init = biased(self.norm), kernel_init(self.norm)
-        x = nn.Dense(self.base * self.widths[0], use_bias=bias, kernel_init=init)(z)
+        x = self.narrow(nn.Dense(self.base * self.widths[0], use_bias=bias, kernel_init=init)(z))
         x = nn.relu(normalise(self.norm, train, self.axis, gain)(x.reshape(-1, self.base, self.widths[0])))
+
+        def level(x, width):
+            return nn.relu(normalise(self.norm, train, self.axis, gain)(Conv(width, 1, bias, init)(x.repeat(2, 1))))
+
         for width in self.widths[1:]:
-            x = nn.relu(normalise(self.norm, train, self.axis, gain)(Conv(width, 1, bias, init)(x.repeat(2, 1))))
+            x = self.stage(level, x, width=width)
         return Conv(self.channels, 1, True, LECUN)(x.repeat(2, 1))
 
 
-class Discriminator(nn.Module):
+class Discriminator(Network):
     """x [b, length, channels], y int [b] or None -> logits [b], or logits and features [b, n] on request.
 
     Widths run from length / 2 to base.
@@ -81,9 +86,12 @@ class Discriminator(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, y: jax.Array | None, train: bool, features: bool = False):
+        def level(x, width):
+            return nn.leaky_relu(normalise(self.norm, train, self.axis)(Conv(width, 2, biased(self.norm), HE)(x)), 0.2)
+
+        x = self.narrow(x)
         for width in self.widths:
-            x = Conv(width, 2, biased(self.norm), HE)(x)
-            x = nn.leaky_relu(normalise(self.norm, train, self.axis)(x), 0.2)
+            x = self.stage(level, x, width=width)
         x = x.reshape(len(x), -1)
         return Head(self.classes, LECUN, nn.initializers.normal(x.shape[-1] ** -0.5), self.outputs)(x, y, features)
 
@@ -104,14 +112,16 @@ def levels(shape: tuple[int, ...], width: int) -> tuple[int, tuple[int, ...]]:
 def generator(config: Config, spec: Spec) -> Net:
     """Convolutions from z (and an embedding of y) to sequences, linear at the end; depth follows from the length."""
     base, up = levels(spec.shape, config.width)
-    return linen(Generator(base, up, spec.shape[1], spec.classes, spec.axis, spec.norm))
+    return linen(Generator(base, up, spec.shape[1], spec.classes, spec.axis, spec.norm), config)
 
 
 def discriminator(config: Config, spec: Spec) -> Net:
     """Strided convolutions from sequences to one logit, with a projection of y where there are classes."""
-    return linen(Discriminator(levels(spec.shape, config.width)[1][::-1], spec.classes, 0, spec.axis, spec.norm))
+    return linen(
+        Discriminator(levels(spec.shape, config.width)[1][::-1], spec.classes, 0, spec.axis, spec.norm), config
+    )
 
 
 def encoder(config: Config, spec: Spec) -> Net:
     """The discriminator's layers from x to numbers [b, outputs], with an embedding of y where there are classes."""
-    return linen(Discriminator(levels(spec.shape, config.width)[1][::-1], spec.classes, spec.outputs))
+    return linen(Discriminator(levels(spec.shape, config.width)[1][::-1], spec.classes, spec.outputs), config)

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxgan.config import Config
-from jaxgan.nets.layers import Down, Head, Up, biased, conditioned, linen, normalise
+from jaxgan.nets.layers import Down, Head, Network, Up, biased, conditioned, linen, normalise, widened
 from jaxgan.types import Axis, JaxganError, Net, Spec
 
 NORMAL = nn.initializers.normal(0.02)  # the paper's section 4
@@ -31,7 +31,7 @@ def gain(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> jax.Array
     return 1 + 0.02 * jax.random.normal(key, shape, dtype)
 
 
-class Generator(nn.Module):
+class Generator(Network):
     """z [b, latent], y int [b] or None -> x [b, size, size, channels] in [-1, 1]; widths from base to size / 2."""
 
     base: int
@@ -47,13 +47,17 @@ class Generator(nn.Module):
         shape = (self.base, self.base, self.widths[0])
         bias, init = biased(self.norm), kernel_init(self.norm)
         x = nn.Dense(self.base**2 * self.widths[0], use_bias=bias, kernel_init=init)(z).reshape(-1, *shape)
-        x = nn.relu(normalise(self.norm, train, self.axis, gain)(x))
+        x = nn.relu(normalise(self.norm, train, self.axis, gain)(self.narrow(x)))
+
+        def level(x, width):
+            return nn.relu(normalise(self.norm, train, self.axis, gain)(Up(width, bias, init)(x)))
+
         for width in self.widths[1:]:
-            x = nn.relu(normalise(self.norm, train, self.axis, gain)(Up(width, bias, init)(x)))
-        return jnp.tanh(Up(self.channels, True, NORMAL)(x))
+            x = self.stage(level, x, width=width)
+        return jnp.tanh(widened(Up(self.channels, True, NORMAL)(x)))
 
 
-class Discriminator(nn.Module):
+class Discriminator(Network):
     """x [b, size, size, channels], y int [b] or None -> logits [b], or logits and features [b, n] on request.
 
     Widths run from size / 2 to base.
@@ -68,9 +72,13 @@ class Discriminator(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, y: jax.Array | None, train: bool, features: bool = False):
         bias, init = biased(self.norm), kernel_init(self.norm)
-        x = nn.leaky_relu(Down(self.widths[0], True, init)(x), 0.2)
+
+        def level(x, width):
+            return nn.leaky_relu(normalise(self.norm, train, self.axis, gain)(Down(width, bias, init)(x)), 0.2)
+
+        x = nn.leaky_relu(Down(self.widths[0], True, init)(self.narrow(x)), 0.2)
         for width in self.widths[1:]:
-            x = nn.leaky_relu(normalise(self.norm, train, self.axis, gain)(Down(width, bias, init)(x)), 0.2)
+            x = self.stage(level, x, width=width)
         return Head(self.classes, NORMAL, NORMAL, self.outputs)(x.reshape(len(x), -1), y, features)
 
 
@@ -88,14 +96,14 @@ def widths(shape: tuple[int, ...], width: int) -> tuple[int, ...]:
 def generator(config: Config, spec: Spec) -> Net:
     """Transposed convolutions from z (and an embedding of y) to images; depth follows from the size."""
     up = widths(spec.shape, config.width)
-    return linen(Generator(LEVELS[spec.shape[0]][0], up, spec.shape[2], spec.classes, spec.axis, spec.norm))
+    return linen(Generator(LEVELS[spec.shape[0]][0], up, spec.shape[2], spec.classes, spec.axis, spec.norm), config)
 
 
 def discriminator(config: Config, spec: Spec) -> Net:
     """Strided convolutions from images to one logit, with a projection of y where there are classes."""
-    return linen(Discriminator(widths(spec.shape, config.width)[::-1], spec.classes, spec.axis, 0, spec.norm))
+    return linen(Discriminator(widths(spec.shape, config.width)[::-1], spec.classes, spec.axis, 0, spec.norm), config)
 
 
 def encoder(config: Config, spec: Spec) -> Net:
     """The discriminator's layers from x to numbers [b, outputs], with an embedding of y where there are classes."""
-    return linen(Discriminator(widths(spec.shape, config.width)[::-1], spec.classes, spec.axis, spec.outputs))
+    return linen(Discriminator(widths(spec.shape, config.width)[::-1], spec.classes, spec.axis, spec.outputs), config)

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxgan.nets.layers import per_channel
+from jaxgan.nets.layers import matched, per_channel, widened
 
 NORMAL = nn.initializers.normal(1.0)
 
@@ -17,8 +17,9 @@ def leaky(x: jax.Array) -> jax.Array:
 
 
 def unit_square(x: jax.Array) -> jax.Array:
-    """x with a mean square of 1 over its last axis: pixel norm, or the norm of a latent."""
-    return x * jax.lax.rsqrt((x**2).mean(-1, keepdims=True) + 1e-8)
+    """x with a mean square of 1 over its last axis: pixel norm, or the norm of a latent; in float32 or wider."""
+    wide = widened(x)
+    return matched(wide * jax.lax.rsqrt((wide**2).mean(-1, keepdims=True) + 1e-8), x)
 
 
 class Dense(nn.Module):

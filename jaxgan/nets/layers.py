@@ -1,5 +1,6 @@
 """Layers that the architectures share, and the only adapter from Flax Linen to `types.Net`."""
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -7,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxgan.config import Config
 from jaxgan.types import Axis, JaxganError, Net, Tree
 
 PLATFORM = ContextVar("platform", default="")  # set while a program is made for another backend than this machine's
@@ -15,12 +17,39 @@ EMBED = 32  # features of the label's embedding in G
 LAYOUT = ("NHWC", "HWIO", "NHWC")  # of images, kernels and outputs
 
 
-def linen(module: nn.Module) -> Net:
+class Network(nn.Module, kw_only=True):
+    """A whole network, with what `linen` takes over from a configuration; options.Architecture says what they mean.
+
+    Layers compute in the type of what they are given, to which they round their kernels; parameters stay float32, and
+    so do statistics, sums over examples or places, logits and images.
+    """
+
+    precision: str = "float32"
+    remat: bool = False
+
+    @nn.nowrap
+    def narrow(self, x: jax.Array) -> jax.Array:
+        """x in the type in which the network computes: from here on."""
+        return narrowed(x, self.precision)
+
+    @nn.nowrap
+    def stage(self, layers: Callable, *inputs, **options):
+        """layers(*inputs, **options), a function that makes and applies layers of the network.
+
+        With remat its gradient keeps inputs alone and computes all else again (Chen et al. 2016, arXiv 1604.06174).
+        """
+        if not self.remat:
+            return layers(*inputs, **options)
+        return nn.remat(lambda network, *inputs: layers(*inputs, **options))(self, *inputs)
+
+
+def linen(module: nn.Module, config: Config | None = None) -> Net:
     """A Flax Linen module, called as module(*inputs, train=bool), as a pair of pure functions.
 
     vars: the dict of all collections but "params", {} if there are none; apply returns new ones if train and the same
-    ones otherwise, always with the structure that init gave them.
+    ones otherwise, always with the structure that init gave them. config: of a `Network`.
     """
+    computing = module if config is None else module.clone(precision=config.precision, remat=config.remat)
 
     def init(key: jax.Array, *inputs) -> tuple[Tree, Tree]:
         variables = dict(module.init(key, *inputs, train=False))
@@ -29,20 +58,35 @@ def linen(module: nn.Module) -> Net:
     def apply(params: Tree, vars: Tree, *inputs, train: bool, **options) -> tuple[Any, Tree]:
         variables = {"params": params, **vars}
         if not (train and vars):
-            return module.apply(variables, *inputs, train=train, **options), vars
-        output, updated = module.apply(variables, *inputs, train=train, mutable=list(vars), **options)
-        return output, {**vars, **updated}
+            return jax.tree.map(widened, computing.apply(variables, *inputs, train=train, **options)), vars
+        output, updated = computing.apply(variables, *inputs, train=train, mutable=list(vars), **options)
+        return jax.tree.map(widened, output), {**vars, **updated}
 
     return Net(init, apply)
 
 
-def batch_norm(train: bool, axis: Axis = None, scale_init=nn.initializers.ones, affine: bool = True) -> nn.BatchNorm:
+def narrowed(x: jax.Array, precision: str) -> jax.Array:
+    """x in bfloat16 if that is the precision."""
+    return x.astype(jnp.bfloat16) if precision == "bfloat16" else x
+
+
+def widened(x: jax.Array) -> jax.Array:
+    """x in float32, or as it is where it is wider."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def matched(values: jax.Array, x: jax.Array) -> jax.Array:
+    """values in bfloat16 where x is, else as they are."""
+    return values.astype(x.dtype) if x.dtype == jnp.bfloat16 else values
+
+
+def batch_norm(train: bool, axis: Axis = None, scale_init=nn.initializers.ones, affine: bool = True) -> Callable:
     """Batch normalisation over the global batch, in float32 or wider (Ioffe and Szegedy 2015, arXiv 1502.03167).
 
     A pmap axis is named so that the statistics are averaged over it; under a NamedSharding jit does so by itself.
     The layer before needs no bias: its true gradient is zero, and Adam would turn the rounding noise into full steps.
     """
-    return nn.BatchNorm(
+    norm = nn.BatchNorm(
         use_running_average=not train,
         axis_name=axis if isinstance(axis, str) else None,
         momentum=0.9,
@@ -51,6 +95,7 @@ def batch_norm(train: bool, axis: Axis = None, scale_init=nn.initializers.ones, 
         use_scale=affine,
         use_bias=affine,
     )
+    return lambda x: matched(norm(x), x)
 
 
 def normalise(norm: str, train: bool, axis: Axis, scale_init=nn.initializers.ones, affine: bool = True):
@@ -69,8 +114,13 @@ def biased(norm: str) -> bool:
 
 
 def per_channel(numbers: jax.Array, x: jax.Array) -> jax.Array:
-    """One number per channel [c] as an array [1, ..., 1, c] of the rank of x [b, ..., c]."""
-    return jnp.expand_dims(numbers, tuple(range(x.ndim - 1)))
+    """One number per channel [c] as an array [1, ..., 1, c] of the rank of x [b, ..., c], `fitted` to it."""
+    return fitted(jnp.expand_dims(numbers, tuple(range(x.ndim - 1))), x)
+
+
+def fitted(numbers: jax.Array, x: jax.Array) -> jax.Array:
+    """numbers of the rank of x: in bfloat16 where x is, and then of x's shape, so that gradients are float32 sums."""
+    return matched(jnp.broadcast_to(numbers, x.shape), x) if x.dtype == jnp.bfloat16 else numbers
 
 
 def down_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -167,7 +217,7 @@ class Down(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         kernel = self.param("kernel", self.kernel_init, (4, 4, x.shape[-1], self.features))
-        x = down(x, kernel)
+        x = down(x, matched(kernel, x))
         return x + per_channel(self.param("bias", nn.initializers.zeros, (self.features,)), x) if self.bias else x
 
 
@@ -181,21 +231,36 @@ class Up(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         kernel = self.param("kernel", self.kernel_init, (4, 4, x.shape[-1], self.features))
-        x = up(x, kernel)
+        x = up(x, matched(kernel, x))
         return x + per_channel(self.param("bias", nn.initializers.zeros, (self.features,)), x) if self.bias else x
+
+
+class Dense(nn.Module):
+    """nn.Dense in the type of its input: [b, n] -> [b, features]."""
+
+    features: int
+    use_bias: bool = True
+    kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x @= matched(self.param("kernel", self.kernel_init, (x.shape[-1], self.features)), x)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else None
+        return x if bias is None else x + fitted(bias.reshape(1, -1), x)
 
 
 class VirtualNorm(nn.Module):
     """Normalises x [REFERENCE + b, ..., c] by the first rows, and each of the b others by these and itself.
 
-    Mean and variance over examples and places of a batch of REFERENCE + 1, so that examples do not see each other.
+    Mean and variance over examples and places of a batch of REFERENCE + 1, so that examples do not see each other; in
+    float32 or wider.
     """
 
     scale_init: nn.initializers.Initializer = nn.initializers.ones
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        within = tuple(range(1, x.ndim - 1))
+    def __call__(self, given: jax.Array) -> jax.Array:
+        x, within = widened(given), tuple(range(1, given.ndim - 1))
         moments = jnp.stack([x.mean(within, keepdims=True), (x**2).mean(within, keepdims=True)])
         reference = moments[:, :REFERENCE].mean(1, keepdims=True)
         share = jnp.where(jnp.arange(len(x)) < REFERENCE, 0.0, 1 / (REFERENCE + 1))
@@ -204,7 +269,7 @@ class VirtualNorm(nn.Module):
         scale = self.param("scale", self.scale_init, (x.shape[-1],))
         x = (x - mean) * jax.lax.rsqrt(nn.relu(square - mean**2) + 1e-5)
         bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
-        return x * per_channel(scale, x) + per_channel(bias, x)
+        return matched(x * per_channel(scale, x) + per_channel(bias, x), given)
 
 
 def one_hot(y: jax.Array | None, classes: int) -> jax.Array:
@@ -241,7 +306,7 @@ class Head(nn.Module):
     """One logit per example, plus <e_y, phi(x)> where there are classes (Miyato and Koyama 2018, arXiv 1802.05637).
 
     phi [b, n], y int [b] or None -> float32 (or wider) [b], and phi beside it where features are asked for. With
-    outputs above 0 it is an encoder's: [b, outputs], of phi and an embedding of y.
+    outputs above 0 it is an encoder's: [b, outputs], of phi and an embedding of y. Computes in float32 or wider.
     """
 
     classes: int
@@ -251,11 +316,11 @@ class Head(nn.Module):
 
     @nn.compact
     def __call__(self, phi: jax.Array, y: jax.Array | None, features: bool = False):
+        phi = widened(phi)
         if self.outputs:
             phi = conditioned(phi, y, self.classes)
             return nn.Dense(self.outputs, kernel_init=self.kernel_init)(phi).astype(jnp.float32)
         logit = nn.Dense(1, kernel_init=self.kernel_init)(phi)[:, 0]
         if self.classes:
             logit += (Embed(self.classes, phi.shape[-1], self.embed_init)(y) * phi).sum(-1)
-        wide = lambda x: x.astype(jnp.promote_types(x.dtype, jnp.float32))  # noqa: E731
-        return (wide(logit), wide(phi)) if features else wide(logit)
+        return (logit, phi) if features else logit

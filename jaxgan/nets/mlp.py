@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxgan.config import Config
-from jaxgan.nets.layers import Head, biased, conditioned, linen, normalise
+from jaxgan.nets.layers import Dense, Head, Network, biased, conditioned, linen, normalise, widened
 from jaxgan.types import Axis, Net, Spec
 
 HE = nn.initializers.he_normal()
@@ -15,7 +15,7 @@ LECUN = nn.initializers.lecun_normal()
 NORM = {"g": "none", "d": "none"}  # of this architecture
 
 
-class Generator(nn.Module):
+class Generator(Network):
     """z [b, latent], y int [b] or None -> x [b, *shape]."""
 
     shape: tuple[int, ...]
@@ -27,15 +27,18 @@ class Generator(nn.Module):
 
     @nn.compact
     def __call__(self, z: jax.Array, y: jax.Array | None, train: bool) -> jax.Array:
-        z = conditioned(z, y, self.classes)
+        def layer(x):
+            x = Dense(self.width, biased(self.norm), HE)(x)
+            return nn.relu(normalise(self.norm, train, self.axis)(x))
+
+        x = self.narrow(conditioned(z, y, self.classes))
         for _ in range(self.depth):
-            z = nn.Dense(self.width, use_bias=biased(self.norm), kernel_init=HE)(z)
-            z = nn.relu(normalise(self.norm, train, self.axis)(z))
-        x = nn.Dense(math.prod(self.shape), kernel_init=LECUN)(z)
+            x = self.stage(layer, x)
+        x = Dense(math.prod(self.shape), kernel_init=LECUN)(widened(x))
         return x if len(self.shape) == 1 else jnp.tanh(x).reshape(-1, *self.shape)
 
 
-class Discriminator(nn.Module):
+class Discriminator(Network):
     """x [b, *shape], y int [b] or None -> logits [b], or logits and features [b, n]."""
 
     width: int
@@ -47,26 +50,29 @@ class Discriminator(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, y: jax.Array | None, train: bool, features: bool = False):
-        x = x.reshape(len(x), -1)
+        def layer(x):
+            x = Dense(self.width, biased(self.norm), HE)(x)
+            return nn.leaky_relu(normalise(self.norm, train, self.axis)(x), 0.2)
+
+        x = self.narrow(x.reshape(len(x), -1))
         for _ in range(self.depth):
-            x = nn.Dense(self.width, use_bias=biased(self.norm), kernel_init=HE)(x)
-            x = nn.leaky_relu(normalise(self.norm, train, self.axis)(x), 0.2)
+            x = self.stage(layer, x)
         return Head(self.classes, LECUN, nn.initializers.normal(x.shape[-1] ** -0.5), self.outputs)(x, y, features)
 
 
 def generator(config: Config, spec: Spec) -> Net:
     """ReLU layers from z (and an embedding of y) to x: linear for points (d,), tanh for images (h, w, c)."""
-    return linen(Generator(spec.shape, config.width, config.depth, spec.classes, spec.axis, spec.norm))
+    return linen(Generator(spec.shape, config.width, config.depth, spec.classes, spec.axis, spec.norm), config)
 
 
 def discriminator(config: Config, spec: Spec) -> Net:
     """Leaky ReLU layers from x to one logit, with a projection of y where there are classes."""
-    return linen(Discriminator(config.width, config.depth, spec.classes, 0, spec.axis, spec.norm))
+    return linen(Discriminator(config.width, config.depth, spec.classes, 0, spec.axis, spec.norm), config)
 
 
 def encoder(config: Config, spec: Spec) -> Net:
     """The discriminator's layers from x to numbers [b, outputs], with an embedding of y where there are classes."""
-    return linen(Discriminator(config.width, config.depth, spec.classes, spec.outputs))
+    return linen(Discriminator(config.width, config.depth, spec.classes, spec.outputs), config)
 
 
 def translator(config: Config, spec: Spec) -> Net:

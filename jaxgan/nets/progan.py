@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from jaxgan.config import Config
 from jaxgan.nets.equalised import Dense, spread, unit_square, weight
-from jaxgan.nets.layers import one_hot, per_channel
+from jaxgan.nets.layers import matched, narrowed, one_hot, per_channel, widened
 from jaxgan.nets.resnet import convolved, doubled, pooled
 from jaxgan.types import JaxganError, Net, Spec
 
@@ -42,7 +42,7 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        kernel = self.gain * weight(self, self.size, x.shape[-1], self.features)
+        kernel = matched(self.gain * weight(self, self.size, x.shape[-1], self.features), x)
         x = x @ kernel[0, 0] if self.size == 1 else convolved(x, kernel)
         return x + per_channel(self.param("bias", nn.initializers.zeros, (self.features,)), x)
 
@@ -113,14 +113,15 @@ def changes(stages: int, steps: int) -> tuple[int, ...]:
 
 def blended(old: jax.Array, new: jax.Array, share: jax.Array) -> jax.Array:
     """From old at 0 to new at 1."""
-    return old + share * (new - old)
+    return matched(old + share * (new - old), new)
 
 
-def growing(modules: dict[str, nn.Module], inputs: dict, at, stages: int, steps: int) -> Net:
+def growing(modules: dict[str, nn.Module], inputs: dict, at, stages: int, config: Config) -> Net:
     """A network whose output is at(run, stage, share, *inputs), run(name, *inputs) being a module's.
 
     inputs: of each module, for init. vars: {"done": steps trained}, by which it grows where no step is given.
     """
+    steps = phase(config)
 
     def init(key, *_):
         keys = jax.random.split(key, len(modules))
@@ -130,7 +131,11 @@ def growing(modules: dict[str, nn.Module], inputs: dict, at, stages: int, steps:
     def apply(params, vars, *inputs, train, step=None, **options):
         done = vars["done"] if step is None else step
         stage, share = growth(done, stages, steps)
-        run = lambda name, *x: modules[name].apply({"params": params[name]}, *x)  # noqa: E731
+
+        def run(name, *x):
+            call = lambda own, *x: modules[name].apply({"params": own}, *x)  # noqa: E731
+            return (jax.checkpoint(call) if config.remat else call)(params[name], *x)
+
         branches = [lambda share, *x, s=s: at(run, s, share, *x, **options) for s in range(stages)]
         new = vars if step is None or not train else {"done": jnp.int32(step + 1)}
         return jax.lax.switch(stage, branches, share, *inputs), new
@@ -153,14 +158,14 @@ def generator(config: Config, spec: Spec) -> Net:
         x = run("block0", jnp.concatenate([z, one_hot(y, spec.classes)], -1) if spec.classes else z)
         before = x
         for i in range(1, stage + 1):
-            before, x = x, run(f"block{i}", x)
-        image = run(f"image{stage}", x)
-        image = blended(doubled(run(f"image{stage - 1}", before)), image, share) if stage else image
+            before, x = x, run(f"block{i}", narrowed(x, config.precision))
+        image = widened(run(f"image{stage}", x))
+        image = blended(doubled(widened(run(f"image{stage - 1}", before))), image, share) if stage else image
         for _ in range(last - stage):
             image = doubled(image)
         return image
 
-    return growing(modules, inputs, at, len(wide), phase(config))
+    return growing(modules, inputs, at, len(wide), config)
 
 
 def discriminator(config: Config, spec: Spec) -> Net:
@@ -177,15 +182,16 @@ def discriminator(config: Config, spec: Spec) -> Net:
     def at(run, stage, share, x, y, features=False):
         for _ in range(last - stage):
             x = pooled(x)
+        x = narrowed(x, config.precision)
         h = leaky(run(f"image{stage}", x))
         if stage:
             h = blended(leaky(run(f"image{stage - 1}", pooled(x))), run(f"block{stage}", h), share)
         for i in range(stage - 1, 0, -1):
             h = run(f"block{i}", h)
-        out, h = run("block0", h, y)
+        out, h = run("block0", widened(h), y)
         return (out, h) if features else out
 
-    return growing(modules, inputs, at, len(wide), phase(config))
+    return growing(modules, inputs, at, len(wide), config)
 
 
 def encoder(config: Config, spec: Spec) -> Net:

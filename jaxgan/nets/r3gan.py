@@ -1,6 +1,7 @@
 """R3GAN: residual networks without normalisation (Huang et al. 2024, arXiv 2501.05441), of paired stages for G and D.
 
 Each doubling of the image has a stage of residual blocks; resampling is bilinear by [1, 3, 3, 1]. G ends linearly.
+With bfloat16 the stages at 4 pixels stay float32, as the authors' do.
 """
 
 import math
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 
 from jaxgan.config import Config
 from jaxgan.nets import resample
-from jaxgan.nets.layers import Embed, conditioned, linen, per_channel
+from jaxgan.nets.layers import Embed, Network, conditioned, linen, matched, per_channel, widened
 from jaxgan.nets.resnet import Conv, convolved
 from jaxgan.types import JaxganError, Net, Spec
 
@@ -41,7 +42,7 @@ class Grouped(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         channels = x.shape[-1]
         kernel = self.param("kernel", self.kernel_init, (3, 3, self.group, channels))
-        return convolved(x, kernel, channels // self.group)
+        return convolved(x, matched(kernel, x), channels // self.group)
 
 
 class Block(nn.Module):
@@ -62,7 +63,7 @@ class Block(nn.Module):
         return x + Conv(x.shape[-1], 1, False, nn.initializers.zeros)(y)
 
 
-class Generator(nn.Module):
+class Generator(Network):
     """z [b, latent], y int [b] or None -> x [b, size, size, channels]; widths from BASE to size."""
 
     widths: tuple[int, ...]
@@ -78,13 +79,14 @@ class Generator(nn.Module):
         x = basis[None] * nn.Dense(self.widths[0], use_bias=False, kernel_init=scaled())(z)[:, None, None]
         for i, width in enumerate(self.widths):
             if i:
+                x = self.narrow(x)
                 x = resample.up(x if x.shape[-1] == width else Conv(width, 1, False, scaled())(x))
             for _ in range(self.blocks):
-                x = Block(self.group, self.blocks * len(self.widths))(x)
+                x = self.stage(lambda x: Block(self.group, self.blocks * len(self.widths))(x), x)
         return Conv(self.spec.shape[-1], 1, False, scaled())(x)
 
 
-class Discriminator(nn.Module):
+class Discriminator(Network):
     """x [b, size, size, channels], y int [b] or None -> logits [b], or logits and features [b, n] on request.
 
     The logit is linear in the features; with classes, the product of a linear map of them and of the label's embedding.
@@ -97,13 +99,14 @@ class Discriminator(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, y: jax.Array | None, train: bool, features: bool = False):
-        x = Conv(self.widths[0], 1, False, scaled())(x)
+        x = Conv(self.widths[0], 1, False, scaled())(self.narrow(x))
         for i, width in enumerate(self.widths):
             if i:
                 x = resample.down(x)
                 x = x if x.shape[-1] == width else Conv(width, 1, False, scaled())(x)
+            x = widened(x) if x.shape[1] == BASE else x
             for _ in range(self.blocks):
-                x = Block(self.group, self.blocks * len(self.widths))(x)
+                x = self.stage(lambda x: Block(self.group, self.blocks * len(self.widths))(x), x)
         # one weight per channel and place: a depthwise convolution of the whole map
         depthwise = self.param("depthwise", nn.initializers.normal(1 / BASE), (BASE, BASE, x.shape[-1]))
         h = (x * depthwise[None]).sum((1, 2))
@@ -139,12 +142,12 @@ def widths(config: Config, spec: Spec) -> tuple[int, ...]:
 
 def generator(config: Config, spec: Spec) -> Net:
     """A learned 4x4 map times a linear function of z (and an embedding of y), then stages to the image."""
-    return linen(Generator(widths(config, spec), config.r3gan.blocks, config.r3gan.group, spec))
+    return linen(Generator(widths(config, spec), config.r3gan.blocks, config.r3gan.group, spec), config)
 
 
 def discriminator(config: Config, spec: Spec) -> Net:
     """The generator's stages in reverse, to one logit."""
-    return linen(Discriminator(widths(config, spec)[::-1], config.r3gan.blocks, config.r3gan.group, spec))
+    return linen(Discriminator(widths(config, spec)[::-1], config.r3gan.blocks, config.r3gan.group, spec), config)
 
 
 def encoder(config: Config, spec: Spec) -> Net:

@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxgan.nets.layers import LAYOUT, Embed, normalise, on_cpu, per_channel
+from jaxgan.nets.layers import LAYOUT, Embed, matched, normalise, on_cpu, per_channel, widened
 from jaxgan.types import Axis
 
 GLOROT = nn.initializers.glorot_uniform()
@@ -21,7 +21,7 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        kernel = self.param("kernel", self.kernel_init, (self.size, self.size, x.shape[-1], self.features))
+        kernel = matched(self.param("kernel", self.kernel_init, (self.size, self.size, x.shape[-1], self.features)), x)
         y = x @ kernel[0, 0] if self.size == 1 else convolved(x, kernel)
         return y + per_channel(self.param("bias", nn.initializers.zeros, (self.features,)), y) if self.bias else y
 
@@ -67,7 +67,9 @@ class ConditionalNorm(nn.Module):
         if not self.classes:
             return x
         gain = Embed(self.classes, x.shape[-1], nn.initializers.ones, name="gain")(y)[:, None, None]
-        return x * gain + Embed(self.classes, x.shape[-1], nn.initializers.zeros, name="bias")(y)[:, None, None]
+        scaled = widened(x) * gain
+        bias = Embed(self.classes, x.shape[-1], nn.initializers.zeros, name="bias")(y)[:, None, None]
+        return matched(scaled + bias, x)
 
 
 class Attention(nn.Module):
@@ -86,9 +88,9 @@ class Attention(nn.Module):
         query = Conv(few, 1, False, self.kernel_init, name="theta")(x).reshape(b, h * w, few)
         key = pooled_max(Conv(few, 1, False, self.kernel_init, name="phi")(x)).reshape(b, h * w // 4, few)
         value = pooled_max(Conv(max(c // 2, 1), 1, False, self.kernel_init, name="g")(x)).reshape(b, h * w // 4, -1)
-        weights = jax.nn.softmax(query @ key.swapaxes(1, 2), axis=-1)
+        weights = matched(jax.nn.softmax(widened(query @ key.swapaxes(1, 2)), axis=-1), value)
         out = Conv(c, 1, False, self.kernel_init, name="o")((weights @ value).reshape(b, h, w, -1))
-        return x + self.param("gate", nn.initializers.zeros, ()) * out
+        return x + matched(self.param("gate", nn.initializers.zeros, ()) * widened(out), x)
 
 
 def pooled_max(x: jax.Array) -> jax.Array:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxgan.config import Config
-from jaxgan.nets.layers import Head, linen, normalise
+from jaxgan.nets.layers import Head, Network, linen, normalise, widened
 from jaxgan.nets.resnet import GLOROT, GLOROT_RELU, Attention, ConditionalNorm, Conv, doubled, pooled
 from jaxgan.types import JaxganError, Net, Spec
 
@@ -57,7 +57,7 @@ class Up(nn.Module):
         return inner + Conv(self.features, 1, kernel_init=self.outside)(doubled(x))
 
 
-class Generator(nn.Module):
+class Generator(Network):
     """z [b, latent], y int [b] or None -> x [b, size, size, channels] in [-1, 1]; widths from base to size."""
 
     base: int
@@ -70,12 +70,16 @@ class Generator(nn.Module):
     @nn.compact
     def __call__(self, z: jax.Array, y: jax.Array | None, train: bool) -> jax.Array:
         x = nn.Dense(self.base**2 * self.widths[0], kernel_init=self.outside)(z)
-        x = x.reshape(-1, self.base, self.base, self.widths[0])
-        for width in self.widths[1:]:
+
+        def block(x, width):
             x = Up(width, self.spec, self.inside, self.outside)(x, y, train)
-            x = Attention(self.outside)(x) if x.shape[1] == self.attention else x
+            return Attention(self.outside)(x) if x.shape[1] == self.attention else x
+
+        x = self.narrow(x.reshape(-1, self.base, self.base, self.widths[0]))
+        for width in self.widths[1:]:
+            x = self.stage(block, x, width=width)
         x = nn.relu(normalise(self.spec.norm, train, self.spec.axis)(x))
-        return jnp.tanh(Conv(self.spec.shape[-1], kernel_init=self.outside)(x))
+        return jnp.tanh(widened(Conv(self.spec.shape[-1], kernel_init=self.outside)(x)))
 
 
 class Down(nn.Module):
@@ -104,7 +108,7 @@ class Down(nn.Module):
         return inner + (pool(skip(x)) if self.halves or x.shape[-1] != self.features else x)
 
 
-class Discriminator(nn.Module):
+class Discriminator(Network):
     """x [b, size, size, channels], y int [b] or None -> logits [b], or logits and features [b, n] on request.
 
     widths: after each block, of which the first `halved` halve the image; wide: see options.Sngan.
@@ -120,12 +124,16 @@ class Discriminator(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, y: jax.Array | None, train: bool, features: bool = False):
-        for i, width in enumerate(self.widths):
+        def block(x, i, width):
             inner = width if self.wide or not i else x.shape[-1]
             before = x.shape[1]
             x = Down(width, inner, i < self.halved, not i, self.spec, self.inside, self.outside)(x, train)
-            x = Attention(self.outside)(x) if before > x.shape[1] == self.attention else x
-        x = nn.relu(normalise(self.spec.norm, train, self.spec.axis)(x)).sum((1, 2))
+            return Attention(self.outside)(x) if before > x.shape[1] == self.attention else x
+
+        x = self.narrow(x)
+        for i, width in enumerate(self.widths):
+            x = self.stage(block, x, i=i, width=width)
+        x = widened(nn.relu(normalise(self.spec.norm, train, self.spec.axis)(x))).sum((1, 2))
         return Head(self.spec.classes, self.outside, self.outside, self.spec.outputs)(x, y, features)
 
 
@@ -163,14 +171,15 @@ def levels(config: Config, shape: tuple[int, ...]) -> Levels:
 def generator(config: Config, spec: Spec) -> Net:
     """Residual blocks from z to images, one for each doubling; labels choose the gains and biases of batch norm."""
     found = levels(config, spec.shape)
-    return linen(Generator(found.base, found.g, config.sngan.attention, spec, *INITS[config.sngan.init]))
+    return linen(Generator(found.base, found.g, config.sngan.attention, spec, *INITS[config.sngan.init]), config)
 
 
 def discriminator(config: Config, spec: Spec) -> Net:
     """Residual blocks from images to one logit, of sums over pixels, with a projection of y where there are classes."""
     found = levels(config, spec.shape)
     wide, attention = config.sngan.wide, config.sngan.attention
-    return linen(Discriminator(found.d, halvings(found, wide), wide, attention, spec, *INITS[config.sngan.init]))
+    inits = INITS[config.sngan.init]
+    return linen(Discriminator(found.d, halvings(found, wide), wide, attention, spec, *inits), config)
 
 
 def encoder(config: Config, spec: Spec) -> Net:

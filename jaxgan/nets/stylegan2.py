@@ -2,7 +2,7 @@
 
 Weights have equalised rates. In training each layer of G adds noise of its own for each example, some examples have the
 styles of a second latent from some layer on, and G keeps the mean style; where samples are drawn the noise is always
-the same.
+the same. With bfloat16 the mappings, the stages at 4 pixels and the sum of images stay float32.
 """
 
 import math
@@ -15,7 +15,7 @@ from jaxgan import rng
 from jaxgan.config import Config
 from jaxgan.nets import resample
 from jaxgan.nets.equalised import NORMAL, Dense, leaky, spread, unit_square, weight
-from jaxgan.nets.layers import linen, one_hot, per_channel
+from jaxgan.nets.layers import Network, linen, matched, one_hot, per_channel, widened
 from jaxgan.nets.resnet import convolved
 from jaxgan.options import Stylegan2
 from jaxgan.types import Axis, JaxganError, Net, Spec
@@ -88,11 +88,11 @@ def modulated(x: jax.Array, kernel: jax.Array, style: jax.Array, convolve, demod
     demodulate: each output's weights, after that, have unit norm. Written as scaled inputs and outputs, which is the
     same, so that all examples share one convolution.
     """
-    y = convolve(x * style[:, None, None], kernel)
+    y = convolve(matched(x * style[:, None, None], x), matched(kernel, x))
     if not demodulate:
         return y
     square = (style**2) @ (kernel**2).sum((0, 1))
-    return y * jax.lax.rsqrt(square + 1e-8)[:, None, None]
+    return matched(y * jax.lax.rsqrt(square + 1e-8)[:, None, None], y)
 
 
 class Layer(nn.Module):
@@ -115,7 +115,7 @@ class Layer(nn.Module):
             noise = jax.random.normal(rng.stream(rng.root(0), place), shape)[None]
         else:
             noise = rng.normal(rng.stream(key, place), len(x), shape, self.axis)
-        x = x + self.param("noise", nn.initializers.zeros, ()) * noise
+        x = matched(x + self.param("noise", nn.initializers.zeros, ()) * noise, x)
         return leaky(x + per_channel(self.param("bias", nn.initializers.zeros, (self.features,)), x))
 
 
@@ -139,7 +139,7 @@ class Point(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        return x @ weight(self, 1, x.shape[-1], self.features)[0, 0]
+        return x @ matched(weight(self, 1, x.shape[-1], self.features)[0, 0], x)
 
 
 class Conv(nn.Module):
@@ -151,12 +151,12 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        kernel = weight(self, self.size, x.shape[-1], self.features)
+        kernel = matched(weight(self, self.size, x.shape[-1], self.features), x)
         x = resample.convolved_down(x, kernel) if self.down else convolved(x, kernel)
         return leaky(x + per_channel(self.param("bias", nn.initializers.zeros, (self.features,)), x))
 
 
-class Generator(nn.Module):
+class Generator(Network):
     """z [b, latent], y int [b] or None -> x [b, size, size, channels]; widths from BASE pixels to size.
 
     key: the update's in training. shift: [b, layers, latent] added to the styles, in which path lengths are taken. psi:
@@ -176,21 +176,24 @@ class Generator(nn.Module):
         ws = ws if shift is None else ws + shift
         skip, residual = self.options.g_layout == "skip", self.options.g_layout == "residual"
         constant = self.param("constant", NORMAL, (BASE, BASE, self.widths[0]))
-        x, image = jnp.broadcast_to(constant, (len(z), *constant.shape)), None
-        for i, width in enumerate(self.widths):
+
+        def block(x, ws, i, width):
             before = x
             if i:
                 x = Layer(width, True, self.spec.axis, name=f"up{i}")(x, ws[:, 2 * i - 1], key)
             x = Layer(width, False, self.spec.axis, name=f"conv{i}")(x, ws[:, 2 * i], key)
-            if residual and i:
-                x = HALF * (x + resample.up(Point(width, name=f"skip{i}")(before)))
+            return HALF * (x + resample.up(Point(width, name=f"skip{i}")(before))) if residual and i else x
+
+        x, image = jnp.broadcast_to(constant, (len(z), *constant.shape)), None
+        for i, width in enumerate(self.widths):
+            x = self.stage(block, self.narrow(x) if i else x, ws, i=i, width=width)
             if skip or i == last:  # an image shares its style with the next layer
-                seen = ToImage(self.spec.shape[-1], name=f"image{i}")(x, ws[:, 2 * i + 1])
+                seen = widened(ToImage(self.spec.shape[-1], name=f"image{i}")(x, ws[:, 2 * i + 1]))
                 image = seen if image is None else resample.up(image) + seen
         return image
 
 
-class Discriminator(nn.Module):
+class Discriminator(Network):
     """x [b, size, size, channels], y int [b] or None -> logits [b], or logits and features [b, n] on request.
 
     The logit is linear in the features; with classes, the product of a linear map of them and of the label's mapping.
@@ -203,17 +206,18 @@ class Discriminator(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, y: jax.Array | None, train: bool, features: bool = False):
         skip, residual = self.options.d_layout == "skip", self.options.d_layout == "residual"
-        image, x = x, Conv(self.widths[0], 1)(x)
+
+        def block(x, i, width):
+            before, x = x, Conv(width, down=True)(Conv(self.widths[i])(x))
+            return HALF * (x + Point(width)(resample.down(before))) if residual else x
+
+        image, x = x, Conv(self.widths[0], 1)(self.narrow(x))
         for i, width in enumerate(self.widths[1:]):
-            before = x
             if skip and i:
                 image = resample.down(image)
-                x = x + Conv(self.widths[i], 1)(image)
-                before = x
-            x = Conv(width, down=True)(Conv(self.widths[i])(x))
-            if residual:
-                x = HALF * (x + Point(width)(resample.down(before)))
-        width = self.widths[-1]
+                x = x + Conv(self.widths[i], 1)(self.narrow(image))
+            x = self.stage(block, x, i=i, width=width)
+        x, width = widened(x), self.widths[-1]
         if skip:
             x = x + Conv(width, 1)(resample.down(image))
         x = Conv(width)(spread(x, self.options.group) if self.options.group > 1 else x)
@@ -253,12 +257,12 @@ def generator(config: Config, spec: Spec) -> Net:
     """Styles of z (and y), then a learned constant through modulated convolutions to the image."""
     if not 0 <= config.stylegan2.mixing <= 1:
         raise JaxganError(f"stylegan2.mixing is {config.stylegan2.mixing}; expected a probability from 0 to 1")
-    return linen(Generator(widths(config, spec), config.latent, config.stylegan2, spec))._replace(keyed=True)
+    return linen(Generator(widths(config, spec), config.latent, config.stylegan2, spec), config)._replace(keyed=True)
 
 
 def discriminator(config: Config, spec: Spec) -> Net:
     """The generator's stages in reverse, a channel of the minibatch's deviation, to one logit."""
-    return linen(Discriminator(widths(config, spec)[::-1], config.stylegan2, spec))
+    return linen(Discriminator(widths(config, spec)[::-1], config.stylegan2, spec), config)
 
 
 def encoder(config: Config, spec: Spec) -> Net:
