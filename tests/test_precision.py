@@ -283,7 +283,7 @@ def test_the_state_has_the_types_of_float32(settings):
 
 
 def test_a_run_in_bfloat16_resumes_bit_for_bit(tmp_path):
-    c = dataclasses.replace(runs.BASE, precision="bfloat16", d_steps=1, hp=Hp())
+    c = dataclasses.replace(runs.BASE, precision="bfloat16", d_steps=1, checkpoint_every=8, hp=Hp())
     alone = runs.trained(tmp_path / "alone", c)
     runs.trained(tmp_path / "two", c, steps=8)
     resumed = runs.trained(tmp_path / "two", c)
