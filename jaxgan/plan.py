@@ -16,11 +16,11 @@ import jax
 import numpy as np
 
 from jaxgan import data, games, parallel, program
+from jaxgan.backend import PLATFORM
 from jaxgan.config import Config
 from jaxgan.data import rows
 from jaxgan.errors import JaxganError, nearest
 from jaxgan.log import show
-from jaxgan.nets.layers import PLATFORM
 from jaxgan.state import initial
 from jaxgan.types import Source
 

@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from jaxgan import augment, hp, rng
 from jaxgan.augment import ada, warp
+from jaxgan.backend import PLATFORM
 from jaxgan.config import Augment, DiffAugment
 from jaxgan.errors import JaxganError
 
@@ -283,3 +284,21 @@ def test_images_that_do_not_fit_are_refused(name, shape, message):
     with pytest.raises(JaxganError, match=message):
         augment.check("augment", (name,), shape)
     augment.check("augment", ("ada", "filter", "noise", "ada_cutout"), (22, 22, 1))
+
+
+FORMS = [("", 8, "gathered"), ("tpu", 8, "multiplied"), ("tpu", 65, "gathered")]
+
+
+@pytest.mark.parametrize(("platform", "size", "form"), FORMS)
+def test_the_form_of_the_backend_that_a_program_is_made_for(platform, size, form, monkeypatch):
+    """Also where it is another than this machine's, as in a plan."""
+    used = []
+    for name in ("gathered", "multiplied"):
+        made = getattr(warp, name)
+        monkeypatch.setattr(warp, name, lambda *a, name=name, made=made: used.append(name) or made(*a))
+    token = PLATFORM.set(platform)
+    try:
+        jax.eval_shape(lambda *a: warp.warp(*a), jnp.zeros((size, size, 1)), jnp.eye(3))  # a function not traced yet
+    finally:
+        PLATFORM.reset(token)
+    assert used == [form]

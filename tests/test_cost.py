@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import pytest
 
 from jaxgan import cli, config, games
-from jaxgan.nets.layers import EMBED, PLATFORM
+from jaxgan.backend import PLATFORM
+from jaxgan.nets.layers import EMBED
 from jaxgan.solvers import SOLVERS
 from jaxgan.state import initial
 from jaxgan.step import train_step

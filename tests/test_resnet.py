@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from jaxgan import config, program
+from jaxgan.backend import PLATFORM
 from jaxgan.games import KINDS
 from jaxgan.nets import biggan, resnet, sngan
-from jaxgan.nets.layers import PLATFORM
 from jaxgan.types import JaxganError, Spec
 from runs import Like
 

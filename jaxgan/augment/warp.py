@@ -5,11 +5,11 @@ Reflection, filters and their strides are small matrices that depend on the size
 
 from functools import cache, partial
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxgan.backend import on_cpu
 from jaxgan.types import AnyArray
 
 Image = Float[AnyArray, "h w c"]
@@ -103,7 +103,7 @@ def warp(x: Image, inverse: Float[Array, "3 3"]) -> Image:
         return jnp.clip(2 * at + 3 * n - 3, -1, 6 * n - 4) + 1
 
     rows, columns = places(inverse[1], height), places(inverse[0], width)
-    sample = gathered if jax.default_backend() == "cpu" or max(height, width) > SMALL else multiplied
+    sample = gathered if on_cpu() or max(height, width) > SMALL else multiplied
     return einsum("kr,rqc,lq->klc", _like(x, halved(height)), sample(x, rows, columns), _like(x, halved(width)))
 
 

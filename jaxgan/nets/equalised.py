@@ -6,7 +6,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxgan.nets.layers import matched, per_channel, widened
+from jaxgan.nets.layers import doublings, matched, per_channel, widened
+from jaxgan.types import JaxganError, Spec
 
 NORMAL = nn.initializers.normal(1.0)
 
@@ -43,6 +44,16 @@ class Dense(nn.Module):
 def weight(module: nn.Module, size: int, cin: int, features: int) -> jax.Array:
     """The kernel [size, size, cin, features] of a convolution, N(0, 1) / root of what an output sees, at first."""
     return module.param("kernel", NORMAL, (size, size, cin, features)) / math.sqrt(size * size * cin)
+
+
+def widths(net: str, spec: Spec, base: int, most: int) -> tuple[int, ...]:
+    """Channels at 4, 8, ..., size pixels: base / pixels, at most `most`; JaxganError for what net cannot make."""
+    pixels = doublings(net, spec.shape)
+    if spec.norm != "none":
+        raise JaxganError(f"{net} has no place for the norm {spec.norm!r}; leave d_norm and g_norm at own")
+    if base < pixels[-1]:
+        raise JaxganError(f"{net}.base is {base}; at {pixels[-1]} pixels that is no channel, so take more")
+    return tuple(min(most, base // n) for n in pixels)
 
 
 def spread(x: jax.Array, group: int) -> jax.Array:

@@ -1,17 +1,16 @@
 """Layers that the architectures share, and the only adapter from Flax Linen to `types.Net`."""
 
 from collections.abc import Callable
-from contextvars import ContextVar
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxgan.backend import on_cpu
 from jaxgan.config import Config
 from jaxgan.types import Axis, JaxganError, Net, Tree
 
-PLATFORM = ContextVar("platform", default="")  # set while a program is made for another backend than this machine's
 REFERENCE = 64  # examples of a virtual batch
 EMBED = 32  # features of the label's embedding in G
 LAYOUT = ("NHWC", "HWIO", "NHWC")  # of images, kernels and outputs
@@ -113,6 +112,16 @@ def biased(norm: str) -> bool:
     return norm not in ("batch", "batch_spectral", "virtual")
 
 
+def doublings(net: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Sizes 4, 8, 16, ... up to that of images of this shape; JaxganError where they do not end there."""
+    if len(shape) != 3 or shape[0] != shape[1] or shape[0] <= 4 or shape[0] & (shape[0] - 1):
+        raise JaxganError(
+            f"{net} makes square images of 8, 16, 32, 64, ... pixels, not shape {tuple(shape)}: set size to one of "
+            "these, or net to dcgan (mlp for points, conv1d for sequences)."
+        )
+    return tuple(2**i for i in range(2, shape[0].bit_length()))
+
+
 def per_channel(numbers: jax.Array, x: jax.Array) -> jax.Array:
     """One number per channel [c] as an array [1, ..., 1, c] of the rank of x [b, ..., c], `fitted` to it."""
     return fitted(jnp.expand_dims(numbers, tuple(range(x.ndim - 1))), x)
@@ -187,11 +196,6 @@ def up_matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
     table = blocks(kernel).transpose(4, 0, 1, 2, 3, 5).reshape(cin, 16 * cout)
     parts = (x @ table).reshape(n, h, w, 4, 4 * cout)
     return depth_to_space(sum(shifted(parts[:, :, :, k])[k] for k in range(4)))  # type: ignore[arg-type]  # not 0
-
-
-def on_cpu() -> bool:
-    """Whether the program that is being traced will run on a CPU."""
-    return (PLATFORM.get() or jax.default_backend()) == "cpu"
 
 
 def down(x: jax.Array, kernel: jax.Array) -> jax.Array:

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxgan.config import Config
+from jaxgan.nets import equalised
 from jaxgan.nets.equalised import Dense, spread, unit_square, weight
 from jaxgan.nets.layers import matched, narrowed, one_hot, per_channel, widened
 from jaxgan.nets.resnet import convolved, doubled, pooled
@@ -240,15 +241,4 @@ def phase(config: Config) -> int:
 
 def widths(config: Config, spec: Spec) -> tuple[int, ...]:
     """Channels at BASE, 2 BASE, ..., size pixels: progan.base / pixels, at most the width."""
-    shape, base = spec.shape, config.progan.base
-    if len(shape) != 3 or shape[0] != shape[1] or shape[0] <= BASE or shape[0] & (shape[0] - 1):
-        raise JaxganError(
-            f"progan makes square images of 8, 16, 32, 64, ... pixels, not shape {tuple(shape)}: set size to one of "
-            "these, or net to dcgan (mlp for points, conv1d for sequences)."
-        )
-    if spec.norm != "none":
-        raise JaxganError(f"progan has no place for the norm {spec.norm!r}; leave d_norm and g_norm at own")
-    pixels = [2**i for i in range(BASE.bit_length() - 1, shape[0].bit_length())]
-    if base < pixels[-1]:
-        raise JaxganError(f"progan.base is {base}; at {pixels[-1]} pixels that is no channel, so take more")
-    return tuple(min(config.width, base // n) for n in pixels)
+    return equalised.widths("progan", spec, config.progan.base, config.width)

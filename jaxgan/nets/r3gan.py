@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from jaxgan.config import Config
 from jaxgan.nets import resample
-from jaxgan.nets.layers import Embed, Network, conditioned, linen, matched, per_channel, widened
+from jaxgan.nets.layers import Embed, Network, conditioned, doublings, linen, matched, per_channel, widened
 from jaxgan.nets.resnet import Conv, convolved
 from jaxgan.types import JaxganError, Net, Spec
 
@@ -122,15 +122,9 @@ class Discriminator(Network):
 
 def widths(config: Config, spec: Spec) -> tuple[int, ...]:
     """Channels at BASE, 2 BASE, ..., size pixels: the width up to r3gan.wide pixels, halved at each doubling above."""
-    shape, options = spec.shape, config.r3gan
-    if len(shape) != 3 or shape[0] != shape[1] or shape[0] <= BASE or shape[0] & (shape[0] - 1):
-        raise JaxganError(
-            f"r3gan makes square images of 8, 16, 32, 64, ... pixels, not shape {tuple(shape)}: set size to one of "
-            "these, or net to dcgan (mlp for points, conv1d for sequences)."
-        )
+    pixels, options = doublings("r3gan", spec.shape), config.r3gan
     if spec.norm not in ("none", "spectral"):
         raise JaxganError(f"r3gan has no place for the norm {spec.norm!r}; leave d_norm and g_norm at own, or spectral")
-    pixels = [2**i for i in range(BASE.bit_length() - 1, shape[0].bit_length())]
     found = tuple(config.width // 2 ** sum(options.wide < above <= n for above in pixels) for n in pixels)
     if wrong := [width for width in found if width < 1 or 2 * width % options.group]:
         raise JaxganError(

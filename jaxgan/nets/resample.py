@@ -6,7 +6,8 @@ Sums of shifted slices in place of convolutions: exact, fast on every backend, a
 import jax
 import jax.numpy as jnp
 
-from jaxgan.nets.layers import LAYOUT, on_cpu
+from jaxgan.backend import on_cpu
+from jaxgan.nets.layers import LAYOUT
 
 
 def _along(x: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:

@@ -4,7 +4,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxgan.nets.layers import LAYOUT, Embed, matched, normalise, on_cpu, per_channel, widened
+from jaxgan.backend import on_cpu
+from jaxgan.nets.layers import LAYOUT, Embed, matched, normalise, per_channel, widened
 from jaxgan.types import Axis
 
 GLOROT = nn.initializers.glorot_uniform()

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from jaxgan import rng
 from jaxgan.config import Config
-from jaxgan.nets import resample
+from jaxgan.nets import equalised, resample
 from jaxgan.nets.equalised import NORMAL, Dense, leaky, spread, unit_square, weight
 from jaxgan.nets.layers import Network, linen, matched, one_hot, per_channel, widened
 from jaxgan.nets.resnet import convolved
@@ -239,18 +239,7 @@ class Discriminator(Network):
 
 def widths(config: Config, spec: Spec) -> tuple[int, ...]:
     """Channels at BASE, 2 BASE, ..., size pixels: stylegan2.base / pixels, at most the width."""
-    shape, base = spec.shape, config.stylegan2.base
-    if len(shape) != 3 or shape[0] != shape[1] or shape[0] <= BASE or shape[0] & (shape[0] - 1):
-        raise JaxganError(
-            f"stylegan2 makes square images of 8, 16, 32, 64, ... pixels, not shape {tuple(shape)}: set size to one of "
-            "these, or net to dcgan (mlp for points, conv1d for sequences)."
-        )
-    if spec.norm != "none":
-        raise JaxganError(f"stylegan2 has no place for the norm {spec.norm!r}; leave d_norm and g_norm at own")
-    pixels = [2**i for i in range(BASE.bit_length() - 1, shape[0].bit_length())]
-    if base < pixels[-1]:
-        raise JaxganError(f"stylegan2.base is {base}; at {pixels[-1]} pixels that is no channel, so take more")
-    return tuple(min(config.width, base // n) for n in pixels)
+    return equalised.widths("stylegan2", spec, config.stylegan2.base, config.width)
 
 
 def generator(config: Config, spec: Spec) -> Net:

@@ -1,0 +1,12 @@
+"""For which backend a program is traced, where its form depends on that."""
+
+from contextvars import ContextVar
+
+import jax
+
+PLATFORM = ContextVar("platform", default="")  # set while a program is made for another backend than this machine's
+
+
+def on_cpu() -> bool:
+    """Whether the program that is being traced will run on a CPU."""
+    return (PLATFORM.get() or jax.default_backend()) == "cpu"
