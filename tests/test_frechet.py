@@ -27,7 +27,7 @@ def vector():
 def test_the_known_vector(ddof, want):
     score = fid(*vector(), ddof=ddof)
     assert score.value == pytest.approx(want, abs=5e-5)
-    assert score.name == f"fid/features/n100/ddof{ddof}"
+    assert score.name == f"fd/features/n100/ddof{ddof}"
 
 
 def by_sqrtm(x, y):
@@ -114,7 +114,7 @@ def test_the_diagonal_one_is_that_of_features_apart():
     each = [fid(x[:, [i]], y[:, [i]]).value for i in range(4)]
     score = fid(x, y, kind="diagonal")
     assert score.value == pytest.approx(sum(each), rel=1e-9)
-    assert score.name == "fid-diagonal/features/n100/ddof1"
+    assert score.name == "fd-diagonal/features/n100/ddof1"
     line = ((x[:, 0].mean() - y[:, 0].mean()) ** 2) + (x[:, 0].std(ddof=1) - y[:, 0].std(ddof=1)) ** 2
     assert each[0] == pytest.approx(line, rel=1e-9)
 
@@ -155,7 +155,7 @@ def test_infinity_takes_the_bias_of_the_generated_set_away():
     truth = 20 * 0.1**2
     score = fid_infinity(real, fake, least=300)
     assert abs(score.value - truth) < 0.03 < fid(real, fake[:1000]).value - truth
-    assert score.name == "fid-infinity/features/n3000/real2000/ddof1/sizes15/least300"
+    assert score.name == "fd-infinity/features/n3000/real2000/ddof1/sizes15/least300"
     assert score == fid_infinity(real, fake, least=300)
     # the line, by another way
     n = np.linspace(300, 3000, 15).astype(int)
@@ -203,7 +203,7 @@ def test_intra_class_fid_is_the_mean_over_classes():
     score = intra_fid(x, y, a, b)
     each = [fid(x[c::3], y[c::3]).value for c in range(3)]
     assert score.value == pytest.approx(np.mean(each)) and score.error == pytest.approx(np.std(each) / np.sqrt(2))
-    assert score.name == "intra-fid/features/n60/real90/ddof1/classes3"
+    assert score.name == "intra-fd/features/n60/real90/ddof1/classes3"
     # swapped classes: no distance between the sets, but within classes
     apart = x + 9 * np.arange(3)[a, None]
     assert fid(apart, apart).value < 1e-9 < 100 < intra_fid(apart, apart, a, (a + 1) % 3).value
@@ -214,3 +214,11 @@ def test_intra_class_fid_is_the_mean_over_classes():
 def test_frechet_is_never_negative():
     x = moments(np.random.default_rng(12).normal(size=(100, 30)) + 1e4)
     assert frechet(x, x) >= 0 and frechet(x, x._replace(scatter=x.scatter * (1 + 1e-15))) >= 0
+
+
+def test_fid_is_of_inception_alone():
+    real, fake = np.random.default_rng(0).normal(size=(2, 40, 3))
+    for features, name in (("inception-2015/tf1", "fid"), ("digits-cnn", "fd")):
+        assert fid(real, fake, features=features).name == f"{name}/{features}/n40/ddof1"
+        assert fid(real, fake, kind="mean", features=features).name.startswith(f"{name}-mean/")
+        assert fid_infinity(real, fake, least=10, features=features).name.startswith(f"{name}-infinity/")

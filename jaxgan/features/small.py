@@ -70,5 +70,5 @@ def shipped(name: str):
 def drawn(path: str | Path = "") -> Weights:
     """The weights of `random`, from SEED; they lie in no file."""
     if path:
-        raise JaxganError(f"the weights of `random` are drawn, not read; leave --weights {path} out")
+        raise JaxganError(f"the weights of `random` are drawn, not read; leave weights={str(path)!r} out")
     return initial(RANDOM, rng.root(SEED))

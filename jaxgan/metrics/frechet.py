@@ -121,8 +121,13 @@ def fid(
             "at this n only",
             stacklevel=2,
         )
-    metric = "fid" if kind == "full" else f"fid-{kind}"
+    metric = _called("fid" if kind == "full" else f"fid-{kind}", features)
     return Score(build(metric, features, b.n, a.n, ddof=ddof), frechet(a, b, ddof, kind))
+
+
+def _called(metric: str, features: str) -> str:
+    """The metric's name: of Inception's features alone it is FID, of all others FD."""
+    return metric if features.split("/")[0] == "inception-2015" else metric.replace("fid", "fd")
 
 
 def _pair(real, fake) -> tuple[Moments, Moments]:
@@ -173,7 +178,7 @@ def fid_infinity(
     value = float(np.mean(values) - slope * (1 / counts).mean())
     left = np.asarray(values) - value - slope / counts
     error = math.sqrt(left @ left / (sizes - 2) * (1 / sizes + (1 / counts).mean() ** 2 / (at @ at)))
-    name = build("fid-infinity", features, len(fake), a.n, ddof=ddof, sizes=sizes, least=least)
+    name = build(_called("fid-infinity", features), features, len(fake), a.n, ddof=ddof, sizes=sizes, least=least)
     return Score(name, value, error)
 
 
@@ -191,4 +196,6 @@ def intra_fid(real, fake, real_labels, fake_labels, ddof: int = 1, features: str
     if not np.array_equal(classes, np.unique(fake_labels)):
         raise JaxganError("real_labels and fake_labels name different classes; generate examples of each real class")
     values = [fid(real[real_labels == c], fake[fake_labels == c], ddof).value for c in classes]
-    return mean(build("intra-fid", features, len(fake), len(real), ddof=ddof, classes=len(classes)), values)
+    return mean(
+        build(_called("intra-fid", features), features, len(fake), len(real), ddof=ddof, classes=len(classes)), values
+    )
