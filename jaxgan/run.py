@@ -148,6 +148,8 @@ class Run:
         if labels is None and game.classes:
             labels = np.arange(len(z)) % game.classes
         labels = self._checked(labels, len(z))
+        if not np.isfinite(psi):
+            raise JaxganError(f"psi is {psi}; expected a finite number, such as 0.7")
         if psi == 1:
             return self._map(game.sample, ema, z, labels)
         if styles(self.config, tuple(self.env["shape"])) is None:
