@@ -150,6 +150,79 @@ def test_signals_keep_their_size_at_the_start():
         assert len(squares) >= 7 and all(0.1 < s < 2 for s in squares), squares
 
 
+def act(x):
+    return jnp.where(x > 0, x, 0.2 * x) * math.sqrt(2)
+
+
+def affine(p, x):
+    return x @ (p["kernel"] / math.sqrt(x.shape[-1])) + p["bias"][None]
+
+
+def layer(p, x, w, up):
+    kernel = p["kernel"] / math.sqrt(9 * x.shape[-1])
+    x = net.modulated(x, kernel, affine(p["style"], w), resample.convolved_up if up else convolved)
+    return act(x + p["bias"][None, None, None])  # without noise
+
+
+def image(p, x, w):
+    style = affine(p["style"], w) / math.sqrt(x.shape[-1])
+    return (x * style[:, None, None]) @ p["kernel"][0, 0] + p["bias"][None, None, None]
+
+
+@pytest.mark.parametrize("layout", ["skip", "residual", "plain"])
+def test_the_generator_by_its_layers(layout):
+    """Each layer has the style of its own number, an image that of the layer after; and what layouts add up."""
+    g, params, vars = generator(stylegan2={"g_layout": layout, "mixing": 0.0})
+    params = jax.tree_util.tree_map_with_path(lambda path, p: 0 * p if path[-1].key == "noise" else p, params)
+    shift = jax.random.normal(jax.random.key(5), (4, 4, LATENT))
+    made = jax.jit(lambda shift: g.apply(params, vars, Z, None, train=False, shift=shift)[0])(shift)
+    w = net.Mapping(2, LATENT, 0).apply({"params": params["styles"]["mapping"]}, Z, None)[:, None] + shift
+    p = params
+    x = layer(p["conv0"], jnp.broadcast_to(p["constant"], (4, *p["constant"].shape)), w[:, 0], False)
+    first = x
+    x = layer(p["conv1"], layer(p["up1"], x, w[:, 1], True), w[:, 2], False)
+    if layout == "residual":
+        skipped = first @ (p["skip1"]["kernel"][0, 0] / math.sqrt(first.shape[-1]))
+        x = (x + resample.up(skipped)) * math.sqrt(0.5)
+    want = image(p["image1"], x, w[:, 3])
+    want = want + resample.up(image(p["image0"], first, w[:, 1])) if layout == "skip" else want
+    np.testing.assert_allclose(made, want, rtol=1e-3, atol=1e-4)
+    assert ("image0" in p) == (layout == "skip") and ("skip1" in p) == (layout == "residual")
+
+
+@pytest.mark.parametrize("layout", ["residual", "skip", "plain"])
+@pytest.mark.parametrize("classes", [0, 3])
+def test_the_discriminator_by_its_layers(layout, classes):
+    d = build(setting(stylegan2={"d_layout": layout}), SHAPE, classes)["d"]
+    x = jax.random.normal(jax.random.key(0), (4, *SHAPE))
+    y = jnp.array([0, 2, 1, 1]) if classes else None
+    p = moved(jax.jit(d.init)(jax.random.key(1), x, y)[0])
+    made, h = jax.jit(lambda x: d.apply(p, {}, x, y, train=True, features=True)[0])(x)
+
+    def conv(number, x, size=3, down=False):
+        own = p[f"Conv_{number}"]
+        kernel = own["kernel"] / math.sqrt(size * size * x.shape[-1])
+        x = resample.convolved_down(x, kernel) if down else convolved(x, kernel)
+        return act(x + own["bias"][None, None, None])
+
+    at = before = conv(0, x, 1)
+    at = conv(1, conv(2, at), down=True)
+    if layout == "residual":
+        skipped = resample.down(before) @ (p["Point_0"]["kernel"][0, 0] / math.sqrt(before.shape[-1]))
+        at = (at + skipped) * math.sqrt(0.5)
+    if layout == "skip":
+        at = at + conv(3, resample.down(x), 1)
+    at = conv(4 if layout == "skip" else 3, equalised.spread(at, 2))
+    want = act(affine(p["Dense_0"], at.reshape(4, -1)))
+    np.testing.assert_allclose(h, want, rtol=1e-3, atol=1e-3)
+    if classes:
+        told = net.Mapping(8, want.shape[1], 3).apply({"params": p["Mapping_0"]}, None, y)
+        logit = (affine(p["Dense_1"], want) * told).sum(1) / math.sqrt(want.shape[1])
+    else:
+        logit = affine(p["Dense_1"], want)[:, 0]
+    np.testing.assert_allclose(made, logit, rtol=1e-3, atol=1e-3)
+
+
 def test_a_channel_of_deviations():
     x = jax.random.normal(jax.random.key(0), (6, 3, 3, 2))
     for group, size in ((2, 2), (3, 3), (4, 2), (32, 2), (6, 6)):

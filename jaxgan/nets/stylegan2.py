@@ -223,12 +223,8 @@ class Discriminator(Network):
         x = Conv(width)(spread(x, self.options.group) if self.options.group > 1 else x)
         h = leaky(Dense(width)(x.reshape(len(x), -1)))
         if self.spec.outputs:
-            told = (
-                h
-                if not self.spec.classes
-                else jnp.concatenate([h, Mapping(CLASS_LAYERS, width, self.spec.classes)(None, y)], -1)
-            )
-            out = Dense(self.spec.outputs)(told)
+            told = [Mapping(CLASS_LAYERS, width, self.spec.classes)(None, y)] if self.spec.classes else []
+            out = Dense(self.spec.outputs)(jnp.concatenate([h, *told], -1))
         elif self.spec.classes:
             mapped = Mapping(CLASS_LAYERS, width, self.spec.classes)(None, y)
             out = (Dense(width)(h) * mapped).sum(-1) / math.sqrt(width)
