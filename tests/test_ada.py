@@ -302,3 +302,15 @@ def test_the_form_of_the_backend_that_a_program_is_made_for(platform, size, form
     finally:
         PLATFORM.reset(token)
     assert used == [form]
+
+
+def test_holes_are_centred(monkeypatch):
+    """A hole around a mirrored centre is the mirrored hole, to the pixel."""
+    x, mirror = jnp.ones((6, 9, 1)), lambda x: x[::-1, ::-1]
+
+    def cut(row, column):
+        monkeypatch.setattr(ada, "numbers", lambda *_: (jnp.array([0.0, row, column]), jnp.zeros(0)))
+        return np.asarray(ada.cut(jax.random.key(0), x, 1.0))
+
+    for row, column in ((0.3, 0.6), (0.51, 0.07), (0.93, 0.77)):
+        np.testing.assert_array_equal(cut(row, column), mirror(cut(1 - row, 1 - column)))

@@ -129,6 +129,8 @@ def test_only_stages_that_act_move():
         state = advance(state, batch)
         for side in ("g", "d"):
             assert int(state.vars[side]["done"]) == i + 1
+            count = optax.tree_utils.tree_get(state.opt[side], "count")
+            assert int(count) == (i + 1 if i < PHASE else i + 1 - PHASE), "moments begin anew with the second stage"
             for name, p in state.params[side].items():
                 if (ravel_pytree(p)[0] != ravel_pytree(start.params[side][name])[0]).any():
                     moved.setdefault((side, name), i)
@@ -137,19 +139,74 @@ def test_only_stages_that_act_move():
     assert moved == {(side, kind + n): at for side in "gd" for kind in ("block", "image") for n, at in begins.items()}
 
 
-def test_gains_of_the_first_layer_and_of_others():
-    """In a forward pass by hand: sqrt 2 / 4 for the first product, sqrt 2 before leaky ReLUs; pixel norm after them."""
-    first = progan.First(6)
-    z = jax.random.normal(jax.random.key(0), (3, 5))
-    p = first.init(jax.random.key(1), z)["params"]
-    unit = lambda v: v / np.sqrt((v**2).mean(-1, keepdims=True) + 1e-8)  # noqa: E731
-    act = lambda v: unit(np.where(v > 0, v, 0.2 * v))  # noqa: E731
-    x = unit(np.asarray(z)) @ np.asarray(p["Dense_0"]["kernel"]) * (math.sqrt(2) / 4 / math.sqrt(5))
-    x = np.pad(act(x.reshape(3, 4, 4, 6)), ((0, 0), (1, 1), (1, 1), (0, 0)))
-    kernel = np.asarray(p["Conv_0"]["kernel"]) * math.sqrt(2 / (9 * 6))
-    out = sum(x[:, i : i + 4, j : j + 4] @ kernel[i, j] for i in range(3) for j in range(3))
-    np.testing.assert_allclose(first.apply({"params": p}, z), act(out), rtol=1e-4, atol=1e-5)
-    assert abs(np.asarray(p["Dense_0"]["kernel"]).std() - 1) < 0.1
+def test_d_is_shown_real_images_that_fade():
+    """Where a third of a stage has faded in, as D's mean logit of real examples shows."""
+    c = setting()
+    game = games.make(c, SHAPE)
+    done = jnp.int32(PHASE + 1)
+    start = initial(game, c, SHAPE)
+    state = dataclasses.replace(start, step=done, vars={net: {"done": done} for net in start.vars})
+    x = jax.random.normal(jax.random.key(0), (BATCH, *SHAPE))
+    _, _, metrics = jax.jit(lambda s: step.field(game, "d", s, {"x": x}, s.key))(state)
+    score = jax.jit(lambda x: game.nets["d"].apply(state.params["d"], {"done": done}, x, None, train=False)[0].mean())
+    faded = real(c, SHAPE)({"done": done}, x)
+    np.testing.assert_allclose(metrics["d_real"], score(faded), rtol=1e-4)
+    assert abs(score(faded) - score(x)) > 1e-3 * abs(score(x))
+
+
+def unit(x):
+    return x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-8)
+
+
+def rectified(x):
+    return np.where(x > 0, x, 0.2 * x)
+
+
+def convolved(p, x):
+    x = np.pad(np.asarray(x), ((0, 0), (1, 1), (1, 1), (0, 0)))
+    kernel, h, w = np.asarray(p["kernel"]) * math.sqrt(2 / (9 * x.shape[-1])), x.shape[1] - 2, x.shape[2] - 2
+    return sum(x[:, i : i + h, j : j + w] @ kernel[i, j] for i in range(3) for j in range(3)) + np.asarray(p["bias"])
+
+
+def made_of(module, *inputs):
+    """A module's parameters, all moved, so that no bias is 0; and its output."""
+    flat, back = ravel_pytree(module.init(jax.random.key(1), *inputs)["params"])
+    p = back(flat + 0.3 * jax.random.normal(jax.random.key(2), flat.shape))
+    return p, module.apply({"params": p}, *inputs)
+
+
+def test_blocks_by_hand():
+    """Gains of sqrt 2 / 4 for the first product, sqrt 2 before leaky ReLUs; pixel norm after them in G, never in D."""
+    z, x = jax.random.normal(jax.random.key(0), (4, 5)), jax.random.normal(jax.random.key(3), (4, 4, 4, 6))
+    p, made = made_of(progan.First(6), z)
+    first = unit(np.asarray(z)) @ np.asarray(p["Dense_0"]["kernel"]) * (math.sqrt(2) / 4 / math.sqrt(5))
+    first = unit(rectified(first.reshape(4, 4, 4, 6) + np.asarray(p["bias"])))
+    np.testing.assert_allclose(made, unit(rectified(convolved(p["Conv_0"], first))), rtol=1e-4, atol=1e-5)
+
+    p, made = made_of(progan.Up(3), x)
+    outer, inner = p["Conv_0"], p["Conv_1"]  # numbered from without
+    want = unit(rectified(convolved(inner, np.asarray(x).repeat(2, 1).repeat(2, 2))))
+    np.testing.assert_allclose(made, unit(rectified(convolved(outer, want))), rtol=1e-4, atol=1e-5)
+
+    p, made = made_of(progan.Down(3), x)
+    want = rectified(convolved(p["Conv_0"], rectified(convolved(p["Conv_1"], x))))
+    np.testing.assert_allclose(made, square(want, 2), rtol=1e-4, atol=1e-5)
+
+    (p, (logit, h)), y = made_of(progan.Last(3, 0), x, jnp.array([0, 2, 1, 1])), [0, 2, 1, 1]
+    deviation = np.sqrt(np.asarray(x).var(0) + 1e-8).mean()
+    wide = np.concatenate([x, np.full((4, 4, 4, 1), deviation)], -1)
+    flat = rectified(convolved(p["Conv_0"], wide)).reshape(4, -1)
+
+    def dense(p, x, gain):
+        bias = np.asarray(p["bias"]) if "bias" in p else 0.0
+        return x @ np.asarray(p["kernel"]) * (gain / math.sqrt(x.shape[1])) + bias
+
+    want = rectified(dense(p["Dense_0"], flat, math.sqrt(2)))
+    np.testing.assert_allclose(h, want, rtol=1e-4, atol=1e-4)
+    told = dense(p["Dense_2"], np.eye(3)[y], 1.0)
+    np.testing.assert_allclose(
+        logit, dense(p["Dense_1"], want, 1.0)[:, 0] + (want * told).sum(1) / math.sqrt(6), rtol=1e-4
+    )
 
 
 def test_a_run_through_a_change_of_stage_resumes_bit_for_bit(tmp_path):
