@@ -52,10 +52,8 @@ def listed(path: Path) -> list[tuple[str, str, int]]:
                 raise JaxganError(
                     f"{path}: {one['image']} has the category {one['category']!r}; expected one of {EMOJI}"
                 )
-            side, label = (
-                "train" if zlib.crc32(one["unified"].encode()) % TENTH else "test",
-                EMOJI.index(one["category"]),
-            )
+            side = "train" if zlib.crc32(one["unified"].encode()) % TENTH else "test"
+            label = EMOJI.index(one["category"])
             rows.append((side, str(one["image"]), label))
             tones = one.get("skin_variations", {}).values()
             rows += [(f"{side}_toned", str(tone["image"]), label) for tone in tones if tone["has_img_google"]]
