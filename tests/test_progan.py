@@ -141,15 +141,15 @@ def test_only_stages_that_act_move():
 
 def test_d_is_shown_real_images_that_fade():
     """Where a third of a stage has faded in, as D's mean logit of real examples shows."""
-    c = setting()
-    game = games.make(c, SHAPE)
+    c, shape = setting(), (8, 8, 1)
+    game = games.make(c, shape)
     done = jnp.int32(PHASE + 1)
-    start = initial(game, c, SHAPE)
+    start = initial(game, c, shape)
     state = dataclasses.replace(start, step=done, vars={net: {"done": done} for net in start.vars})
-    x = jax.random.normal(jax.random.key(0), (BATCH, *SHAPE))
+    x = jax.random.normal(jax.random.key(0), (BATCH, *shape))
     _, _, metrics = jax.jit(lambda s: step.field(game, "d", s, {"x": x}, s.key))(state)
     score = jax.jit(lambda x: game.nets["d"].apply(state.params["d"], {"done": done}, x, None, train=False)[0].mean())
-    faded = real(c, SHAPE)({"done": done}, x)
+    faded = real(c, shape)({"done": done}, x)
     np.testing.assert_allclose(metrics["d_real"], score(faded), rtol=1e-4)
     assert abs(score(faded) - score(x)) > 1e-3 * abs(score(x))
 

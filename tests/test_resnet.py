@@ -135,8 +135,16 @@ def test_the_deep_discriminator():
     np.testing.assert_allclose(d.apply({"params": p}, x, None, True), want[:, 0], rtol=1e-3, atol=1e-2)
 
 
-@pytest.mark.parametrize("net", ["sngan", "biggan", "stylegan2", "r3gan"])
-@pytest.mark.parametrize("kind", sorted(KINDS))
+NETS = ("sngan", "biggan", "stylegan2", "r3gan")
+
+
+def paired(names):
+    """(name, net) of all of both; each name with one net in turn is for every day, the rest are long proofs."""
+    every = [(name, net, i % len(NETS) == j) for i, name in enumerate(names) for j, net in enumerate(NETS)]
+    return [pytest.param(name, net, marks=[] if daily else pytest.mark.slow) for name, net, daily in every]
+
+
+@pytest.mark.parametrize(("kind", "net"), paired(sorted(KINDS)))
 def test_every_kind_takes_them_or_says_why_not(kind, net):
     """A step is traced for images of 32 pixels; translators are not among these networks."""
     settings = {"net": net, "kind": kind, "width": 8, "latent": 8, "batch": 4, "codes": (2, 1, 1)}
@@ -150,9 +158,8 @@ def test_every_kind_takes_them_or_says_why_not(kind, net):
         assert "g_lr" in program.reads(c, source)
 
 
-@pytest.mark.parametrize("head", ["concat", "embedding", "ac", "2c"])
-@pytest.mark.parametrize("net", ["sngan", "biggan", "stylegan2", "r3gan"])
-def test_every_sort_of_class_head_takes_them(net, head):
+@pytest.mark.parametrize(("head", "net"), paired(["concat", "embedding", "ac", "2c"]))
+def test_every_sort_of_class_head_takes_them(head, net):
     settings = {"net": net, "kind": "conditional", "head": head, "width": 8, "latent": 8, "batch": 4}
     c = config.from_dict({**settings, "r3gan": {"group": 8}})
     assert "g_lr" in program.reads(c, Like((32, 32, 1), 3))

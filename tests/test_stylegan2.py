@@ -190,8 +190,7 @@ def test_the_generator_by_its_layers(layout):
     assert ("image0" in p) == (layout == "skip") and ("skip1" in p) == (layout == "residual")
 
 
-@pytest.mark.parametrize("layout", ["residual", "skip", "plain"])
-@pytest.mark.parametrize("classes", [0, 3])
+@pytest.mark.parametrize(("layout", "classes"), [("residual", 0), ("skip", 3), ("plain", 3)])
 def test_the_discriminator_by_its_layers(layout, classes):
     d = build(setting(stylegan2={"d_layout": layout}), SHAPE, classes)["d"]
     x = jax.random.normal(jax.random.key(0), (4, *SHAPE))
