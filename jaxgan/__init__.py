@@ -1,12 +1,14 @@
 """Generative adversarial networks as pure functions in JAX. `fit` trains on arrays, `load` opens a run folder."""
 
 __version__ = "0.2.0"
-__all__ = ["Config", "Hp", "JaxganError", "fit", "load"]
+__all__ = ["Config", "Eval", "Hp", "JaxganError", "evaluate", "fit", "load"]
 
 _HOME = {  # public name: module; imported when first asked for, so that `import jaxgan` and --help stay fast
     "Config": "jaxgan.config",
+    "Eval": "jaxgan.config",
     "Hp": "jaxgan.config",
     "JaxganError": "jaxgan.errors",
+    "evaluate": "jaxgan.evaluate",
     "fit": "jaxgan.train",
     "load": "jaxgan.run",
 }

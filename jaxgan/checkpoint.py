@@ -9,10 +9,12 @@ import dataclasses
 import errno
 import hashlib
 import logging
+import math
 import os
 import shutil
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax
@@ -22,6 +24,8 @@ import numpy as np
 from jaxgan import parallel
 from jaxgan.changes import LATER
 from jaxgan.config import Hp
+from jaxgan.metrics import HIGHER
+from jaxgan.metrics.names import find
 from jaxgan.types import JaxganError, State
 
 FORMAT = 1
@@ -55,20 +59,25 @@ def digest(fields: dict) -> str:
 class Checkpoints:
     """The checkpoints of one run folder; close it before the process ends, or the last save is lost."""
 
-    def __init__(self, dir: Path, keep: int, read_only: bool = False):
+    def __init__(self, dir: Path, keep: int, read_only: bool = False, best: str = ""):
+        """best: "min METRIC" or "max METRIC", by which one more checkpoint is kept; "" is the first that is saved."""
         import orbax.checkpoint as ocp
         from orbax.checkpoint.checkpoint_managers import preservation_policy
 
         logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax logs what is reported here anyway
         logging.getLogger("asyncio").addFilter(_not_of_orbax)
         self.ocp, self.dir, self.read_only = ocp, dir.absolute(), read_only
+        self.best, self.objective = best, ""
+        first = preservation_policy.BestN(get_metric_fn=self._rank, n=1, keep_checkpoints_without_metrics=False)
         self.options = ocp.CheckpointManagerOptions(
-            preservation_policy=preservation_policy.LatestN(keep),
+            preservation_policy=preservation_policy.AnyPreservationPolicy([preservation_policy.LatestN(keep), first]),
+            best_fn=self._rank,
             step_format_fixed_length=8,
             cleanup_tmp_directories=not read_only,
             read_only=read_only,
         )
         self.manager = self._open()
+        self.objective = next((kept["objective"] for kept in reversed(self._ranks().values())), "")
         self.failed = False
         self.hook, sys.unraisablehook = sys.unraisablehook, _no_loop(sys.unraisablehook)
 
@@ -80,8 +89,24 @@ class Checkpoints:
     def _handlers(self):
         return {"state": self.ocp.StandardCheckpointHandler(), "meta": self.ocp.JsonCheckpointHandler()}
 
-    def save(self, step: int, fields: dict, digest: str) -> None:
-        """Start saving to_host's result under step; it is there after the next save or close returns."""
+    def _rank(self, kept: dict) -> float:
+        """Higher is better; what was kept by another metric than the newest is below all."""
+        return kept["rank"] if kept["objective"] == self.objective else -math.inf
+
+    def _ranks(self) -> dict[int, dict]:
+        """{step: what is kept beside its checkpoint} of those that are ranked, the newest last."""
+        return {step: kept for step in sorted(self.manager.all_steps()) if (kept := self.manager.metrics(step))}
+
+    def best_step(self) -> int | None:
+        """The step of the checkpoint that is best, the latest of equals; None where none was ranked."""
+        ranks = self._ranks()
+        return max(ranks, key=lambda step: (self._rank(ranks[step]), step), default=None)
+
+    def save(self, step: int, fields: dict, digest: str, scores: Mapping[str, float] | None = None) -> None:
+        """Start saving to_host's result under step; it is there after the next save or close returns.
+
+        scores: metrics of this step, by one of which the best is kept.
+        """
         meta = {"digest": digest, "format": FORMAT}
         args = self.ocp.args.Composite(state=self.ocp.args.StandardSave(fields), meta=self.ocp.args.JsonSave(meta))
         with self._clear_errors():
@@ -89,11 +114,28 @@ class Checkpoints:
             # Orbax would find out in the middle, with some of its writes under way and more to say than an error
             if shutil.disk_usage(self.dir).free < sum(x.nbytes for x in jax.tree.leaves(fields)) + MARGIN:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            self.manager.save(step, args=args, force=True)
+            self.manager.save(step, args=args, metrics=self._ranked(scores or {}), force=True)
 
-    def restore(self, like: dict, say=print) -> dict | None:
-        """The newest checkpoint that is whole, like `like` (to_host's result or shapes), or None without any."""
+    def _ranked(self, scores: Mapping[str, float]) -> dict | None:
+        """What is kept beside a checkpoint, to rank it by; None where it has no scores."""
+        if not scores:
+            return None
+        name = find(self.best.split()[1], scores) if self.best else next(iter(scores))
+        sign = self.best.split()[0] if self.best else "max" if name.split("/")[0] in HIGHER else "min"
+        self.objective = f"{sign} {name}"
+        return {"objective": self.objective, "rank": scores[name] * (1 if sign == "max" else -1)}
+
+    def restore(self, like: dict, say=print, only: int | None = None) -> dict | None:
+        """The newest checkpoint that is whole, like `like` (to_host's result or shapes), or None without any.
+
+        only: the step of the one to take.
+        """
         steps = sorted((int(p.name) for p in self.dir.glob("[0-9]*") if p.name.isdigit()), reverse=True)
+        if only is not None:
+            if only not in steps:
+                there = ", ".join(map(str, reversed(steps))) or "none"
+                raise JaxganError(f"{self.dir} has no checkpoint of step {only}; there are those of: {there}")
+            steps = [only]
         damaged = {}
         for step in steps:
             try:

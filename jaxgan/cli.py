@@ -9,7 +9,7 @@ from pathlib import Path
 import tyro
 
 from jaxgan import hp
-from jaxgan.commands import COMMANDS, INTERRUPTED, sweep_on, sweep_report
+from jaxgan.commands import COMMANDS, INTERRUPTED, stats, sweep_on, sweep_report
 from jaxgan.config import Config
 from jaxgan.errors import JaxganError, LostProcess, nearest
 from jaxgan.experiment import experiment, known
@@ -24,9 +24,12 @@ USAGE = """usage: jaxgan COMMAND ...
   jaxgan sweep report DIR                                         report.html and report.md of a sweep
   jaxgan sample RUN [-n 64] [--out grid.png]                      draw from a trained run
   jaxgan verify RUN                                               replay a run from its seed, compare bit for bit
+  jaxgan eval RUN [--metrics fid kid prdc] [--step best]          FID, KID, precision, recall, ... of samples
+  jaxgan eval --images DIR --reference DIR                        the same of any images
   jaxgan diagnose RUN                                             eigenvalues, rotation, overfitting, collapse: a figure
   jaxgan plan EXPERIMENT [--topology v5e:2x4] [--FIELD VALUE ...] compile for TPUs that are not there: fit and speed
   jaxgan data prepare NAME --from FOLDER                          mnist, fashion_mnist, cifar10, cifar100, emoji
+  jaxgan data stats DATA [--features NAME]                        features of real images, made once for eval
 
 EXPERIMENT is a Python file with config(), such as experiments/mnist_dcgan.py.
 `jaxgan COMMAND --help` explains a command; `jaxgan train EXPERIMENT --help` what acts in an experiment."""
@@ -45,6 +48,8 @@ def main(args: list[str] | None = None) -> None:
             )
         if args[:2] == ["sweep", "report"]:
             tyro.cli(sweep_report, args=args[2:], prog="jaxgan sweep report")
+        elif args[:2] == ["data", "stats"]:
+            tyro.cli(stats, args=args[2:], prog="jaxgan data stats")
         elif args[0] == "sweep" and args[1:] and Path(args[1], "sweep.json").is_file():
             tyro.cli(sweep_on, args=args[1:], prog="jaxgan sweep DIR")
         elif args[0] in ("train", "sweep", "plan"):

@@ -149,6 +149,7 @@ def sample(
     translate: bool = False,
     back: bool = False,
     ema: bool = True,
+    step: str = "",
 ) -> None:
     """Draw from a trained run into a picture (.png) or an array (.npz).
 
@@ -169,13 +170,14 @@ def sample(
             cyclegan, bicyclegan); of any class, and below each a row for every class it is turned into (stargan).
         back: With --translate, from set B to A (cyclegan).
         ema: Averaged generator weights; --no-ema takes the last ones.
+        step: Of a checkpoint, or best; empty is the newest.
     """
     _check_out(out)
     _start_jax()
     from jaxgan import draw
     from jaxgan.run import load
 
-    trained = load(run)
+    trained = load(run, step)
     if sum((interpolate, traverse >= 0, reconstruct, translate)) > 1:
         raise JaxganError("choose one of --interpolate, --traverse, --reconstruct and --translate")
     if back and not translate:
@@ -201,17 +203,97 @@ def _check_out(out: Path) -> None:
         raise JaxganError(f"--out is {out}, but there is no folder {out.parent}")
 
 
-def verify(run: Annotated[str, tyro.conf.Positional], steps: int = 0) -> None:
+def evaluate(
+    run: Annotated[str, tyro.conf.Positional] = "",
+    metrics: tuple[str, ...] = (),
+    features: str = "",
+    n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 0,
+    split: str = "train",
+    step: str = "",
+    images: str = "",
+    reference: str = "",
+    size: int = 0,
+    weights: str = "",
+    seed: int = 0,
+    ema: bool = True,
+    interval: bool = True,
+) -> None:
+    """Compare a run's samples with real examples: FID, KID, precision, recall, ... each under a name with its protocol.
+
+    jaxgan eval RUN writes RUN/eval/*.json and a row of metrics.jsonl. jaxgan eval --images A --reference B compares any
+    images: a folder, an .npz or .npy, or data by name such as tfds:fashion_mnist:test. Nothing but what the run and the
+    data have not said already is asked for. In training: jaxgan train ... --eval-every 500.
+
+    Args:
+        run: Run folder.
+        metrics: Such as fid kid is prdc, see jaxgan/metrics/README.md; empty is what the run's --eval.metrics say.
+        features: Network that they compare by, see jaxgan/features/README.md, or raw; empty is what suits the data.
+        n: Generated examples; 0 is as many as there are real ones, at most 10,000.
+        split: Real examples: train, holdout, or a split of a prepared data set, such as test.
+        step: Of a checkpoint, or best; empty is the newest.
+        images: Images to compare, in place of a run's.
+        reference: What they are compared with.
+        size: Pixels to which folders of images are resized; 0 leaves them.
+        weights: File of the features' weights, where they are not where they usually lie.
+        seed: Of the samples.
+        ema: Averaged generator weights; --no-ema takes the last ones.
+        interval: Errors by a jackknife for metrics that say none, which takes ten times as long.
+    """
+    if bool(run) == bool(images) or bool(images) != bool(reference):
+        raise JaxganError("give a run folder, jaxgan eval RUN; or jaxgan eval --images DIR --reference DIR")
+    _start_jax()
+    from jaxgan import evaluate
+
+    if run:
+        evaluate.evaluate(run, metrics, features, n, split, step or None, weights, seed, ema, interval)
+    else:
+        evaluate.compare(images, reference, metrics, features, n, size, weights, interval)
+
+
+def stats(
+    name: Annotated[str, tyro.conf.Positional],
+    features: str = "",
+    size: int = 0,
+    weights: str = "",
+) -> None:
+    """Make the features of real examples once, and keep them in the user's cache, where jaxgan eval finds them.
+
+    Args:
+        name: Data, such as fashion_mnist, tfds:fashion_mnist:test or folder:PATH.
+        features: Network, see jaxgan/features/README.md; empty is what suits the data.
+        size: Pixels to which images are resized; 0 leaves them.
+        weights: File of the network's weights, where they are not where they usually lie.
+    """
+    _start_jax()
+    from jaxgan import data, protocol
+    from jaxgan.config import Eval
+    from jaxgan.data.catalogue import CATALOGUE
+
+    source = data.open_source(f"tfds:{name}" if name in CATALOGUE else name, size=size)
+    p = protocol.complete(Eval(("fid",), features), source, weights)
+    if p.features == protocol.RAW:
+        raise JaxganError(
+            f"{source.name} is compared as it is, and there is nothing to make; for images, see --features"
+        )
+    found = protocol.reference(p, source)["features"]
+    print(f"{len(found):,} x {found.shape[1]} features of {source.name} by {p.features} in {protocol.kept(p, source)}")
+
+
+def verify(run: Annotated[str, tyro.conf.Positional], steps: int = 0, step: str = "") -> None:
     """Replay a run from its seed and compare it with its recorded digests, bit for bit.
 
     Args:
         run: Run folder.
         steps: Replay no further than this step; 0 is all of it.
+        step: The same by a checkpoint: its number, or best.
     """
     _start_jax()
+    from jaxgan.run import load
     from jaxgan.sweep import replay
     from jaxgan.verify import verify
 
+    if step:
+        steps = int(load(run, step).state.step)
     (replay.verify if replay.is_member(run) else verify)(run, steps=steps)
 
 
@@ -302,4 +384,4 @@ def _start_jax(coordinator: str = "", processes: int = 0, process: int = -1, joi
 
 
 COMMANDS: dict[str, Callable] = {"train": train, "sweep": sweep, "sample": sample, "verify": verify}
-COMMANDS |= {"diagnose": diagnose, "plan": plan, "data": prepare}
+COMMANDS |= {"eval": evaluate, "diagnose": diagnose, "plan": plan, "data": prepare}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from jaxgan import hp
 from jaxgan.errors import JaxganError, nearest
-from jaxgan.fields import facts, option, outside, records
+from jaxgan.fields import brief, facts, option, outside, records
 from jaxgan.hp import Hp
 from jaxgan.options import Architecture
 
@@ -70,6 +70,24 @@ Loss = Literal[
 Head = Literal["projection", "concat", "embedding", "ac", "ac_real", "adc", "multihinge", "2c", "2c_proxy", "d2dce"]
 DiffAugment = Literal["flip", "brightness", "saturation", "contrast", "translation", "cutout", "jitter"]
 Augment = Literal[DiffAugment, "ada", "blit", "geometry", "color", "filter", "noise", "ada_cutout"]
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Eval:
+    """How a run is evaluated: by jaxgan eval, and in training at every eval_every-th step."""
+
+    __repr__ = brief
+
+    metrics: tuple[str, ...] = option((), "run folder", neutral=True)
+    """Metrics, see jaxgan/metrics/README.md; none is modes of toys that have some, else fid kid prdc."""
+    features: str = option("", "run folder", neutral=True)
+    """Network whose features they compare, see jaxgan/features/README.md, or raw, the examples themselves.
+
+    Empty is digits-cnn of MNIST, fashion-cnn of Fashion-MNIST, inception-2015/clean of other images, else raw."""
+    n: int = option(0, "run folder", neutral=True)
+    """Generated examples; 0 is as many as there are real ones, at most 10,000."""
+    best: str = option("", "run folder", neutral=True)
+    """Keep the checkpoint that is best by one of them, such as "min fid"; empty is the first of them."""
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -166,6 +184,9 @@ class Config(Architecture):
     """Steps between checkpoints; the last step is always saved."""
     diagnose_every: int = option(0, "run folder", neutral=True)
     """Steps between diagnoses (columns diagnosis/* of metrics.jsonl, and alarms); 0 is none."""
+    eval_every: int = option(0, "run folder", neutral=True, later=True)
+    """Steps between evaluations (columns such as fd/digits-cnn/n5000/ddof1 of metrics.jsonl); 0 is none."""
+    eval: Eval = Eval()
     profile: bool = option(False, "run folder", neutral=True)
     """Trace ten steps, once compiled and warm, into RUN/profile for TensorBoard and Perfetto."""
     keep: int = option(3, "run folder", neutral=True, free=True, least=1)

@@ -36,7 +36,17 @@ def read(path: Path) -> list[dict]:
 
 def rewind(path: Path, step: int) -> None:
     """Drop the rows after step, which a resumed run writes again."""
-    rows = [row for row in read(path) if row["step"] <= step]
+    _replace(path, [row for row in read(path) if row["step"] <= step])
+
+
+def insert(path: Path, row: dict) -> None:
+    """Put a row after those of its step, once."""
+    rows = [old for old in read(path) if old != row]
+    at = sum(old["step"] <= row["step"] for old in rows)
+    _replace(path, [*rows[:at], row, *rows[at:]])
+
+
+def _replace(path: Path, rows: list[dict]) -> None:
     new = path.with_suffix(".tmp")
     new.write_text("".join(json.dumps(row) + "\n" for row in rows))
     os.replace(new, path)

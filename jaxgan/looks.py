@@ -8,16 +8,16 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jaxgan import games, parallel, plots
+from jaxgan import evaluate, features, games, parallel, plots, protocol
 from jaxgan.config import Config
 from jaxgan.data.feed import examples
 from jaxgan.metrics.modes import modes
-from jaxgan.run import generate, latents
+from jaxgan.run import Run, generate, latents
 from jaxgan.types import Game, Source, State
 
 
@@ -91,10 +91,33 @@ def diagnosis(game: Game, c: Config, source: Source, held: Source | None) -> Cal
     return see
 
 
+def evaluation(game: Game, c: Config, source: Source, held: Source | None) -> Callable:
+    """Columns such as fd/digits-cnn/n5000/ddof1: the metrics of Config.eval, of samples that are always of one seed."""
+    p = protocol.complete(c.eval, source)
+    evaluate.check(c, game, p)
+    if p.features in features.FEATURES:
+        features.known(p.features).load(p.weights)  # complains now, if they are not here
+    kept: dict[str, Any] = {}
+
+    def see(state, step):
+        env = {"shape": source.shape, "classes": source.classes}
+        kept["run"] = kept["run"].at(state) if kept else Run(c, state, env)
+        if "real" not in kept:
+            kept["real"] = protocol.reference(p, evaluate.unmirrored(c, source))
+        fake = evaluate.sampled(kept["run"], p, kept["real"].get("labels"))
+        found, _ = protocol.scores(p, kept["real"], fake, source.density)
+        row = {name: score.value for name, score in found.items()}
+        words = ", ".join(f"{name.split('/')[0]} {value:.4g}" for name, value in row.items())
+        return lambda dir: Seen(row, (f"step {step}: {words}",))
+
+    return see
+
+
 # name: (field of Config with its period, whether 0 there means never, what makes see, whether see waits)
 LOOKS: dict[str, tuple[str, bool, Callable, bool]] = {
     "picture": ("sample_every", False, pictures, False),
     "diagnosis": ("diagnose_every", True, diagnosis, True),
+    "evaluation": ("eval_every", True, evaluation, True),
 }
 
 

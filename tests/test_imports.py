@@ -29,9 +29,10 @@ ROWS = [
         "state",
         "run",
         "override",
+        "protocol",
     ],
     ["theory"],
-    ["looks", "train", "verify", "diagnose", "plan", "draw"],
+    ["evaluate", "looks", "train", "verify", "diagnose", "plan", "draw"],
     ["sweep"],
     ["experiment", "commands", "help", "cli", "__main__"],
 ]

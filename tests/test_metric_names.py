@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jaxgan.data.toy import TOYS
 from jaxgan.errors import JaxganError
 from jaxgan.metrics import METRICS, READS, Score, jackknife, kid, parse
-from jaxgan.metrics.names import build, mean
+from jaxgan.metrics.names import build, find, mean
 
 words = st.from_regex(r"[a-z][a-z0-9-]{0,9}", fullmatch=True).filter(lambda w: not w[1:].isdigit() or w[0] != "n")
 numbers = st.booleans().filter(bool) | st.integers(0, 10**7) | st.floats(1e-6, 1e6).map(lambda v: float(f"{v:g}"))
@@ -31,6 +32,17 @@ def test_the_protocol_stands_in_the_name():
             parse(wrong)
     with pytest.raises(JaxganError, match="count's"):
         build("fid", "inception/n50", 10)
+
+
+def test_a_name_may_be_shortened_where_one_is_meant():
+    known = ["fd/digits-cnn/n50/ddof1", "kid/a/n50", "kid/b/n50", "modes", "modes/raw/n9/modes8"]
+    assert find("fid", known) == find("fd", known) == find("fd/digits-cnn", known) == known[0]
+    assert find("modes", known) == "modes" and find("kid/b", known) == "kid/b/n50"
+    assert find("fid", ["fd-mean/a/n5", "fd/a/n5", "fid/b/n5"]) == "fid/b/n5", "FID itself comes first"
+    with pytest.raises(JaxganError, match="'kid' may be any of kid/a/n50, kid/b/n50"):
+        find("kid", known)
+    with pytest.raises(JaxganError, match=r"no metric 'mods'\. Did you mean 'modes'"):
+        find("mods", known)
 
 
 def test_a_score_is_a_number_with_an_interval():
@@ -76,10 +88,19 @@ def test_every_metric_is_called_alike():
         "features": draw.normal(size=(2, 64, 3)),
         "logits": draw.normal(size=(2, 64, 3)),
         "images": draw.integers(0, 256, (2, 64, 8, 8, 1), np.uint8).repeat(2, 2).repeat(2, 3),
+        "labels": np.arange(128).reshape(2, 64) % 3,
     }
-    more = {"fid-infinity": {"least": 32}, "fid": {"features": "toy"}}
+    digits = {"real": None, "fake": draw.normal(size=(64, 30))}
+    assert METRICS["stacked-mnist"](*digits.values())["modes"].name == "modes/digits/n64/modes1000"
+    both = [(given["features"][i], given["labels"][i]) for i in (0, 1)]
+    given |= {"features labels": both, "logits labels": both}
+    more = {"fid-infinity": {"least": 32}, "fid": {"features": "toy"}, "modes": {"density": TOYS["grid25"]().exact}}
+    given["modes"] = given["features"][..., :2]
     for name, metric in METRICS.items():
-        found = metric(*given[READS.get(name, "features")], **more.get(name, {}))
+        if name == "stacked-mnist":
+            continue
+        reads = "modes" if name == "modes" else READS.get(name, "features")
+        found = metric(*given[reads], **more.get(name, {}))
         for score in found.values() if isinstance(found, dict) else [found]:
             assert math.isfinite(float(score)) and parse(score.name).n == 64, name
             called = name.replace("fid", "fd")  # FID is of Inception's features alone

@@ -74,6 +74,8 @@ def test_commands_run_in_order(here, long, capsys):
         if words[1] == "sweep" and words[2].endswith(".py"):
             words[3:] = [*words[words.index("--dir") :][:2]] if "--dir" in words else []
             words += ["--grid", "hp.g_lr=1e-4,2e-4", "--seeds", "1", *small]
+        if words[1] == "eval" and "--images" not in words:
+            words += ["-n", "100"]
         cli.main(words[1:])
         out = capsys.readouterr().out
         ran += 1

@@ -156,7 +156,7 @@ WRONG = [
     ("sweep tiny.py --dir torn", "sweep.json cannot be used"),
     ("sweep future", "its format is 9"),
     ("sweep sweep --objective", "objective"),
-    ('sweep sweep --objective "max high_qualty"', "no member has a metric 'high_qualty'. Did you mean"),
+    ('sweep sweep --objective "max high_qualty"', "there is no metric 'high_qualty'. Did you mean"),
     ("sweep --grid loss=ns", "the experiment comes first: jaxgan sweep EXPERIMENT"),
     ("sweep nothing.py --dir new", "there is no experiment nothing.py"),
     ("swep tiny.py", "Did you mean 'sweep'"),

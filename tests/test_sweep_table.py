@@ -82,8 +82,8 @@ def test_the_best_is_a_command_that_trains_it(sweep):
     [
         ("high_quality", 'expected "max METRIC"'),
         ("most modes", 'expected "max METRIC"'),
-        ("max mode", "no member has a metric 'mode'. Did you mean 'modes'"),
-        ("max loss", "no member has a metric 'loss'.*d_loss, high_quality, modes"),
+        ("max mode", "there is no metric 'mode'. Did you mean 'modes'"),
+        ("max loss", "there is no metric 'loss'.*d_loss, high_quality, modes"),
     ],
 )
 def test_an_objective_must_be_a_metric(sweep, objective, message):

@@ -12,7 +12,7 @@ from jaxgan.features.resizes import resize
 from jaxgan.features.vgg import load as lpips_weights
 from jaxgan.features.vgg import lpips
 
-__all__ = ["FEATURES", "Extractor", "extract", "lpips", "lpips_weights", "resize", "to_uint8"]
+__all__ = ["FEATURES", "Extractor", "extract", "known", "lpips", "lpips_weights", "resize", "to_uint8"]
 
 
 def _unit(u):
@@ -39,6 +39,10 @@ def _classifier(p: Weights, u):
     return small.classifier(p, _unit(resize(u, small.SIZE, "clean")))
 
 
+def _stacked(p: Weights, u):
+    return small.stacked(p, _unit(resize(u, small.SIZE, "clean")))
+
+
 def _random(p: Weights, u):
     return small.random(p, _unit(u))
 
@@ -55,13 +59,19 @@ FEATURES: dict[str, Extractor] = {
             Extractor(name, small.DIM, _classifier, small.shipped(name), small.CLASSES, channels=1)
             for name in ("digits-cnn", "fashion-cnn")
         ),
+        Extractor("digits-cnn/stacked", 3 * small.DIM, _stacked, small.shipped("digits-cnn"), 3 * small.CLASSES),
         Extractor("random", 128, _random, small.drawn),
     ]
 }
 
 
+def known(name: str) -> Extractor:
+    """The one of FEATURES that is called name; JaxganError where there is none."""
+    if name not in FEATURES:
+        raise JaxganError(f"unknown features {name!r}.{nearest(name, FEATURES)} Known: {', '.join(FEATURES)}")
+    return FEATURES[name]
+
+
 def extract(name: str | Extractor, images, *, batch: int = 64, weights: str | Path = "") -> dict[str, np.ndarray]:
     """Features, and logits where there are some, by one of FEATURES or an Extractor of yours; see `extractor.run`."""
-    if isinstance(name, str) and name not in FEATURES:
-        raise JaxganError(f"unknown features {name!r}.{nearest(name, FEATURES)} Known: {', '.join(FEATURES)}")
-    return extractor.run(FEATURES[name] if isinstance(name, str) else name, images, batch, weights)
+    return extractor.run(known(name) if isinstance(name, str) else name, images, batch, weights)

@@ -1,6 +1,7 @@
 """Features of many images by one network: batches of one shape, over all devices of this process."""
 
 import functools
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -46,12 +47,13 @@ def to_uint8(images) -> np.ndarray:
     return x if x.dtype == np.uint8 else np.clip(127.5 * x.astype(np.float32) + 128, 0, 255).astype(np.uint8)
 
 
-def run(e: Extractor, images, batch: int = 64, weights: str | Path = "") -> dict[str, np.ndarray]:
+def run(e: Extractor, images, batch: int = 64, weights: str | Path = "", bar: bool = True) -> dict[str, np.ndarray]:
     """{"features": [n, dim], "logits": [n, classes]} of images, float32; logits where the network has them.
 
     images: uint8 or floats in [-1, 1], [n, h, w] or [n, h, w, c]; floats are rounded to uint8 first, as files of
     pictures are, and clipped. batch: images that the network sees at once. weights: a path, in place of where they
-    usually are. Several processes each look at their own images. Raises JaxganError for anything else.
+    usually are. bar: progress of what takes long. Several processes each look at their own images. Raises JaxganError
+    for anything else.
     """
     images = _check(e, np.asarray(images))
     devices = tuple(jax.local_devices())
@@ -61,23 +63,31 @@ def run(e: Extractor, images, batch: int = 64, weights: str | Path = "") -> dict
     batch = -(-min(batch, few) // len(devices)) * len(devices)
     p, program, put = _prepared(e, str(weights), devices)
     parts: list[dict] = []
-    with _bar(len(images), e.name) as bar:
+    with progress(len(images), e.name, bar) as shown:
         for start in range(0, len(images), batch):
             rows = to_uint8(images[start : start + batch])
             rows = np.pad(rows, ((0, batch - len(rows)), *[(0, 0)] * 3))
             parts.append(program(p, put(rows)))
             if len(parts) > 1:  # one batch behind, so that the devices have the next already
                 parts[-2] = jax.device_get(parts[-2])
-            bar.update(min(batch, len(images) - start))
+            shown.update(min(batch, len(images) - start))
         parts[-1] = jax.device_get(parts[-1])
     return {name: np.concatenate([part[name] for part in parts])[: len(images)] for name in parts[0]}
 
 
-def _bar(n: int, name: str):
+def progress(n: int, name: str, wanted: bool = True):
     """Progress and remaining time on stderr, on a terminal, of what takes long."""
     from tqdm import tqdm
 
-    return tqdm(total=n, desc=f"features {name}", unit=" images", delay=QUIET, disable=None)
+    return tqdm(total=n, desc=f"features {name}", unit=" images", delay=QUIET, disable=None if wanted else True)
+
+
+def checksum(e: Extractor, weights: str | Path = "") -> str:
+    """SHA-256 of names, shapes and bytes of e's weights."""
+    total = hashlib.sha256()
+    for path, array in sorted((jax.tree_util.keystr(p), a) for p, a in jax.tree.leaves_with_path(e.load(weights))):
+        total.update(f"{path} {array.dtype} {array.shape}".encode() + np.ascontiguousarray(array).tobytes())
+    return total.hexdigest()
 
 
 @functools.lru_cache(maxsize=4)

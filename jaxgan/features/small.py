@@ -41,6 +41,13 @@ def classifier(p: Weights, x: Float[AnyArray, "n 28 28 1"]) -> dict[str, Array]:
     return {"features": features, "logits": dense(p, "fc2", features)}
 
 
+def stacked(p: Weights, x: Float[AnyArray, "n 28 28 3"]) -> dict[str, Array]:
+    """Images of three digits, one a channel -> features [n, 192] and logits [n, 30], channel after channel."""
+    n = len(x)
+    out = classifier(p, jnp.moveaxis(x, 3, 1).reshape(3 * n, SIZE, SIZE, 1))
+    return {name: value.reshape(n, -1) for name, value in out.items()}
+
+
 def random(p: Weights, x: Float[AnyArray, "n h w 3"]) -> dict[str, Array]:
     """Images in [-1, 1] -> features [n, 128], the means over pixels of the third layer."""
     for name in RANDOM:

@@ -51,7 +51,7 @@ def find(file: Published, path: str | Path = "") -> Path:
     ways += [f"get {file.url} (SHA-256 {file.sha256})"] if file.url else []
     raise JaxganError(
         f"the weights {file.name} are not here{trouble}: {', or '.join(ways)}, or say where they lie: "
-        "extract(..., weights=PATH)"
+        "--weights PATH, or weights=PATH in Python. Without a file there are digits-cnn, fashion-cnn and random"
     )
 
 

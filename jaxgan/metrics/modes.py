@@ -4,6 +4,8 @@ import numpy as np
 from jaxtyping import Float, Integer
 from scipy.optimize import linear_sum_assignment
 
+from jaxgan.metrics.inception import mode_jsd, mode_kl
+from jaxgan.metrics.names import Score, build
 from jaxgan.types import AnyArray, Density
 
 
@@ -27,6 +29,19 @@ def modes(samples: Float[AnyArray, "n d"], density: Density, box: bool = False) 
     distance = np.linalg.norm(_offsets(samples, density), ord=np.inf if box else 2, axis=-1)
     good = distance.min(1) <= 3 * density.std
     return {"modes": len(np.unique(distance.argmin(1)[good])), "high_quality": float(good.mean())}
+
+
+def mode_scores(samples: Float[AnyArray, "n d"], density: Density, features: str = "raw") -> dict[str, Score]:
+    """{"modes", "high-quality"} by `modes`, and {"mode-kl", "mode-jsd"} of the modes that samples lie nearest to."""
+    found, n, k = modes(samples, density), len(samples), len(density.modes)
+    nearest, share = nearest_mode(samples, density), found["high_quality"]
+    error = (share * (1 - share) / n) ** 0.5
+    return {
+        "modes": Score(build("modes", features, n, modes=k), float(found["modes"])),
+        "high-quality": Score(build("high-quality", features, n, modes=k), share, error),
+        "mode-kl": mode_kl(nearest, k, features),
+        "mode-jsd": mode_jsd(nearest, k, features),
+    }
 
 
 def matched(code: Integer[AnyArray, " n"], y: Integer[AnyArray, " n"]) -> float:

@@ -5,11 +5,12 @@ A name is METRIC/FEATURES/nCOUNT/OPTIONS, such as fid/inception-2015/bilinear/n5
 
 import math
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
-from jaxgan.errors import JaxganError
+from jaxgan.errors import JaxganError, nearest
 
 COUNT = re.compile(r"n\d+")
 OPTION = re.compile(r"([a-z]+)(\d[\d.]*(?:e[-+]?\d+)?)?")
@@ -80,6 +81,25 @@ def _number(text: str | None) -> float | bool:
     if text is None:
         return True
     return int(text) if text.isdigit() else float(text)
+
+
+def find(short: str, known: Iterable[str]) -> str:
+    """The one of known names that short names: itself, or the only one that begins with its parts; fid finds fd too.
+
+    JaxganError where there is none, or more than one.
+    """
+    known = list(known)
+    starts = [f"{short}/", f"{short.replace('fid', 'fd')}/"]
+    found = (
+        [short]
+        if short in known
+        else next((f for start in starts if (f := [name for name in known if name.startswith(start)])), [])
+    )
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise JaxganError(f"{short!r} may be any of {', '.join(found)}; give more of the name")
+    raise JaxganError(f"there is no metric {short!r}.{nearest(short, known)} There are: {', '.join(known)}")
 
 
 def mean(name: str, values) -> Score:

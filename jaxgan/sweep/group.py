@@ -157,7 +157,7 @@ def enter(
     run, tell = store.run_dir(dir, id), lambda text: say(f"{id}: {text}")
     with (
         run_folder.entered(run, c, k.source) as env,
-        contextlib.closing(checkpoint.Checkpoints(run / "checkpoints", c.keep)) as saved,
+        contextlib.closing(checkpoint.Checkpoints(run / "checkpoints", c.keep, best=c.eval.best)) as saved,
     ):
         fields = saved.restore(k.like, tell) or checkpoint.to_host(k.start(c))
         step = int(fields["step"])

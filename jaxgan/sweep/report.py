@@ -223,7 +223,7 @@ def _markdown(found: dict) -> str:
         numbers += [str(setting["counts"][status]) for status in ["done", *counts]]
         lines.append([_text(setting["values"][name]) for name in found["parameters"]] + numbers)
     cells = "\n".join(f"| {' | '.join(map(_escaped, line))} |" for line in lines)
-    note = "Mean ± sample standard deviation over the seeds of finished members, of each metric's last value."
+    note = "Mean ± sample standard deviation over the seeds of finished members, at the last step, not the best one."
     return f"# {_escaped(found['title'])}\n\n`{found['command']}`\n\n{cells}\n\n{note}"
 
 

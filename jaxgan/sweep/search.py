@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 from jaxgan import log
 from jaxgan.config import Config
 from jaxgan.errors import JaxganError, nearest
+from jaxgan.metrics.names import find
 from jaxgan.signals import Stop
 from jaxgan.sweep import group, space, store, table
 from jaxgan.sweep.options import Look
@@ -316,20 +317,18 @@ def rungs(steps: int, prune: bool) -> list[int]:
 
 def _value(s: Search, ids: list[str], until: int) -> float | None:
     """Mean over members of the metric's last value up to step `until`; None if one of them is non-finite."""
-    values, metric = [], s.goal["metric"]
+    values = []
     for id in ids:
         rows = log.read(store.run_dir(s.dir, id) / "metrics.jsonl")
+        known = sorted({name for row in rows for name in row} - {"step", "digest"})
+        lost = store.standing(s.dir, id)["status"] == "non-finite"
+        metric = s.goal["metric"] if lost and not known else find(s.goal["metric"], known)
         found = [(row["step"], row[metric]) for row in rows if metric in row and row["step"] <= until]
         # every metric is recorded at the step that was asked for; one that broke later counts as it did then
-        lost = store.standing(s.dir, id)["status"] == "non-finite" and (not found or found[-1][0] < until)
-        if lost or (found and not math.isfinite(found[-1][1])):
+        if (lost and (not found or found[-1][0] < until)) or (found and not math.isfinite(found[-1][1])):
             return None
         if not found:
-            known = sorted({name for row in rows for name in row} - {"step", "digest"})
-            raise JaxganError(
-                f"the members have no metric {metric!r} at step {until}.{nearest(metric, known)} Known: "
-                f"{', '.join(known)}"
-            )
+            raise JaxganError(f"the members have no metric {metric!r} at step {until}")
         values.append(found[-1][1])
     return math.fsum(values) / len(values)
 

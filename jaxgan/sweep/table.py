@@ -8,7 +8,8 @@ import numpy as np
 
 from jaxgan import config
 from jaxgan.config import NEUTRAL, Config
-from jaxgan.errors import JaxganError, nearest
+from jaxgan.errors import JaxganError
+from jaxgan.metrics.names import find
 from jaxgan.sweep import space, store
 
 NATURAL = (["max modes", "max high_quality"], ["min fid"])  # objectives where none is given: the first that fits
@@ -45,7 +46,8 @@ def settings(dir) -> list[Setting]:
 def objectives(text: str, rows: list[dict]) -> list[tuple[str, str]]:
     """[("max" or "min", metric)] of "max modes, max high_quality"; the natural ones of these results if text is empty.
 
-    JaxganError for a metric that no member has logged.
+    A metric with a protocol may be shortened: "min fid" finds fd/digits-cnn/n5000/ddof1. JaxganError for one that no
+    member has logged.
     """
     fields = {"step", *config.flat(Config())}
     known = sorted({name for row in rows for name, value in row.items() if _is_number(value)} - fields)
@@ -53,13 +55,20 @@ def objectives(text: str, rows: list[dict]) -> list[tuple[str, str]]:
     for part in parts:
         if len(part) != 2 or part[0] not in ("max", "min"):
             raise JaxganError(f'the objective is {text!r}; expected "max METRIC" or "min METRIC", several with commas')
-        if part[1] not in known and any(row["step"] for row in rows):
-            names = ", ".join(known)
-            raise JaxganError(f"no member has a metric {part[1]!r}.{nearest(part[1], known)} There are: {names}")
     if not text:
-        fitting = [[o.split() for o in one] for one in NATURAL if all(o.split()[1] in known for o in one)]
-        parts = fitting[0] if fitting else []
-    return [(direction, name) for direction, name in parts]
+        parts = next((found for one in NATURAL if (found := _fitting(one, known))), [])
+    if not any(row["step"] for row in rows):
+        return [(direction, name) for direction, name in parts]
+    return [(direction, find(name, known)) for direction, name in parts]
+
+
+def _fitting(objective: list[str], known: list[str]) -> list[list[str]]:
+    """The parts of an objective, none where one of its metrics is not known."""
+    parts = [part.split() for part in objective]
+    try:
+        return [[direction, find(name, known)] for direction, name in parts]
+    except JaxganError:
+        return []
 
 
 def ranked(found: list[Setting], aims: list[tuple[str, str]]) -> list[Setting]:

@@ -1,0 +1,222 @@
+"""Evaluation of a run, or of any images, against real ones: scores under names that hold their protocol."""
+
+import dataclasses
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from jaxgan import __version__, data, log, protocol, run_folder
+from jaxgan.config import Config, Eval
+from jaxgan.errors import JaxganError
+from jaxgan.metrics import READS, Score
+from jaxgan.protocol import PART, Protocol
+from jaxgan.run import Run, latents, load
+from jaxgan.types import Game, Source
+
+SPLITS = (
+    "train, what the run was trained on; holdout, what it held out; or a split of a prepared data set, such as test"
+)
+
+
+def evaluate(
+    run: Run | str | Path,
+    metrics: tuple[str, ...] = (),
+    features: str = "",
+    n: int = 0,
+    split: str = "train",
+    step: int | str | None = None,
+    weights: str | Path = "",
+    seed: int = 0,
+    ema: bool = True,
+    interval: bool = True,
+    source: Source | None = None,
+    say=log.show,
+) -> dict[str, Score]:
+    """Metrics of n samples of a run against real examples -> {name with protocol: Score}.
+
+    run: a Run, or its folder, into which eval/*.json and a row of metrics.jsonl are written. What is left out is as the
+    run's configuration has it (Config.eval), or what suits its data. split: see SPLITS. step: of a checkpoint, "best",
+    or None for the newest. source: the real examples, where the run's data cannot be opened by name. Labels are drawn
+    as the real ones have them. interval: errors by a jackknife too. JaxganError for what the user can mend.
+    """
+    run = run if isinstance(run, Run) else load(run, step)
+    c = run.config
+    source = reference(run, split, source)
+    asked = Eval(tuple(metrics) or c.eval.metrics, features or c.eval.features, n or c.eval.n)
+    p = protocol.complete(asked, source, str(weights))
+    check(c, run.game, p)
+    which = _which(run, step)
+    real = protocol.reference(p, source, say)
+    fake = sampled(run, p, real.get("labels"), seed, ema)
+    found, notes = protocol.scores(p, real, fake, source.density, interval)
+    say(f"step {int(run.state.step)} ({which}), {'averaged' if ema else 'last'} generator, against {source.name}")
+    tell(found, notes, say)
+    if run.dir is not None:
+        about = {"step": int(run.state.step), "which": which, "generator": "ema" if ema else "last", "seed": seed}
+        about |= {"reference": source.name, "fingerprint": source.fingerprint, "split": split}
+        say(f"written to {_write(run.dir, about, found, p, say)}")
+    return found
+
+
+def check(c: Config, game: Game, p: Protocol) -> None:
+    """JaxganError where a run has no samples to compare, or none of classes where a metric asks for them."""
+    if game.picture:
+        raise JaxganError(
+            f"kind {c.kind!r} translates images and draws none from latents, so there is nothing to evaluate; kinds "
+            "with a generator are evaluated, or two folders: jaxgan eval --images DIR --reference DIR"
+        )
+    asks = [name for name in p.metrics if "labels" in READS.get(name, "")]
+    if asks and not game.classes:
+        raise JaxganError(f"metric {asks[0]} is of conditional samples, and this run was trained without labels")
+
+
+def sampled(run: Run, p: Protocol, labels, seed: int = 0, ema: bool = True) -> protocol.Set:
+    """What p's metrics read of p.n samples of run; labels: of real examples, from which those asked for are drawn."""
+    z, y = latents(run.game, p.n, seed), None
+    if run.game.classes:
+        drawn = np.random.default_rng(seed)
+        y = drawn.choice(labels, p.n) if labels is not None else np.arange(p.n) % run.game.classes
+
+    def parts() -> Iterator[tuple]:
+        for start in range(0, p.n, PART):
+            at = slice(start, start + PART)
+            asked = None if y is None else y[at]
+            yield run.generate(z[at], asked, ema), asked
+
+    return protocol.measure(p, parts(), p.n, "samples")
+
+
+def reference(run: Run, split: str = "train", source: Source | None = None) -> Source:
+    """The real examples that a run is compared with, none of them mirrored."""
+    c = dataclasses.replace(run.config, flip=False)
+    if source is None and c.data == "arrays":
+        raise JaxganError("this run was trained on arrays: give them, source=jaxgan.data.from_arrays(images)")
+    whole, held = data.of_config(c, source)
+    if split == "train":
+        if run.dir is not None:
+            run_folder.check_data(run.dir, c, run.env, whole)
+        return whole
+    if split == "holdout":
+        if held is None:
+            raise JaxganError("this run held nothing out; take --split train, or train with --holdout 500")
+        return held
+    if not c.data.startswith("tfds:"):
+        raise JaxganError(f"--split is {split!r}, and {c.data} has no splits; choose {SPLITS}")
+    name = ":".join([*c.data.split(":")[:2], split])
+    return data.open_source(name, data_dir=c.data_dir, size=c.size)
+
+
+def unmirrored(c: Config, source: Source) -> Source:
+    """The real examples of a run as they are, where it mirrors some of them; source itself if they have no name."""
+    if not c.flip:
+        return source
+    try:
+        plain, _ = data.of_config(dataclasses.replace(c, flip=False))
+    except JaxganError:
+        return source
+    return plain if plain.fingerprint == source.fingerprint else source
+
+
+def compare(
+    images: str,
+    against: str,
+    metrics: tuple[str, ...] = (),
+    features: str = "",
+    n: int = 0,
+    size: int = 0,
+    weights: str | Path = "",
+    interval: bool = True,
+    say=log.show,
+) -> dict[str, Score]:
+    """Metrics of any images against real ones -> {name with protocol: Score}; no run is needed.
+
+    images, against: a folder of images; an .npz or .npy of images; or data by name, such as tfds:fashion_mnist:test.
+    n: of images, drawn where there are more; 0 is all. size: pixels to which folders are resized, 0 leaves them.
+    """
+    fake, real = opened(images, size), opened(against, size)
+    if fake.shape[:2] != real.shape[:2]:
+        say(f"NOTE: {images} has examples {fake.shape} and {against} {real.shape}; each is resized for the features")
+    count, parts = protocol.of_source(fake, n)
+    p = protocol.complete(Eval(tuple(metrics), features, count), real, str(weights))
+    of_real = protocol.reference(p, real, say)
+    found, notes = protocol.scores(p, of_real, protocol.measure(p, parts, count, images), real.density, interval)
+    say(f"{count:,} examples of {images} against {real.size:,} of {against}")
+    tell(found, notes, say)
+    return found
+
+
+def opened(name: str, size: int = 0) -> Source:
+    """A folder of images at their own size, which must be one, or at `size`; arrays in a file; or data by name."""
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return data.open_source(f"folder:{path}", size=size or _one_size(path))
+    if path.suffix in (".npz", ".npy"):
+        return _from_file(path)
+    return data.open_source(name, size=size)
+
+
+def _one_size(path: Path) -> int:
+    from PIL import Image
+
+    from jaxgan.data.folder import list_images
+
+    sizes = set()
+    for name in list_images(path):
+        with Image.open(path / name) as image:
+            sizes.add(image.size)
+    (w, h), *more = sorted(sizes)
+    if more or w != h:
+        shown = ", ".join(f"{w}x{h}" for w, h in sorted(sizes)[:4])
+        raise JaxganError(f"images in {path} are {shown}; expected squares of one size. Give one: --size {min(w, h)}")
+    return w
+
+
+def _from_file(path: Path) -> Source:
+    try:
+        file = np.load(path, allow_pickle=False)
+        arrays = {"x": file} if isinstance(file, np.ndarray) else {key: file[key] for key in file.files}
+    except (OSError, ValueError, EOFError) as e:
+        raise JaxganError(f"cannot read arrays from {path} ({e}); expected a .npz or .npy of numbers") from None
+    name = next((key for key in ("x", "images", "arr_0") if key in arrays), "")
+    if not name:
+        raise JaxganError(f"{path} holds {', '.join(arrays) or 'nothing'}; expected images under x, images or arr_0")
+    return data.from_arrays(arrays[name], arrays.get("y"), name=str(path))
+
+
+def tell(found: dict[str, Score], notes: list[str], say) -> None:
+    """Scores, each on a line with its standard error, and notes."""
+    width = max(map(len, found))
+    for name, score in found.items():
+        say(f"  {name:{width}}  {score.value:.5g}" + ("" if np.isnan(score.error) else f" ± {score.error:.2g}"))
+    for text in notes:
+        say(f"NOTE: {text}")
+
+
+def _which(run: Run, step: int | str | None) -> str:
+    """best, final or step N of M: what a reader has to know of a checkpoint."""
+    if step == "best":
+        return "best"
+    at = int(run.state.step)
+    return "final" if at >= run.config.steps else f"step {at} of {run.config.steps}"
+
+
+def _write(dir: Path, about: dict, found: dict[str, Score], p: Protocol, say) -> Path:
+    """Scores into eval/*.json, beside earlier ones of the same protocol, and into metrics.jsonl."""
+    (dir / "eval").mkdir(exist_ok=True)
+    words = [f"{about['step']:08d}", p.features.replace("/", "-"), about["split"].replace("/", "-"), f"n{p.n}"]
+    words += [] if about["generator"] == "ema" else ["last"]
+    path = dir / "eval" / f"{'_'.join(words)}_seed{about['seed']}.json"
+    old = json.loads(path.read_text())["scores"] if path.exists() else {}
+    new = {name: [score.value, None if np.isnan(score.error) else score.error] for name, score in found.items()}
+    about |= {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "jaxgan": __version__, "scores": old | new}
+    run_folder.replace(path, json.dumps(about, indent=2))
+    if about["generator"] == "ema" and about["split"] == "train" and about["seed"] == 0:
+        try:
+            with run_folder.locked(dir):
+                log.insert(dir / "metrics.jsonl", {"step": about["step"], **{n: s.value for n, s in found.items()}})
+        except JaxganError:
+            say("another process is training this run: the scores are in its eval folder, not in its metrics.jsonl")
+    return path
