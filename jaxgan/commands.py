@@ -217,6 +217,7 @@ def evaluate(
     seed: int = 0,
     ema: bool = True,
     interval: bool = True,
+    neighbours: int = 0,
 ) -> None:
     """Compare a run's samples with real examples: FID, KID, precision, recall, ... each under a name with its protocol.
 
@@ -238,13 +239,17 @@ def evaluate(
         seed: Of the samples.
         ema: Averaged generator weights; --no-ema takes the last ones.
         interval: Errors by a jackknife for metrics that say none, which takes ten times as long.
+        neighbours: Draw so many samples, each before the three training examples nearest to it, in place of metrics:
+            has the run learned them by heart?
     """
     if bool(run) == bool(images) or bool(images) != bool(reference):
         raise JaxganError("give a run folder, jaxgan eval RUN; or jaxgan eval --images DIR --reference DIR")
     _start_jax()
     from jaxgan import evaluate
 
-    if run:
+    if run and neighbours:
+        evaluate.picture(run, neighbours, features, seed)
+    elif run:
         evaluate.evaluate(run, metrics, features, n, split, step or None, weights, seed, ema, interval)
     else:
         evaluate.compare(images, reference, metrics, features, n, size, weights, interval)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxgan import __version__, data, log, protocol, run_folder
+from jaxgan import __version__, data, log, plots, protocol, rng, run_folder
 from jaxgan.config import Config, Eval
 from jaxgan.errors import JaxganError
-from jaxgan.metrics import READS, Score
+from jaxgan.metrics import READS, Score, nearest
 from jaxgan.protocol import PART, Protocol
 from jaxgan.run import Run, latents, load
 from jaxgan.types import Game, Source
@@ -61,6 +61,48 @@ def evaluate(
     return found
 
 
+def neighbours(
+    run: Run | str | Path, n: int = 16, k: int = 3, features: str = "", seed: int = 0, source: Source | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures [n (1 + k), *shape] of samples, each before the k training examples nearest to it; and percentiles [n].
+
+    Nearest by the features, as in `evaluate`. The percentile of a sample is the share of training examples that are
+    farther from their nearest other one than it is from its own, in %: near 100 for a copy, 50 for one more of their
+    kind (cf. Meehan et al. 2020, arXiv 2004.05675).
+    """
+    run = run if isinstance(run, Run) else load(run)
+    source = reference(run, source=source)
+    p = protocol.complete(Eval(("fid",), features or run.config.eval.features, n), source)
+    check(run.config, run.game, p)
+    real = protocol.reference(p, source)
+    x = np.concatenate([x for x, _ in draws(run, p, real.get("labels"), seed)])
+    fake = protocol.measure(p, [(x, None)], n, "samples")
+    index, distance = nearest(real["features"], fake["features"], k)
+    among = np.sort(nearest(real["features"], real["features"], 2)[1][:, 1])
+    percentile = 100 * (1 - np.searchsorted(among, distance[:, 0]) / len(among))
+    rows = protocol.rows_of(source)[index.ravel()]
+    near = np.asarray(source.finish(source.rows(rows), rng.examples(rng.root(seed), len(rows)))["x"])
+    together = np.concatenate([x[:, None], near.reshape(n, k, *x.shape[1:])], 1)
+    return together.reshape(n * (1 + k), *x.shape[1:]), percentile
+
+
+def picture(dir: str | Path, n: int = 16, features: str = "", seed: int = 0, say=log.show) -> Path:
+    """Draw `neighbours` of the run in dir into eval/neighbours_STEP.png, four samples a row, and say how near."""
+    run = load(dir)
+    x, percentile = neighbours(run, n, features=features, seed=seed)
+    if len(run.env["shape"]) != 3:
+        raise JaxganError("--neighbours draws images; examples of this run are none")
+    path = Path(run.dir or dir) / "eval" / f"neighbours_{int(run.state.step):08d}.png"
+    path.parent.mkdir(exist_ok=True)
+    plots.save(plots.examples(x, 16), path)
+    say(
+        f"{n} samples, each before its 3 nearest training examples, in {path}. A sample is nearer to one than "
+        f"{np.median(percentile):.0f} % of training examples are to each other (median; near 50 for one more of their "
+        f"kind, 100 for a copy); {np.sum(percentile > 99)} of {n} are nearer than 99 %"
+    )
+    return path
+
+
 def check(c: Config, game: Game, p: Protocol) -> None:
     """JaxganError where a run has no samples to compare, or none of classes where a metric asks for them."""
     if game.picture:
@@ -74,19 +116,20 @@ def check(c: Config, game: Game, p: Protocol) -> None:
 
 
 def sampled(run: Run, p: Protocol, labels, seed: int = 0, ema: bool = True) -> protocol.Set:
-    """What p's metrics read of p.n samples of run; labels: of real examples, from which those asked for are drawn."""
+    """What p's metrics read of p.n samples of run, as `draws` makes them."""
+    return protocol.measure(p, draws(run, p, labels, seed, ema), p.n, "samples")
+
+
+def draws(run: Run, p: Protocol, labels, seed: int = 0, ema: bool = True) -> Iterator[tuple]:
+    """Parts (samples, labels) of p.n samples; labels: of real examples, from which those asked for are drawn."""
     z, y = latents(run.game, p.n, seed), None
     if run.game.classes:
         drawn = np.random.default_rng(seed)
         y = drawn.choice(labels, p.n) if labels is not None else np.arange(p.n) % run.game.classes
-
-    def parts() -> Iterator[tuple]:
-        for start in range(0, p.n, PART):
-            at = slice(start, start + PART)
-            asked = None if y is None else y[at]
-            yield run.generate(z[at], asked, ema), asked
-
-    return protocol.measure(p, parts(), p.n, "samples")
+    for start in range(0, p.n, PART):
+        at = slice(start, start + PART)
+        asked = None if y is None else y[at]
+        yield run.generate(z[at], asked, ema), asked
 
 
 def reference(run: Run, split: str = "train", source: Source | None = None) -> Source:

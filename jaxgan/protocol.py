@@ -110,9 +110,8 @@ def _seen(p: Protocol, x: np.ndarray) -> Set:
 
 def of_source(source: Source, n: int = 0, seed: int = 0) -> tuple[int, Iterator[tuple]]:
     """How many, and parts (examples, labels or None) of n of source's examples, drawn where it has more; 0 is all."""
-    size = source.size or n or MOST
-    count = min(n or size, size)
-    index = np.arange(size) if count == size else np.sort(np.random.default_rng(seed).permutation(size)[:count])
+    index = rows_of(source, n, seed)
+    count = len(index)
 
     def parts():
         keys = rng.examples(rng.root(seed), count)
@@ -122,6 +121,14 @@ def of_source(source: Source, n: int = 0, seed: int = 0) -> tuple[int, Iterator[
             yield np.asarray(batch["x"]), np.asarray(batch["y"]) if source.classes else None
 
     return count, parts()
+
+
+def rows_of(source: Source, n: int = REAL, seed: int = 0) -> np.ndarray:
+    """The numbers of n of source's rows in order, drawn where it has more; 0 is all. For a density, just so many."""
+    size = source.size or n or MOST
+    if n in (0, size) or n > size:
+        return np.arange(size)
+    return np.sort(np.random.default_rng(seed).permutation(size)[:n])
 
 
 def reference(p: Protocol, source: Source, say=print) -> Set:

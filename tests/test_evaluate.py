@@ -272,3 +272,23 @@ def test_any_images_may_be_compared(tmp_path, cache, capsys):
         with pytest.raises(SystemExit):
             main(words.split(" "))
         assert message in capsys.readouterr().err
+
+
+def test_neighbours_tell_copies_from_new_examples(monkeypatch, cache):
+    """Of a generator that copies examples, the copies themselves, at 100 %; of held-out digits 50 % or so."""
+    digits = data.open_source("mnist5k")
+    c = dataclasses.replace(BASE, kind="plain", data="mnist5k", holdout=1000)
+    train, held = data.of_config(c)
+    run = jaxgan.run.Run(c, None, {"shape": [28, 28, 1], "classes": 10})
+    assert digits.size == train.size + held.size
+    for real, expected in ((train, (100, 100)), (held, (35, 65))):
+        index = np.arange(0, real.size, real.size // 100)[:100]
+        drawn = real.finish(real.rows(index), jax.random.split(jax.random.key(0), 100))["x"]
+        monkeypatch.setattr(evaluate, "draws", lambda *_, x=drawn: iter([(np.asarray(x), None)]))
+        x, percentile = evaluate.neighbours(run, 100, k=2)
+        x = x.reshape(100, 3, 28, 28, 1)
+        np.testing.assert_array_equal(x[:, 0], drawn)
+        low, high = expected
+        assert low <= np.median(percentile) <= high
+        copies = np.array([np.array_equal(one, near) for one, near in x[:, :2]])
+        assert copies.all() if low == 100 else not copies.any()
