@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from jaxgan.data import folder as module
 from jaxgan.data import open_source
@@ -100,6 +100,63 @@ def test_every_mode_gives_the_right_pixels(root, name):
     assert x.shape == (8, 8, len(left)) and x.dtype == np.uint8
     np.testing.assert_allclose(x[:, :4].astype(int), np.broadcast_to(left, (8, 4, len(left))), atol=1)
     np.testing.assert_allclose(x[:, 4:].astype(int), np.broadcast_to(right, (8, 4, len(right))), atol=1)
+
+
+# name -> options of save
+FORMATS = {
+    **{f"a.{suffix}": {} for suffix in ("tif", "tiff", "tga", "ppm", "pcx", "dib", "sgi")},
+    **{"a.gif": {}, "a.jp2": {"irreversible": False}, "a.jfif": {"quality": 100, "subsampling": 0}},
+    "a.avif": {"quality": 100, "subsampling": "4:4:4"},
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_that_pillow_reads_is_read(root, name):
+    if name == "a.avif" and not features.check("avif"):
+        pytest.skip("this Pillow is built without AVIF")
+    save(root, "b.png", left_and_right(RED, BLUE, "RGB"))
+    save(root, name, left_and_right(RED, BLUE, "RGB"), **FORMATS[name])
+    x = rows(folder(root, 8))["x"].astype(int)
+    assert len(x) == 2
+    np.testing.assert_allclose(x[0], x[1], atol=3)
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp", "tif", "apng"])
+def test_the_first_of_several_frames_counts(root, suffix):
+    first, *others = (Image.new("RGB", (8, 8), colour) for colour in (RED, GREEN, BLUE))
+    first.save(root / f"a.{suffix}", save_all=True, append_images=others)
+    np.testing.assert_allclose(one(root).astype(int), np.broadcast_to(RED, (8, 8, 3)), atol=3)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (8, 8, 1), (8, 8, 2), (8, 8, 3), (8, 8, 4)])
+def test_arrays_are_images_too(root, shape):
+    """The last of two or four channels is the opacity, as in other files."""
+    values = noise(1, shape)
+    np.save(root / "a.npy", values)
+    colours = values.reshape(8, 8, -1).astype(float)
+    if colours.shape[-1] in (2, 4):
+        opacity = colours[..., -1:] / 255
+        colours = colours[..., :-1] * opacity + 255 * (1 - opacity)
+    np.testing.assert_allclose(one(root), colours, atol=1)
+
+
+def test_arrays_that_are_no_image_are_named(root):
+    save(root, "a.png", Image.fromarray(noise()))
+    np.save(root / "stack.npy", np.zeros((3, 8, 8, 3), np.uint8))
+    np.save(root / "objects.npy", np.array([{}]), allow_pickle=True)
+    with pytest.raises(JaxganError, match="2 of 3 files") as caught:
+        folder(root, 8)
+    assert "uint8 of shape (3, 8, 8, 3); expected one image" in str(caught.value)
+    assert "objects.npy: ValueError: Object arrays cannot be loaded" in str(caught.value)
+
+
+def test_what_is_left_out_is_counted_by_kind(root, capsys):
+    for name in ("a/1.png", "b/2.tif"):
+        save(root, name, Image.fromarray(noise()))
+    for name in ("a/list.txt", "b/LIST.TXT", "a/film.mp4", "b/README"):
+        (root / name).write_text("x")
+    assert folder(root, 8).classes == 2
+    assert "2 .txt, 1 .mp4, 1 without a suffix left out" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
@@ -239,7 +296,7 @@ def test_many_corrupt_files_are_cut_at_twenty(root):
 BAD = {
     "missing": (lambda root: root / "nowhere", {}, "nowhere: does not exist"),
     "file": (lambda root: root / "note.txt", {}, "is not a folder"),
-    "empty": (lambda root: root, {}, "no images; looked for .png .* found 1 other"),
+    "empty": (lambda root: root, {}, r"no images, 1 \.txt there; .* \.png"),
     "size": (lambda root: root.parent, {"size": 0}, "at least 1 pixel"),
 }
 

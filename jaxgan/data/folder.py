@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from jaxgan.data import cache
+from jaxgan.data.files import Files, find, told
 from jaxgan.data.images import decode, fit
 from jaxgan.data.rows import table
 from jaxgan.types import JaxganError, Source
 
 VERSION = 1  # of the decoding below: raise it when the same files give other pixels
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 QUIET = 2000  # files or images up to which no progress is shown
 
 
@@ -27,44 +27,20 @@ def folder(path: str | Path, size: int = 32, *, flip: bool = False, skip_corrupt
     the contents of the files. Raises JaxganError for a missing or empty folder and, with the names, for unreadable
     files, unless skip_corrupt leaves these out.
     """
-    root = Path(path).expanduser()
-    names = list_images(root)
+    files = find(path)
     if size < 1:
         raise JaxganError(f"folder: size must be at least 1 pixel; got {size}")
-    key = content_key(root, names, size)
+    if files.others:
+        print(f"folder {files.root}: {told(files.others)} left out, which are no images")
     directory = cache.writable(cache.user_cache() / "folder")
-    images, facts = cache.cached(directory, key, lambda part: _build(root, names, size, skip_corrupt, part))
+    key = content_key(files, size)
+    images, facts = cache.cached(directory, key, lambda part: _build(files, size, skip_corrupt, part))
     if facts["skipped"] and not skip_corrupt:  # an earlier run skipped what this one must not
-        raise _unreadable(root, facts["skipped"], len(names))
+        raise _unreadable(files, facts["skipped"])
     if facts["skipped"]:
-        print(f"folder {root}: skipped {len(facts['skipped'])} of {len(names)} files that cannot be read")
+        print(f"folder {files.root}: skipped {len(facts['skipped'])} of {len(files.names)} files that cannot be read")
     classes = len(facts["classes"])
     return table(images, facts["labels"], f"folder:{path}", facts["fingerprint"], classes, flip)
-
-
-def list_images(root: Path) -> list[str]:
-    """Relative names of all images below root, sorted; symbolic links are followed, hidden files are not."""
-    if not root.exists():
-        raise JaxganError(f"folder {root}: does not exist")
-    if not root.is_dir():
-        raise JaxganError(f"folder {root}: is not a folder; pass the folder that holds the images")
-    names, others, seen = [], 0, set()
-    for where, folders, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(where)
-        folders[:] = [f for f in folders if not f.startswith(".")] if real not in seen else []  # links may form a loop
-        if real in seen:
-            continue
-        seen.add(real)
-        for file in files:
-            if file.startswith("."):
-                continue
-            if file.lower().endswith(SUFFIXES):
-                names.append((Path(where) / file).relative_to(root).as_posix())
-            else:
-                others += 1
-    if not names:
-        raise JaxganError(f"folder {root}: no images; looked for {' '.join(SUFFIXES)} and found {others} other files")
-    return sorted(names)
 
 
 def class_folders(names: list[str]) -> list[str]:
@@ -73,17 +49,17 @@ def class_folders(names: list[str]) -> list[str]:
     return sorted(tops) if "" not in tops and len(tops) > 1 else []
 
 
-def content_key(root: Path, names: list[str], size: int) -> str:
+def content_key(files: Files, size: int) -> str:
     """SHA-256 of names, contents, size and VERSION: what the decoded rows are a function of."""
 
     def one(name):
         try:
-            return hashlib.sha256((root / name).read_bytes()).digest()
+            return hashlib.sha256(files.read(name)).digest()
         except OSError:
             return b"unreadable"  # decoding will report it
 
-    total = hashlib.sha256(f"{VERSION} {size} {len(names)}".encode())
-    for name, digest in zip(names, _parallel(one, names, "reading files")):
+    total = hashlib.sha256(f"{VERSION} {size} {len(files.names)}".encode())
+    for name, digest in zip(files.names, _parallel(one, files.names, "reading files")):
         total.update(os.fsencode(name) + b"\0" + digest)
     return total.hexdigest()
 
@@ -96,23 +72,24 @@ def _parallel(function, items, what: str):
         yield from tqdm(pool.map(function, items), what, len(items), disable=len(items) <= QUIET or None)
 
 
-def _build(root: Path, names: list[str], size: int, skip_corrupt: bool, part: Path) -> dict:
+def _build(files: Files, size: int, skip_corrupt: bool, part: Path) -> dict:
     """Decode all files to the .npy `part`; returns labels, class names and skipped files."""
+    names = files.names
     full_path = part.with_suffix(".full.npy")
     full = cache.reserve(full_path, (len(names), size, size, 3))
 
     def one(i):
         try:
-            full[i] = np.asarray(fit(decode((root / names[i]).read_bytes()), size))
+            full[i] = np.asarray(fit(decode(files.read(names[i])), size))
         except Exception as e:  # decoders raise nearly anything on damaged files
             return f"{type(e).__name__}: {e}"
         return None
 
     try:
-        reasons = list(_parallel(one, range(len(names)), f"decoding {root.name}"))
+        reasons = list(_parallel(one, range(len(names)), f"decoding {files.root.name}"))
         skipped = {name: reason for name, reason in zip(names, reasons) if reason}
         if skipped and (not skip_corrupt or len(skipped) == len(names)):
-            raise _unreadable(root, skipped, len(names))
+            raise _unreadable(files, skipped)
         keep = np.array([i for i, reason in enumerate(reasons) if not reason])
         cache.copy_rows(full, keep, 1 if _is_grey(full, keep) else 3, part)
     finally:
@@ -128,9 +105,10 @@ def _is_grey(images, keep) -> bool:
     return all((rows == rows[..., :1]).all() for rows in chunks)
 
 
-def _unreadable(root: Path, skipped: dict[str, str], total: int) -> JaxganError:
+def _unreadable(files: Files, skipped: dict[str, str]) -> JaxganError:
     lines = [f"  {name}: {reason}" for name, reason in list(skipped.items())[:20]]
     more = f"\n  and {len(skipped) - 20} more" if len(skipped) > 20 else ""
+    root, total = files.root, len(files.names)
     remedy = "Repair or remove them, or pass skip_corrupt to leave them out."
     if len(skipped) == total:
         remedy = "None is left."

@@ -5,7 +5,8 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan.data.folder import folder, list_images
+from jaxgan.data.files import find
+from jaxgan.data.folder import folder
 from jaxgan.data.images import resize_all
 from jaxgan.data.memory import load_mnist5k
 from jaxgan.data.rows import fingerprint, mirror, table, to_float
@@ -47,7 +48,7 @@ def pairs(path: str, size: int, *, flip: bool, skip_corrupt: bool) -> Source:
     Raises JaxganError, with the names, where an image has no counterpart.
     """
     a, b = _folders(path, "pairs", size, skip_corrupt)
-    names = [set(list_images(root)) for root in _roots(path, "pairs")]
+    names = [set(find(root).names) for root in _roots(path, "pairs")]
     for i, (here, there) in enumerate((("A", "B"), ("B", "A"))):
         alone = sorted(names[i] - names[1 - i])
         if alone:
