@@ -141,6 +141,8 @@ class Config(Architecture):
     """Mirror each image with probability 1/2."""
     skip_corrupt: bool = option(False, "data", neutral=True)
     """Skip image files that cannot be read, and count them, in place of an error."""
+    label: str = option("", "data", later=True)
+    """Column of a folder's table of labels that holds the classes; empty is the one called label, if there is one."""
     holdout: int = option(0, "data")
     """Examples kept out of training, so that diagnosis can tell learning from memorising."""
     feed: Literal["auto", "device", "stream"] = option("auto", "devices", neutral=True)

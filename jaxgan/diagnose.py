@@ -61,7 +61,7 @@ def _unseen(c, source: Source, held: Source | None, name: str, classes: int) -> 
 
     classes: of the game, 0 if it does not use labels.
     """
-    options = {"data_dir": c.data_dir, "size": c.size, "skip_corrupt": c.skip_corrupt}
+    options = data.reading(c)
     if name:
         held = data.open_source(name, **options)
         if held.shape != source.shape or (classes and held.classes != classes):

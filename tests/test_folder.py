@@ -11,6 +11,7 @@ from jaxgan.data import folder as module
 from jaxgan.data import open_source
 from jaxgan.data.folder import folder
 from jaxgan.data.images import fit
+from jaxgan.data.rows import fingerprint
 from jaxgan.types import JaxganError
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
@@ -242,6 +243,14 @@ def test_only_class_folders_give_labels(root):
     for name in ("dog/1.png", "emu/4.png"):
         (root / name).unlink()
     assert folder(root, 8).classes == 0  # one class is none
+
+
+def test_a_fingerprint_is_of_pixels_and_labels_alone(root):
+    """By which runs of earlier versions know their data again."""
+    for name in ("a/1.png", "b/2.png"):
+        save(root, name, Image.fromarray(noise(ord(name[0]))))
+    images = np.stack([noise(ord("a")), noise(ord("b"))])
+    assert folder(root, 8).fingerprint == fingerprint(images, np.array([0, 1], np.int32))
 
 
 def test_hidden_files_are_left_out_and_links_are_followed_without_a_loop(root):

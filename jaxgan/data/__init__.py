@@ -44,22 +44,22 @@ def _outlines(argument, *, size, flip, **unused):
 
 
 def _two_folders(name):
-    def opened(argument, *, size, flip, skip_corrupt, **unused):
+    def opened(argument, *, size, flip, data_dir, label, **how):
         from jaxgan.data import pairs
 
         if not argument:
             raise JaxganError(f"{name}: needs a path: {name}:PATH, a folder that holds A and B")
-        return getattr(pairs, name)(argument, size or 32, flip=flip, skip_corrupt=skip_corrupt)
+        return getattr(pairs, name)(argument, size or 32, flip=flip, **how)
 
     return opened
 
 
-def _folder(argument, *, size, flip, skip_corrupt, **unused):
+def _folder(argument, *, size, flip, data_dir, **how):
     from jaxgan.data.folder import folder
 
     if not argument:
         raise JaxganError("folder: needs a path: folder:PATH")
-    return folder(argument, size or 32, flip=flip, skip_corrupt=skip_corrupt)
+    return folder(argument, size or 32, flip=flip, **how)
 
 
 def _tfds(argument, *, data_dir, size, flip, **unused):
@@ -101,18 +101,30 @@ ENDS = {
 
 
 def open_source(
-    name: str, *, data_dir: str = "", size: int = 0, flip: bool = False, skip_corrupt: bool = False
+    name: str,
+    *,
+    data_dir: str = "",
+    size: int = 0,
+    flip: bool = False,
+    skip_corrupt: bool = False,
+    label: str = "",
 ) -> Source:
     """The source called name: mnist5k, a toy, a sequence, folder:PATH, tfds:NAME[:SPLIT], or one of pairs (pairs.py).
 
     data_dir: where prepared data sets live, "" is $TFDS_DATA_DIR or ~/tensorflow_datasets. size: pixels, 0 keeps the
-    data's own (folder: 32). skip_corrupt: folder only. Raises JaxganError for an unknown name or unusable data.
+    data's own (folder: 32). skip_corrupt, label: as in Config, for folders only.
+    Raises JaxganError for an unknown name or unusable data.
     """
     if not isinstance(size, int) or size < 0:
         raise JaxganError(f"size must be a number of pixels, 0 for the data's own; got {size!r}")
     prefix, _, argument = name.partition(":")
+    if label and prefix != "folder":
+        raise JaxganError(
+            f"label is {label!r}, but the data {name!r} have no table of labels: a folder may; leave it out"
+        )
     if prefix in SOURCES:
-        return SOURCES[prefix](argument, data_dir=data_dir, size=size, flip=flip, skip_corrupt=skip_corrupt)
+        how = {"skip_corrupt": skip_corrupt, "label": label}
+        return SOURCES[prefix](argument, data_dir=data_dir, size=size, flip=flip, **how)
     plain = [prefix for prefix in SOURCES if prefix not in ENDS]
     known = [*plain, *ENDS.values()]
     raise JaxganError(f"unknown data {name!r}{_hint(name, plain)}; known: {', '.join(known)}")
@@ -124,8 +136,13 @@ def of_config(c: Config, source: Source | None = None) -> tuple[Source, Source |
     source: real examples in place of those that c names.
     """
     if source is None:
-        source = open_source(c.data, data_dir=c.data_dir, size=c.size, flip=c.flip, skip_corrupt=c.skip_corrupt)
+        source = open_source(c.data, flip=c.flip, **reading(c))
     return split(source, c.holdout) if c.holdout else (source, None)
+
+
+def reading(c: Config) -> dict:
+    """How c reads its data: arguments of `open_source`."""
+    return {name: getattr(c, name) for name in ("data_dir", "size", "skip_corrupt", "label")}
 
 
 def _hint(name: str, plain: list[str]) -> str:

@@ -4,63 +4,71 @@ import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from jaxgan.data import cache
+from jaxgan.data import cache, labels
 from jaxgan.data.files import Files, find, told
 from jaxgan.data.images import decode, fit
+from jaxgan.data.labels import Labels
 from jaxgan.data.rows import table
 from jaxgan.types import JaxganError, Source
 
-VERSION = 1  # of the decoding below: raise it when the same files give other pixels
+VERSION = 2  # of the decoding below: raise it when the same files give other pixels
 QUIET = 2000  # files or images up to which no progress is shown
 
 
-def folder(path: str | Path, size: int = 32, *, flip: bool = False, skip_corrupt: bool = False) -> Source:
-    """The images below path as uint8 [n, size, size, c], in order of their relative names.
+class Reading(NamedTuple):
+    """How image files become rows: fields of Config of the same names, size being at least 1."""
+
+    size: int = 32
+    skip_corrupt: bool = False
+    label: str = ""
+
+
+def folder(path: str | Path, size: int = 32, *, flip: bool = False, **options) -> Source:
+    """The images below path, a folder or an archive of one, as uint8 [n, size, size, c], in order of their names.
 
     Each image is turned upright (EXIF), composited on white where it is transparent, cropped to its central square,
     and resized with Lanczos antialiasing; 16-bit grey is scaled to 8 bits, and of an animation the first frame counts.
-    c is 1 if every pixel of every image is grey, else 3. The immediate subfolders are classes, in sorted order, if all
-    images lie in subfolders and there are at least two. Decoded rows are cached in $XDG_CACHE_HOME/jaxgan/folder, by
-    the contents of the files. Raises JaxganError for a missing or empty folder and, with the names, for unreadable
-    files, unless skip_corrupt leaves these out.
+    c is 1 if every pixel of every image is grey, else 3. Classes come from a file of labels, else from the immediate
+    subfolders (labels.py). Decoded rows are cached in $XDG_CACHE_HOME/jaxgan/folder, by the contents of the files.
+    options: other fields of Reading. Raises JaxganError for a missing or empty folder and, with the names, for
+    unreadable files, unless skip_corrupt leaves these out.
     """
-    files = find(path)
     if size < 1:
         raise JaxganError(f"folder: size must be at least 1 pixel; got {size}")
-    if files.others:
-        print(f"folder {files.root}: {told(files.others)} left out, which are no images")
+    files, how = find(path), Reading(size, **options)
+    found = labels.find(files, how.label)
+    others = dict(files.others)
+    if found.file:
+        suffix = os.path.splitext(found.file)[1].lower()
+        others[suffix] -= 1
+    if others := {suffix: count for suffix, count in others.items() if count}:
+        print(f"folder {files.root}: {told(others)} left out, which are no images")
     directory = cache.writable(cache.user_cache() / "folder")
-    key = content_key(files, size)
-    images, facts = cache.cached(directory, key, lambda part: _build(files, size, skip_corrupt, part))
-    if facts["skipped"] and not skip_corrupt:  # an earlier run skipped what this one must not
+    key = content_key(files, found, how)
+    images, facts = cache.cached(directory, key, lambda part: _build(files, found, how, part))
+    if facts["skipped"] and not how.skip_corrupt:  # an earlier run skipped what this one must not
         raise _unreadable(files, facts["skipped"])
     if facts["skipped"]:
         print(f"folder {files.root}: skipped {len(facts['skipped'])} of {len(files.names)} files that cannot be read")
-    classes = len(facts["classes"])
-    return table(images, facts["labels"], f"folder:{path}", facts["fingerprint"], classes, flip)
+    return table(images, facts["labels"], f"folder:{path}", facts["fingerprint"], len(found.classes), flip)
 
 
-def class_folders(names: list[str]) -> list[str]:
-    """The sorted immediate subfolders if every image lies in one and there are at least two, else none."""
-    tops = {name.split("/")[0] if "/" in name else "" for name in names}
-    return sorted(tops) if "" not in tops and len(tops) > 1 else []
-
-
-def content_key(files: Files, size: int) -> str:
-    """SHA-256 of names, contents, size and VERSION: what the decoded rows are a function of."""
+def content_key(files: Files, found: Labels, how: Reading) -> str:
+    """SHA-256 of names, contents, labels, options and VERSION: what the decoded rows are a function of."""
 
     def one(name):
         try:
             return hashlib.sha256(files.read(name)).digest()
-        except OSError:
+        except Exception:  # of a file or an archive
             return b"unreadable"  # decoding will report it
 
-    total = hashlib.sha256(f"{VERSION} {size} {len(files.names)}".encode())
+    total = hashlib.sha256(f"{VERSION} {how.size} {len(files.names)}".encode())
     for name, digest in zip(files.names, _parallel(one, files.names, "reading files")):
-        total.update(os.fsencode(name) + b"\0" + digest)
+        total.update(os.fsencode(name) + b"\0" + digest + b"%d" % found.of.get(name, -1))
     return total.hexdigest()
 
 
@@ -72,9 +80,9 @@ def _parallel(function, items, what: str):
         yield from tqdm(pool.map(function, items), what, len(items), disable=len(items) <= QUIET or None)
 
 
-def _build(files: Files, size: int, skip_corrupt: bool, part: Path) -> dict:
-    """Decode all files to the .npy `part`; returns labels, class names and skipped files."""
-    names = files.names
+def _build(files: Files, found: Labels, how: Reading, part: Path) -> dict:
+    """Decode all files to the .npy `part`; returns labels and skipped files."""
+    names, size = files.names, how.size
     full_path = part.with_suffix(".full.npy")
     full = cache.reserve(full_path, (len(names), size, size, 3))
 
@@ -88,15 +96,14 @@ def _build(files: Files, size: int, skip_corrupt: bool, part: Path) -> dict:
     try:
         reasons = list(_parallel(one, range(len(names)), f"decoding {files.root.name}"))
         skipped = {name: reason for name, reason in zip(names, reasons) if reason}
-        if skipped and (not skip_corrupt or len(skipped) == len(names)):
+        if skipped and (not how.skip_corrupt or len(skipped) == len(names)):
             raise _unreadable(files, skipped)
         keep = np.array([i for i, reason in enumerate(reasons) if not reason])
         cache.copy_rows(full, keep, 1 if _is_grey(full, keep) else 3, part)
     finally:
         full_path.unlink(missing_ok=True)
-    classes = class_folders(names)
-    labels = [classes.index(names[i].split("/")[0]) for i in keep] if classes else None
-    return {"labels": labels, "classes": classes, "skipped": skipped}
+    numbers = [found.of[names[i]] for i in keep] if found.classes else None
+    return {"labels": numbers, "skipped": skipped}
 
 
 def _is_grey(images, keep) -> bool:

@@ -1,0 +1,159 @@
+"""The classes of a folder's images, from files of labels and subfolders; and archives of folders."""
+
+import json
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxgan.data import open_source
+from jaxgan.data.folder import folder
+from jaxgan.types import JaxganError
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Two shards of four grey images, whose levels are 0, 50, 100, 150 in the order of their names."""
+    for i in range(4):
+        name = tmp_path / "images" / f"{i // 2:05}" / f"img{i}.png"
+        name.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), 50 * i).save(name)
+    return tmp_path / "images"
+
+
+NAMES = [f"{i // 2:05}/img{i}.png" for i in range(4)]
+
+
+def labelled(path, **options):
+    """Labels in the order of the images, and the number of classes."""
+    source = folder(path, 8, **options)
+    found = source.rows(np.arange(source.size))
+    assert found["x"][:, 0, 0, 0].tolist() == [0, 50, 100, 150]
+    return found["y"].tolist(), source.classes
+
+
+def write(root, labels):
+    (root / "dataset.json").write_text(json.dumps({"labels": labels}))
+
+
+def test_dataset_json_says_the_classes_where_folders_are_shards(root):
+    assert labelled(root) == ([0, 0, 1, 1], 2)
+    write(root, list(zip(NAMES, [0, 1, 0, 4])))
+    assert labelled(root) == ([0, 1, 0, 4], 5)
+    write(root, dict(zip(NAMES, [1, 0, 1, 0])))
+    assert labelled(root) == ([1, 0, 1, 0], 2)
+    write(root, None)
+    assert labelled(root) == ([0, 0, 1, 1], 2)
+
+
+def test_of_several_labels_one_is_chosen(root):
+    write(root, list(zip(NAMES, [[0, 1], [1, 1], [2, 0], [0, 0]])))
+    with pytest.raises(JaxganError, match=r"img0.png has 2 labels.*--label 0 to --label 1"):
+        folder(root, 8)
+    assert labelled(root, label="0") == ([0, 1, 2, 0], 3)
+    assert labelled(root, label="1") == ([1, 1, 0, 0], 2)
+
+
+TABLES = {
+    "labels.csv": "file,label\n" + "".join(f"{n},{c}\n" for n, c in zip(NAMES, "bcba")),
+    "any.csv": "".join(f"{n},{c}\n" for n, c in zip(NAMES, "bcba")),
+    "labels.tsv": "".join(f"{c}\t{n}\n" for n, c in zip(NAMES, "bcba")),
+    "stems.csv": "\ufeffclass,id\n" + "".join(f"{c},img{i}\n" for i, c in enumerate("bcba")),
+    "metadata.csv": "file_name,text,category\n" + "".join(f'img{i}.png,"x, {i}",{c}\n' for i, c in enumerate("bcba")),
+    "windows.csv": "file,label\n" + "".join(f"{n},{c}\n".replace("/", "\\") for n, c in zip(NAMES, "bcba")),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_name_classes(root, name):
+    (root / name).write_text(TABLES[name])
+    assert labelled(root) == ([1, 2, 1, 0], 3)
+
+
+def test_of_several_columns_one_is_chosen(root):
+    rows = "".join(f"{n},{i % 2},{'xyxx'[i]}\n" for i, n in enumerate(NAMES))
+    (root / "attributes.csv").write_text("image,smile,hat\n" + rows)
+    assert labelled(root) == ([0, 0, 1, 1], 2)  # none is called label, so the subfolders it is
+    assert labelled(root, label="smile") == ([0, 1, 0, 1], 2)
+    assert labelled(root, label="hat") == ([0, 1, 0, 0], 2)
+    with pytest.raises(JaxganError, match=r"label is 'eyes'.*smile, hat.*--label"):
+        folder(root, 8, label="eyes")
+    with pytest.raises(JaxganError, match="no table of labels"):
+        open_source("mnist5k", label="smile")
+
+
+def test_tables_of_something_else_change_nothing(root):
+    (root / "prices.csv").write_text("fruit,price\napple,3\n")
+    assert labelled(root) == ([0, 0, 1, 1], 2)
+    (root / "labels.csv").write_text("")
+    assert labelled(root) == ([0, 0, 1, 1], 2)
+    with pytest.raises(JaxganError, match=r"no column of labels\.csv names images"):
+        folder(root, 8, label="price")
+
+
+WRONG = {
+    "json": ("dataset.json", "{", "dataset.json is not readable JSON"),
+    "shape": ("dataset.json", '{"labels": [3, 4]}', "expected {"),
+    "text": (
+        "dataset.json",
+        json.dumps({"labels": dict.fromkeys(NAMES, "cat")}),
+        "is 'cat'; expected a whole",
+    ),
+    "missing": ("dataset.json", json.dumps({"labels": {NAMES[0]: 1}}), r"no label for 00000/img1.png, .*, of 4 images"),
+    "incomplete": ("labels.csv", f"file,label\n{NAMES[0]},a\n", r"no label for 00000/img1.png, .*of 4 images"),
+    "twice": ("labels.csv", "".join(f"{n},a\n{n},b\n" for n in NAMES), "img0.png several labels, a and b"),
+    "short": ("labels.csv", "".join(f"{n},a\n" for n in NAMES) + f"{NAMES[0]}\n", "without the column 1"),
+    "latin": ("labels.csv", "café", "no text in UTF-8"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_files_of_labels_are_refused(root, case):
+    name, text, message = WRONG[case]
+    (root / name).write_bytes(text.encode("latin-1"))
+    with pytest.raises(JaxganError, match=message):
+        folder(root, 8)
+
+
+def packed(root, kind, whole):
+    """root as an archive: of what it holds, or of itself."""
+    path = root.parent / f"packed.{kind}"
+    files = [p for p in sorted(root.rglob("*")) if p.is_file()]
+    names = [str(p.relative_to(root.parent if whole else root)) for p in files]
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for file, name in zip(files, names):
+                archive.write(file, name)
+            archive.writestr("__MACOSX/._img0.png", b"")
+        return path
+    with tarfile.open(path, {"tar": "w", "tar.gz": "w:gz"}[kind]) as archive:
+        for file, name in zip(files, names):
+            archive.add(file, f"./{name}")
+    return path
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])
+def test_an_archive_is_read_as_its_folder(root, kind, whole):
+    plain = folder(root, 8).fingerprint
+    assert folder(packed(root, kind, whole), 8).fingerprint == plain
+    write(root, list(zip(NAMES, [0, 1, 0, 1])))
+    archive = packed(root, kind, whole)
+    assert labelled(archive) == ([0, 1, 0, 1], 2)
+    assert folder(archive, 8).fingerprint == folder(root, 8).fingerprint != plain
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_a_damaged_archive_is_an_error(root, kind):
+    path = packed(root, kind, True)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:3000] if kind == "tar" else whole[:-100] + bytes(78) + whole[-22:])
+    with pytest.raises(JaxganError, match="packed"):
+        folder(path, 8)
