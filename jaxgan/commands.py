@@ -311,7 +311,7 @@ def diagnose(run: Annotated[str, tyro.conf.Positional], held_out: str = "") -> N
     Args:
         run: Run folder.
         held_out: Data that training did not see, such as tfds:fashion_mnist:test; empty is what the run held out
-            (--holdout), or the test split of a prepared data set.
+            (--holdout), or the test split of a prepared data set or a folder.
     """
     _start_jax()
     from jaxgan.diagnose import diagnose

@@ -130,7 +130,8 @@ class Config(Architecture):
     latent: int = option(64, "generator", never=("kind cyclegan stargan",), least=1)
     """Size of the latent vector z."""
     data: str = option("mnist5k", "data")
-    """Real examples: mnist5k, a toy (ring8, ...), sequences (sines, curves1d), folder:PATH, or tfds:NAME[:SPLIT].
+    """Real examples: mnist5k, a toy (ring8, ...), sequences (sines, curves1d), folder:PATH[:SPLIT], or
+    tfds:NAME[:SPLIT].
 
     Two sets to translate between: mnist5k_outlines[:unpaired], pairs:PATH, or unpaired:PATH, see data/README.md."""
     data_dir: str = option("", "data", neutral=True)

@@ -26,7 +26,7 @@ def diagnose(dir, source: Source | None = None, held_out: str = "", say=log.show
     """Measure the run in dir, say what the numbers mean, write dir/diagnosis.json and .png -> {column: value}.
 
     source: what the run was trained on, if that cannot be opened by name. held_out: a data set that training did not
-    see; "" is what the run held out, or the test split of a prepared data set.
+    see; "" is what the run held out, or the data's test split.
     """
     run = load(dir)
     c, dir = run.config, run.dir
@@ -70,11 +70,12 @@ def _unseen(c, source: Source, held: Source | None, name: str, classes: int) -> 
                 f"{source.shape} and {source.classes} classes"
             )
         return held
-    if held is None and c.data.startswith("tfds:") and c.data.count(":") == 1:
+    if held is None and (c.data.startswith("folder:") or (c.data.startswith("tfds:") and c.data.count(":") == 1)):
         try:
-            return data.open_source(f"{c.data}:test", **options)
+            held = data.open_source(f"{c.data.removesuffix(':train')}:test", **options)
         except JaxganError:
             return None
+        return held if held.shape == source.shape and held.classes == source.classes else None
     return held
 
 

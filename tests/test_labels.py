@@ -122,6 +122,66 @@ def test_wrong_files_of_labels_are_refused(root, case):
         folder(root, 8)
 
 
+@pytest.fixture
+def halves(tmp_path):
+    """train/ with one image in each of cat, dog and eel; Test/ with one in cat and one in eel."""
+    for name, level in {
+        "train/cat/0": 0,
+        "train/dog/1": 50,
+        "train/eel/2": 100,
+        "Test/cat/3": 150,
+        "Test/eel/4": 200,
+    }.items():
+        path = tmp_path / "halves" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), level).save(path)
+    return tmp_path / "halves"
+
+
+def content(name):
+    """[(level, label)] of folder:NAME, and the number of classes."""
+    source = open_source(f"folder:{name}", size=8)
+    found = source.rows(np.arange(source.size))
+    return list(zip(found["x"][:, 0, 0, 0].tolist(), found["y"].tolist())), source.classes
+
+
+def test_splits_are_no_classes(halves):
+    train, test = [(0, 0), (50, 1), (100, 2)], [(150, 0), (200, 2)]
+    assert content(halves) == content(f"{halves}:train") == (train, 3)
+    assert content(f"{halves}:test") == content(f"{halves}:Test") == (test, 3)
+    archive = packed(halves, "zip", True)
+    assert content(archive) == (train, 3) and content(f"{archive}:test") == (test, 3)
+    with pytest.raises(JaxganError, match=rf"no split 'val', only Test, train; write folder:{halves}:Test"):
+        content(f"{halves}:val")
+    with pytest.raises(JaxganError, match="no split 'test'; folders called train and test would be"):
+        content(f"{halves}/train:test")
+    (halves / "train").rename(halves / "valid")
+    with pytest.raises(JaxganError, match="no split 'train', only Test, valid"):
+        content(halves)
+    (halves / "Test").rename(halves.parent / "away")
+    assert content(halves)[0] == content(f"{halves}:val")[0] == train  # the only one
+
+
+def test_folders_are_splits_only_if_all_of_them_are(halves):
+    (halves / "Test").rename(halves / "tests")
+    assert content(halves) == ([(150, 0), (200, 0), (0, 1), (50, 1), (100, 1)], 2)
+    (halves / "tests").rename(halves / "training")
+    assert content(halves)[1] == 2  # train and training can only be classes
+
+
+def test_a_folder_may_have_a_colon(halves):
+    halves.rename(halves.parent / "a:train")
+    assert content(halves.parent / "a:train")[1] == content(f"{halves.parent}/a:train:test")[1] == 3
+
+
+@pytest.mark.parametrize("table", ["train.csv", "labels.csv", "train/labels.csv"])
+def test_a_split_has_labels_of_a_table_in_it_or_beside_it(halves, table):
+    rows = {"train/cat/0.png": "b", "train/dog/1.png": "a", "train/eel/2.png": "b", "Test/cat/3.png": "c"}
+    (halves / table).write_text("file,label\n" + "".join(f"{name},{label}\n" for name, label in rows.items()))
+    (halves / "Test" / "cat" / "test.csv").write_text("file,label\n")
+    assert content(halves) == ([(0, 1), (50, 0), (100, 1)], 3)
+
+
 def packed(root, kind, whole):
     """root as an archive: of what it holds, or of itself."""
     path = root.parent / f"packed.{kind}"

@@ -58,7 +58,7 @@ def _folder(argument, *, size, flip, data_dir, **how):
     from jaxgan.data.folder import folder
 
     if not argument:
-        raise JaxganError("folder: needs a path: folder:PATH")
+        raise JaxganError("folder: needs a path: folder:PATH, or folder:PATH:train")
     return folder(argument, size or 32, flip=flip, **how)
 
 
@@ -95,7 +95,7 @@ ENDS = {
     "stacked": "stacked:mnist5k",
     "pairs": "pairs:PATH",
     "unpaired": "unpaired:PATH",
-    "folder": "folder:PATH",
+    "folder": "folder:PATH[:SPLIT]",
     "tfds": "tfds:NAME[:SPLIT]",
 }
 

@@ -12,23 +12,29 @@ from typing import NamedTuple
 from jaxgan.errors import JaxganError
 
 ARRAY = ".npy"
+SPLITS = {"train": {"train", "training"}, "val": {"val", "valid", "validation", "dev"}, "test": {"test", "testing"}}
+UP = "../"  # before the name of a table that lies beside the folder of a split
 UNPACKED = 4 << 30  # bytes of a compressed tar that may be held in memory
 # formats that Pillow knows by name alone, or reads with the help of other programs
 UNREAD = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"}
 
 
 class Files(NamedTuple):
-    """The files below root, a folder or an archive.
+    """The images below root, a folder or an archive, or below one folder of it that is a split.
 
-    names: relative, sorted, of images. tables: of files in root itself that may say what the images are. others:
-    {suffix: how many files are no images}. read: name -> bytes, by several threads at a time.
+    names: relative to the split, sorted. tables: {name of a file that may say what the images are: how read calls it}.
+    others: {suffix: how many files are no images}. read: name -> bytes, by several threads at a time. split: the
+    folder, "" where there are none; splits: all of them; every: names of the images of all splits, as in names.
     """
 
     root: Path
     names: list[str]
-    tables: list[str]
+    tables: dict[str, str]
     others: dict[str, int]
     read: Callable[[str], bytes]
+    split: str = ""
+    splits: tuple[str, ...] = ()
+    every: tuple[str, ...] = ()
 
 
 def suffixes() -> frozenset[str]:
@@ -41,20 +47,78 @@ def suffixes() -> frozenset[str]:
 
 
 def find(path: str | Path) -> Files:
-    """The files below a folder, or in a .zip or .tar(.gz, ...) of one; JaxganError where no image is.
+    """The images below a folder, or in a .zip or .tar(.gz, ...) of one; JaxganError where there is none.
 
-    Symbolic links in a folder are followed; hidden files are left out.
+    Symbolic links in a folder are followed; hidden files are left out. If all images lie in folders that are called
+    train, test or the like, they are those of one: of SPLIT where path is FOLDER:SPLIT, else of train, or the only one.
     """
-    root = Path(path).expanduser()
+    root, wanted = Path(path).expanduser(), ""
+    head, _, tail = str(path).rpartition(":")
+    if head and not root.exists() and Path(head).expanduser().exists():
+        root, wanted = Path(head).expanduser(), tail
+    names, read = _listed(root)
+    known = suffixes()
+    images = sorted(name for name in names if _suffix(name) in known)
+    splits = _splits(images)
+    top = _chosen(root, splits, wanted) if splits or wanted else ""
+    inside = f"{top}/" if top else ""
+    here = [name for name in names if name.startswith(inside)]
+    others = Counter(_suffix(name) for name in sorted(here) if _suffix(name) not in known)
+    if not images:
+        found = f"{told(others)} there" if others else "nothing there"
+        raise JaxganError(f"folder {root}: no images, {found}; the suffixes that are read: {' '.join(sorted(known))}")
+    return Files(
+        root,
+        [name.removeprefix(inside) for name in images if name.startswith(inside)],
+        _tables(names, inside),
+        dict(others.most_common()),
+        lambda name: read(name.removeprefix(UP) if name.startswith(UP) else inside + name),
+        top,
+        tuple(splits),
+        tuple(name.partition("/")[2] if top else name for name in images),
+    )
+
+
+def _splits(images: list[str]) -> dict[str, str]:
+    """{folder: "train", "val" or "test"} if every image lies in a folder with such a name, else {}."""
+    tops = sorted({name.partition("/")[0] if "/" in name else "" for name in images})
+    found = {top: kind for top in tops for kind, words in SPLITS.items() if top.lower() in words}
+    return found if len(found) == len(tops) == len({*found.values()}) else {}
+
+
+def _chosen(root: Path, splits: dict[str, str], wanted: str) -> str:
+    """The folder of the split that is wanted; by default of train, or the only one."""
+    names = {kind: top for top, kind in splits.items()} | {top: top for top in splits}
+    default = "train" if "train" in names or len(splits) > 1 else next(iter(splits), "train")
+    if (wanted or default) in names:
+        return names[wanted or default]
+    if not splits:
+        raise JaxganError(f"folder {root}: there is no split {wanted!r}; folders called train and test would be splits")
+    first = next(iter(splits))
+    raise JaxganError(
+        f"folder {root}: there is no split {wanted or default!r}, only {', '.join(splits)}; write folder:{root}:{first}"
+    )
+
+
+def _tables(names: list[str], inside: str) -> dict[str, str]:
+    """Files.tables: of files in the split itself, or else beside its folder."""
+    tables = [name for name in names if name.endswith((".json", ".csv", ".tsv"))]
+    own = {name.removeprefix(inside): name.removeprefix(inside) for name in tables if name.startswith(inside)}
+    own = {name: called for name, called in own.items() if "/" not in name}
+    return own or {name: UP + name for name in tables if "/" not in name}
+
+
+def _listed(root: Path) -> tuple[list[str], Callable[[str], bytes]]:
+    """The names of all files below root that are not hidden, and what reads them."""
     if not root.exists():
         raise JaxganError(f"folder {root}: does not exist")
     if root.is_dir():
-        return _sorted_out(root, _walk(root), lambda name: (root / name).read_bytes())
+        return _walk(root), lambda name: (root / name).read_bytes()
     try:
         if zipfile.is_zipfile(root):
-            return _archive(root, *_zip(root))
+            return _unwrapped(*_zip(root))
         if tarfile.is_tarfile(root):
-            return _archive(root, *_tar(root))
+            return _unwrapped(*_tar(root))
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError) as e:
         raise JaxganError(f"folder {root}: damaged archive ({e}); get it again") from e
     raise JaxganError(f"folder {root}: is not a folder, zip or tar; pass the one that holds the images")
@@ -85,14 +149,14 @@ def _tar(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
     return [*places], read
 
 
-def _archive(root: Path, names: list[str], read: Callable[[str], bytes]) -> Files:
-    """Files of an archive, whose names are those in the folder that it was made of; they never become paths."""
+def _unwrapped(names: list[str], read: Callable[[str], bytes]) -> tuple[list[str], Callable[[str], bytes]]:
+    """Names of an archive as in the folder that it was made of, and what reads them; they never become paths."""
     inner = {name.removeprefix("./"): name for name in names}
     inner = {n: name for n, name in inner.items() if not any(p.startswith((".", "__MACOSX")) for p in n.split("/"))}
     tops = {n.partition("/")[0] for n in inner}
-    if len(tops) == 1 and all("/" in n for n in inner):  # the folder itself was packed, not what it holds
+    if len(tops) == 1 and all("/" in n for n in inner) and not _splits([*inner]):  # the folder itself was packed
         inner = {n.partition("/")[2]: name for n, name in inner.items()}
-    return _sorted_out(root, [*inner], lambda name: read(inner[name]))
+    return [*inner], lambda name: read(inner[name])
 
 
 def _walk(root: Path) -> list[str]:
@@ -105,18 +169,6 @@ def _walk(root: Path) -> list[str]:
             names += [(Path(where) / file).relative_to(root).as_posix() for file in files if not file.startswith(".")]
         seen.add(real)
     return names
-
-
-def _sorted_out(root: Path, names: list[str], read: Callable[[str], bytes]) -> Files:
-    """Files of all names below root."""
-    known = suffixes()
-    images = sorted(name for name in names if _suffix(name) in known)
-    others = dict(Counter(_suffix(name) for name in sorted(names) if _suffix(name) not in known).most_common())
-    if not images:
-        found = f"{told(others)} there" if others else "nothing there"
-        raise JaxganError(f"folder {root}: no images, {found}; the suffixes that are read: {' '.join(sorted(known))}")
-    tables = sorted(name for name in names if name.endswith((".json", ".csv", ".tsv")) and "/" not in name)
-    return Files(root, images, tables, others, read)
 
 
 def _suffix(name: str) -> str:

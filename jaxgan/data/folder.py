@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -28,7 +29,7 @@ class Reading(NamedTuple):
 
 
 def folder(path: str | Path, size: int = 32, *, flip: bool = False, **options) -> Source:
-    """The images below path, a folder or an archive of one, as uint8 [n, size, size, c], in order of their names.
+    """The images below path (a folder, an archive, a split; files.find) as uint8 [n, size, size, c], in order of names.
 
     Each image is turned upright (EXIF), composited on white where it is transparent, cropped to its central square,
     and resized with Lanczos antialiasing; 16-bit grey is scaled to 8 bits, and of an animation the first frame counts.
@@ -41,11 +42,9 @@ def folder(path: str | Path, size: int = 32, *, flip: bool = False, **options) -
         raise JaxganError(f"folder: size must be at least 1 pixel; got {size}")
     files, how = find(path), Reading(size, **options)
     found = labels.find(files, how.label)
-    others = dict(files.others)
-    if found.file:
-        suffix = os.path.splitext(found.file)[1].lower()
-        others[suffix] -= 1
-    if others := {suffix: count for suffix, count in others.items() if count}:
+    if files.splits:
+        print(f"folder {files.root}: the split {files.split} of {', '.join(files.splits)}")
+    if others := Counter(files.others) - Counter([os.path.splitext(found.file)[1]] if found.file else []):
         print(f"folder {files.root}: {told(others)} left out, which are no images")
     directory = cache.writable(cache.user_cache() / "folder")
     key = content_key(files, found, how)

@@ -45,7 +45,7 @@ def find(files: Files, column: str = "") -> Labels:
             f"folder {files.root}: label is {column!r}, a column of a table of labels, but "
             f"{none.why or f'there is no {JSON} and no CSV file that names its images'}"
         )
-    found = _folders(files.names)
+    found = _folders(files)
     return found if found.classes or found.why else none
 
 
@@ -54,7 +54,7 @@ def _json(files: Files, column: str) -> Labels:
         return Labels([], {})
     where = f"folder {files.root}: {JSON}"
     try:
-        content = json.loads(files.read(JSON))
+        content = json.loads(files.read(files.tables[JSON]))
     except ValueError as e:
         raise JaxganError(f"{where} is not readable JSON ({e}); mend or remove it") from None
     rows = content.get("labels") if isinstance(content, dict) else None
@@ -69,7 +69,7 @@ def _json(files: Files, column: str) -> Labels:
     if bad := [name for name, label in found.items() if type(label) is not int or label < 0]:
         raise JaxganError(f"{where}: the label of {bad[0]} is {found[bad[0]]!r}; expected a whole number from 0")
     of = _complete(files, found, JSON)
-    return Labels([str(i) for i in range(max(of.values()) + 1)], of, JSON)
+    return Labels([str(i) for i in range(max(found.values()) + 1)], of, JSON)
 
 
 def _of_list(label, column: str, where: str):
@@ -88,16 +88,17 @@ def _of_list(label, column: str, where: str):
 
 def _table(files: Files, column: str) -> Labels:
     tables = [name for name in files.tables if not name.endswith(".json")]
-    name = next((name for name in TABLES if name in tables), tables[0] if len(tables) == 1 else "")
+    usual = [*TABLES, f"{files.split}.csv", f"{files.split}.tsv"]
+    name = next((name for name in usual if name in tables), tables[0] if len(tables) == 1 else "")
     if not name:
         why = f"there are several tables, {', '.join(tables[:SHOWN])}; call the one with the labels labels.csv"
         return Labels([], {}, why=why if tables else "")
     try:
-        text = files.read(name).decode("utf-8-sig")
+        text = files.read(files.tables[name]).decode("utf-8-sig")
     except UnicodeDecodeError as e:
         raise JaxganError(f"folder {files.root}: {name} is no text in UTF-8 ({e}); save it as one, or remove it") from e
     rows = [row for row in csv.reader(io.StringIO(text), delimiter="\t" if name.endswith(".tsv") else ",") if row]
-    key, named = _image_column(rows, _known(files.names))
+    key, named = _image_column(rows, _known(files))
     if key < 0:
         return Labels([], {}, why=f"no column of {name} names images")
     head = rows.pop(0) if named else [str(i) for i in range(len(rows[0]))]
@@ -147,7 +148,7 @@ def _named(files: Files, table: str, rows: list[tuple[str, str]]) -> Labels:
 
 def _complete(files: Files, found: dict[str, int], table: str) -> dict[str, int]:
     """{image: class} of all files.names; JaxganError where one has none."""
-    known = _known(files.names)
+    known = _known(files)
     of = {known[name]: label for name, label in found.items() if name in known}
     if missing := [name for name in files.names if name not in of]:
         more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
@@ -158,22 +159,20 @@ def _complete(files: Files, found: dict[str, int], table: str) -> dict[str, int]
     return of
 
 
-def _known(names: list[str]) -> dict[str, str]:
+def _known(files: Files) -> dict[str, str]:
     """{how a table may call an image: its name}: by path, and by file name or stem where only one has that."""
+    names = files.names
     paths = {name: PurePosixPath(name) for name in names}
     short = [(part, name) for name, path in paths.items() for part in {path.name, path.stem, str(path.with_suffix(""))}]
     often = Counter(part for part, _ in short)
-    backward = {name.replace("/", "\\"): name for name in names}
-    return {part: name for part, name in short if often[part] == 1} | backward | {name: name for name in names}
+    known = {part: name for part, name in short if often[part] == 1} | {name: name for name in names}
+    known |= {f"{files.split}/{name}": name for name in names if files.split}
+    return {part.replace("/", "\\"): name for part, name in known.items()} | known
 
 
-def _folders(names: list[str]) -> Labels:
-    """The immediate subfolders, sorted, if every image lies in one and there are at least two."""
-    tops = {name: name.split("/")[0] if "/" in name else "" for name in names}
-    classes = sorted({*tops.values()} - {""})
-    loose = [name for name, top in tops.items() if not top]
-    if len(classes) < 2:
+def _folders(files: Files) -> Labels:
+    """The immediate subfolders, sorted, if every image lies in one and there are at least two, in all splits."""
+    classes = sorted({name.split("/")[0] if "/" in name else "" for name in files.every})
+    if "" in classes or len(classes) < 2:
         return Labels([], {})
-    if loose:
-        return Labels([], {}, why="")
-    return Labels(classes, {name: classes.index(top) for name, top in tops.items()})
+    return Labels(classes, {name: classes.index(name.split("/")[0]) for name in files.names})
