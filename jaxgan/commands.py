@@ -139,7 +139,7 @@ def sample(
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64,
     seed: int = 0,
     out: Path = Path("samples.png"),
-    labels: tuple[int, ...] = (),
+    labels: tuple[str, ...] = (),
     truncation: float = 0.0,
     psi: float = 1.0,
     interpolate: bool = False,
@@ -158,7 +158,8 @@ def sample(
         n: How many; rounded up to whole rows with --interpolate, --traverse, --reconstruct and --translate.
         seed: Sample i depends on the seed and i alone.
         out: .png for a grid, .npz for the array "x" in [-1, 1] (and labels "y").
-        labels: Classes to draw in turn (conditional runs; default all), or to turn examples into (stargan).
+        labels: Classes, by name or number, to draw in turn (conditional runs; default all), or to turn examples into
+            (stargan).
         truncation: Largest |z| per coordinate; smaller is less varied; 0 is off.
         psi: How far from the mean style samples are (stylegan2); below 1 less varied, 0 is the mean.
         interpolate: Walk from one latent to another along each row.
@@ -191,7 +192,7 @@ def sample(
     else:
         held = draw.codes(code)
         x, y, columns = draw.drawn(trained, n, seed, labels, truncation, interpolate, traverse, held, ema, psi)
-    draw.save(out, x, y, columns)
+    draw.save(out, x, y, columns, trained.env.get("names", ()))
     print(f"{len(x)} samples of step {int(trained.state.step)} in {out}")
 
 

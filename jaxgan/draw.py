@@ -10,6 +10,7 @@ from jaxgan.errors import JaxganError
 from jaxgan.games.info import values
 from jaxgan.games.star import SHOWN, class_grid
 from jaxgan.games.translate import stacked
+from jaxgan.run import check_labels
 from jaxgan.types import halves
 
 
@@ -20,7 +21,7 @@ def drawn(trained, n, seed, labels, truncation, interpolate, traverse, held, ema
     if traverse >= 0:
         columns = len(values(game.codes, traverse))
     walks, rows = interpolate or traverse >= 0, -(-n // columns)
-    turns = np.array(labels or range(game.classes), np.int32)  # a label for each sample, or for each row of a walk
+    turns = chosen(trained, labels, game.classes)  # a label for each sample, or for each row of a walk
     y = np.resize(turns, rows if walks else n) if len(turns) else None
     if interpolate:
         x = trained.interpolate(rows, columns, seed, y, truncation, ema)
@@ -31,12 +32,19 @@ def drawn(trained, n, seed, labels, truncation, interpolate, traverse, held, ema
     return x, y.repeat(columns) if walks and y is not None else y, columns
 
 
-def save(out: Path, x, y, columns: int) -> None:
-    """Examples x as a grid (.png), or as arrays "x" and, where there are labels, "y" (.npz)."""
+def chosen(trained, labels, count: int) -> np.ndarray:
+    """Numbers of the classes that labels name, by default the first `count`."""
+    if not labels:
+        return np.arange(count, dtype=np.int32)
+    return check_labels(list(labels), len(labels), trained.game.classes, trained.env.get("names", ()))
+
+
+def save(out: Path, x, y, columns: int, names=()) -> None:
+    """Examples x as a grid (.png), or as arrays "x" and, where there are labels, "y" (.npz); names of the classes."""
     if out.suffix == ".npz":
         np.savez(out, x=x, **({} if y is None else {"y": y}))
     else:
-        plots.save(plots.examples(x, columns), out)
+        plots.save(plots.examples(x, columns, heads=plots.heads(y, columns, names)), out)
 
 
 def codes(pairs: tuple[str, ...]) -> dict[int, float]:
@@ -75,7 +83,7 @@ def translated(trained, n: int, seed: int, labels, back: bool, ema: bool):
         raise JaxganError(f"--labels with --translate is for stargan, and the run's kind is {trained.config.kind!r}")
     if back and turns:
         raise JaxganError("--back is for cyclegan; a stargan translates into any class: --labels 3 5")
-    classes = labels or range(min(game.classes, SHOWN))
+    classes = chosen(trained, labels, min(game.classes, SHOWN)) if turns else ()
     x = real(trained, -(-n // (8 * len(classes) if turns else 8)), seed)["x"]
     columns = min(8, len(x))
     if turns:

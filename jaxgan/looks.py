@@ -45,6 +45,7 @@ def pictures(game: Game, c: Config, source: Source, held: Source | None) -> Call
     """Samples of always the same latents into samples/STEP.png; of toys with modes, how many there are."""
     draw, columns = samples(game, source, held)
     density = source.density
+    heads = () if game.picture else plots.heads(np.arange(8 * columns) % max(game.classes, 1), columns, source.names)
 
     def see(state, step):
         x = draw(state.ema)
@@ -52,7 +53,8 @@ def pictures(game: Game, c: Config, source: Source, held: Source | None) -> Call
         def finish(dir: Path) -> Seen:
             found = np.asarray(x)
             row = modes(found, density) if density is not None and density.modes is not None else {}
-            plots.save(plots.examples(found, columns, density, f"step {step}"), dir / "samples" / f"{step:08d}.png")
+            picture = plots.examples(found, columns, density, f"step {step}", heads if game.classes else ())
+            plots.save(picture, dir / "samples" / f"{step:08d}.png")
             return Seen(row)
 
         return finish

@@ -1,6 +1,7 @@
 """Pictures: grids of images and of curves, scatter plots and densities of toys, and the animation of a run."""
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,11 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
     return np.clip(np.rint((np.asarray(images, np.float32) + 1) * 127.5), 0, 255).astype(np.uint8)
 
 
-def grid(images: np.ndarray, columns: int) -> np.ndarray:
-    """One picture [H, W, 3] uint8 of images [n, h, w, c] in [-1, 1], with thin gaps; c = 1 is grey, above 3 is cut."""
+def grid(images: np.ndarray, columns: int, heads: Sequence[str] = ()) -> np.ndarray:
+    """One picture [H, W, 3] uint8 of images [n, h, w, c] in [-1, 1], with thin gaps; c = 1 is grey, above 3 is cut.
+
+    heads: words above the columns.
+    """
     n, h, w, c = images.shape
     rows, gap = -(-n // columns), max(1, h // 16)
     scale = max(1, 64 // h)  # small images are enlarged, pixel by pixel
@@ -23,14 +27,41 @@ def grid(images: np.ndarray, columns: int) -> np.ndarray:
     for i, tile in enumerate(tiles):
         y, x = i // columns * (h + gap), i % columns * (w + gap)
         picture[y : y + h, x : x + w] = tile
-    return picture.repeat(scale, 0).repeat(scale, 1)
+    picture = picture.repeat(scale, 0).repeat(scale, 1)
+    return np.concatenate([_words_above(heads, (w + gap) * scale, picture.shape[1]), picture]) if heads else picture
 
 
-def examples(x: np.ndarray, columns: int, density: Density | None = None, title: str = "") -> np.ndarray:
-    """The picture that suits examples [n, *shape]: `grid` of images, `curves` of sequences, or `points`."""
+def heads(y, columns: int, names: Sequence[str]) -> list[str]:
+    """The class that each column of a grid shows, if each shows one; y: labels of its examples, or None."""
+    if y is None or not names or any((y[i::columns] != y[i]).any() for i in range(min(columns, len(y)))):
+        return []
+    return [names[label] for label in y[:columns]]
+
+
+def _words_above(words: Sequence[str], pitch: int, width: int) -> np.ndarray:
+    """A strip [16, width, 3] uint8 with a word at the start of each column of `pitch` pixels, cut where it is full."""
+    import matplotlib
+    from PIL import Image, ImageDraw, ImageFont
+
+    strip = Image.new("RGB", (width, 16), "white")
+    font = ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", 11)
+    for i, word in enumerate(words):
+        column = Image.new("RGB", (pitch, 16), "white")
+        ImageDraw.Draw(column).text((1, 1), word, "black", font)
+        strip.paste(column, (i * pitch, 0))
+    return np.asarray(strip)
+
+
+def examples(
+    x: np.ndarray, columns: int, density: Density | None = None, title: str = "", heads: Sequence[str] = ()
+) -> np.ndarray:
+    """The picture that suits examples [n, *shape]: `grid` of images, `curves` of sequences, or `points`.
+
+    heads: words above the columns of a grid.
+    """
     if x.ndim == 2:
         return points(x, density, title)
-    return (grid if x.ndim == 4 else curves)(x, columns)
+    return grid(x, columns, heads) if x.ndim == 4 else curves(x, columns)
 
 
 def curves(x: np.ndarray, columns: int) -> np.ndarray:
@@ -140,7 +171,11 @@ def animate(paths: list[Path], out: Path, milliseconds: int = 150) -> None:
     """One looping GIF of PNG pictures; the last stays for two seconds."""
     from PIL import Image
 
-    frames = [Image.open(path).convert("P", palette=Image.Palette.ADAPTIVE) for path in paths]
+    pictures = [Image.open(path) for path in paths]
+    width, height = (max(picture.size[axis] for picture in pictures) for axis in (0, 1))
+    corners = [(picture.size[0] - width, picture.size[1] - height, *picture.size) for picture in pictures]
+    padded = [picture.crop(corner) for picture, corner in zip(pictures, corners)]  # to one size, as frames have to be
+    frames = [picture.convert("P", palette=Image.Palette.ADAPTIVE) for picture in padded]
     durations = [milliseconds] * (len(frames) - 1) + [2000]
     frames[0].save(out, save_all=True, append_images=frames[1:], duration=durations, loop=0)
 

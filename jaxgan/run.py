@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxgan import checkpoint, games, parallel, rng, run_folder, step
 from jaxgan.config import Config
-from jaxgan.errors import JaxganError
+from jaxgan.errors import JaxganError, nearest
 from jaxgan.games.info import values as code_values
 from jaxgan.games.info import with_code
 from jaxgan.nets import styles
@@ -42,9 +42,9 @@ class Run:
     ) -> np.ndarray:
         """n examples [n, *shape], images in [-1, 1]; sample i depends on seed and i alone.
 
-        labels: ints [n] for a conditional run (default: all classes in turn). truncation: largest |z| per coordinate,
-        0 is off (Brock et al. 2018, arXiv 1809.11096). ema: the averaged generator in place of the last. codes: {number
-        of a code: its value, or one for each example}, for infogan; a code that is not given is random. psi: of
+        labels: classes [n] of a conditional run, by number or name (default: all in turn). truncation: largest |z| per
+        coordinate, 0 is off (Brock et al. 2018, arXiv 1809.11096). ema: the averaged generator in place of the last.
+        codes: {number of a code: its value, or one for each example}, for infogan; one not given is random. psi: of
         stylegan2, how far from the mean style samples are, below 1 less varied (Karras et al. 2018, arXiv 1812.04948).
         """
         z = latents(self.game, n, seed, truncation)
@@ -163,7 +163,7 @@ class Run:
         return self.game.views[name]
 
     def _checked(self, labels, n: int):
-        return None if labels is None else check_labels(labels, n, self.game.classes)
+        return None if labels is None else check_labels(labels, n, self.game.classes, self.env.get("names", ()))
 
     def _map(self, f, ema: bool, *inputs) -> np.ndarray:
         """f(run, vars, *inputs) of all rows, by parts, which bounds memory; an input may be None."""
@@ -242,16 +242,35 @@ def check_shape(what: str, x, shape: tuple[int, ...]) -> None:
         raise JaxganError(f"{what} have shape {jnp.shape(x)}; expected [n, {', '.join(map(str, shape))}]")
 
 
-def check_labels(labels, n: int, classes: int) -> np.ndarray:
-    """labels as int32 [n]; JaxganError where the run has no classes or a label is out of range."""
+def check_labels(labels, n: int, classes: int, names=()) -> np.ndarray:
+    """labels, numbers or names, as int32 [n]; JaxganError where the run has no classes or not this one."""
     if not classes:
         raise JaxganError("this run was trained without labels, so ask for none; or train one with --conditional")
     labels = np.asarray(labels)
+    if labels.dtype.kind == "U":
+        labels = np.array([class_number(name, classes, names) for name in labels.ravel().tolist()]).reshape(
+            labels.shape
+        )
     if labels.shape != (n,) or not np.issubdtype(labels.dtype, np.integer):
         raise JaxganError(f"labels have shape {labels.shape} and type {labels.dtype}; expected {n} whole numbers")
     if labels.min() < 0 or labels.max() >= classes:
         raise JaxganError(f"labels lie in [{labels.min()}, {labels.max()}]; this run knows 0 to {classes - 1}")
     return labels.astype(np.int32)
+
+
+def class_number(word: str, classes: int, names=()) -> int:
+    """The class that is called word, in letters of any size, or whose number it is; JaxganError if there is none."""
+    lower = [name.lower() for name in names]
+    if word in names:
+        return list(names).index(word)
+    if lower.count(word.lower()) == 1:
+        return lower.index(word.lower())
+    if word.isdecimal() and int(word) < classes:
+        return int(word)
+    if not classes:
+        check_labels([0], 1, 0)
+    shown = f"{', '.join(names[:20])}{', ...' if len(names) > 20 else ''}; or " if names else ""
+    raise JaxganError(f"there is no class {word!r}.{nearest(word, names)} Known: {shown}numbers 0 to {classes - 1}")
 
 
 def load(dir, step: int | str | None = None) -> Run:

@@ -91,7 +91,13 @@ def inspect(dir: Path, c: Config, source: Source) -> dict:
         )
     if any((dir / "checkpoints").glob("[0-9]*")):
         raise JaxganError(f"{dir} has checkpoints but no config.json; bring it back, or choose another --dir")
-    return {"shape": list(source.shape), "classes": source.classes, "fingerprint": source.fingerprint, "starts": []}
+    return _described(source) | {"starts": []}
+
+
+def _described(source: Source) -> dict:
+    """What env.json says of the data."""
+    known = {"shape": list(source.shape), "classes": source.classes, "fingerprint": source.fingerprint}
+    return known | ({"names": list(source.names)} if source.names else {})
 
 
 def _check_same(dir: Path, c: Config, source: Source) -> dict:
@@ -105,7 +111,7 @@ def _check_same(dir: Path, c: Config, source: Source) -> dict:
         )
     check_data(dir, c, env, source)
     log.read(dir / "metrics.jsonl")  # complains before anything is written
-    return env
+    return env | _described(source)
 
 
 def check_data(dir: Path, c: Config, env: dict, source: Source) -> None:
@@ -140,13 +146,16 @@ def read_config(dir: Path) -> Config:
 
 
 def read_env(dir: Path) -> dict:
-    """env.json of a run folder: shape and classes of the data, its fingerprint, and each start's environment."""
+    """env.json of a run folder: shape and classes of the data, its fingerprint, and each start's environment.
+
+    names, of the classes, are not there where they have none, nor in runs of version 0.1.0.
+    """
     path = dir / "env.json"
     kinds = {"shape": list, "classes": int, "fingerprint": str, "starts": list}
     try:
         env = json.loads(path.read_text())
         if all(isinstance(env[name], kind) for name, kind in kinds.items()):
-            return {name: env[name] for name in kinds}
+            return {name: env[name] for name in (*kinds, "names") if name in env}
         reason = "a field has another type"
     except OSError as e:
         reason = e.strerror or str(e)

@@ -179,6 +179,7 @@ class Source(NamedTuple):
     fingerprint: SHA-256 of what the rows hold, or of the density's definition
     bytes:   size of all rows as they would lie on the device
     density: the exact density of a toy, else None
+    names:   of the classes, () where they have none
     """
 
     name: str
@@ -190,6 +191,7 @@ class Source(NamedTuple):
     fingerprint: str
     bytes: int = 0
     density: Density | None = None
+    names: tuple[str, ...] = ()
 
     @property
     def exact(self) -> Density:

@@ -231,7 +231,7 @@ BAD_NAMES = {
     "rng8": "did you mean ring8",
     "mnist": "did you mean tfds:mnist",
     "cifer10": "did you mean tfds:cifar10",
-    "nothing-like-it": "known: mnist5k, ring8.*folder:PATH, tfds:NAME",
+    "nothing-like-it": "known: mnist5k, ring8.*folder:PATH.*tfds:NAME",
     "": "known: ",
     "/": "did you mean folder:/",
     "ring8:train": "write ring8",

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jaxgan import Config, commands, load, plots, train
 from jaxgan.data import open_source
 from jaxgan.data.folder import folder
+from jaxgan.data.labels import natural
+from jaxgan.run import class_number
 from jaxgan.types import JaxganError
 
 
@@ -180,6 +183,80 @@ def test_a_split_has_labels_of_a_table_in_it_or_beside_it(halves, table):
     (halves / table).write_text("file,label\n" + "".join(f"{name},{label}\n" for name, label in rows.items()))
     (halves / "Test" / "cat" / "test.csv").write_text("file,label\n")
     assert content(halves) == ([(0, 1), (50, 0), (100, 1)], 3)
+
+
+def test_classes_are_in_natural_order(root):
+    for i in range(12):
+        Image.new("L", (8, 8), i).save(root / "00000" / f"{i:02}.png")
+    levels = [*range(12), 0, 50, 100, 150]  # in the order of the names
+    rows = [f"00000/{i:02}.png,{i}" for i in range(12)] + [f"{name},11" for name in NAMES]
+    (root / "labels.csv").write_text("\n".join(rows))
+    source = folder(root, 8)
+    assert source.rows(np.arange(16))["x"][:, 0, 0, 0].tolist() == levels
+    assert source.rows(np.arange(16))["y"].tolist() == [*range(12), 11, 11, 11, 11]
+    assert source.names == tuple(map(str, range(12)))
+
+
+def test_natural_order_is_that_of_text_but_for_numbers():
+    words = ["Zoo", "a", "a b", "a1b", "a2", "a10", "b", "n01440764", "n02102040"]
+    assert sorted(["b", *words[:-3], "n02102040", "n01440764"], key=natural) == words
+    assert sorted(["10", "9", "09", "1.10", "1.9"], key=natural) == ["1.9", "1.10", "09", "9", "10"]
+
+
+@pytest.fixture(scope="module")
+def twelve(tmp_path_factory):
+    """The folder of a run on twelve classes called 0 to 11, but for 3, which is called Sneaker."""
+    root = tmp_path_factory.mktemp("twelve")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(root / "cache"))
+        for i in range(12):
+            name = "4 Sneaker" if i == 4 else str(i)
+            (root / "images" / name).mkdir(parents=True)
+            Image.new("L", (4, 4), 20 * i).save(root / "images" / name / "0.png")
+        c = Config(data=f"folder:{root / 'images'}", size=4, kind="auto", net="mlp", width=4, batch=12, steps=1)
+        train.run(c, root / "run", quiet=True)
+    return root / "run"
+
+
+def test_classes_are_asked_for_by_name(twelve, tmp_path):
+    names = [*map(str, range(4)), "4 Sneaker", *map(str, range(5, 12))]
+    assert json.loads((twelve / "env.json").read_text())["names"] == names
+    run = load(twelve)
+    by_number = run.sample(3, labels=[2, 4, 10])
+    np.testing.assert_array_equal(run.sample(3, labels=["2", "4 sneaker", "10"]), by_number)
+    assert np.abs(run.sample(3, labels=[2, 4, 3]) - by_number).max() > 0
+    with pytest.raises(JaxganError, match=r"no class 'sneaker'.*Did you mean '4 Sneaker'"):
+        run.sample(1, labels=["sneaker"])
+    with pytest.raises(JaxganError, match=r"no class '12'.*numbers 0 to 11"):
+        run.sample(1, labels=["12"])
+    commands.sample(str(twelve), 4, out=tmp_path / "x.npz", labels=("4 SNEAKER", "2"))
+    with np.load(tmp_path / "x.npz") as found:
+        assert found["y"].tolist() == [4, 2, 4, 2]
+
+
+def test_a_name_comes_before_a_number():
+    assert class_number("3", 2, ["7", "3"]) == 1
+    assert class_number("1", 2, ["a", "A"]) == 1
+    with pytest.raises(JaxganError, match="Known: a, A; or numbers"):
+        class_number("b", 2, ["a", "A"])
+
+
+def test_columns_of_pictures_say_their_class(twelve, tmp_path):
+    """The words of a strip above them; the grid below is the same picture."""
+    run = load(twelve)
+    commands.sample(str(twelve), 24, out=tmp_path / "x.png")
+    picture, plain = np.asarray(Image.open(tmp_path / "x.png")), plots.grid(run.sample(24), 12)
+    trained = np.asarray(Image.open(next((twelve / "samples").glob("0*.png"))))
+    np.testing.assert_array_equal(picture[16:], plain)
+    np.testing.assert_array_equal(trained[:16], picture[:16])
+    pitch = (4 + 1) * 16
+    words = [picture[:16, i * pitch : (i + 1) * pitch] for i in range(11)]
+    assert all(word.min() < 128 and (word[:, -1] == 255).all() for word in words)
+    assert all((words[i] != words[j]).any() for i in range(11) for j in range(i))
+    assert (words[4][:, 20:] < 128).any() and not (words[3][:, 20:] < 128).any()  # a long name, and a short one
+    assert plots.heads(np.arange(24) % 12, 8, run.env["names"]) == []  # columns of several classes
+    assert plots.heads(np.tile([2, 4], 8), 8, run.env["names"]) == ["2", "4 Sneaker"] * 4
+    assert plots.heads(None, 8, run.env["names"]) == plots.heads(np.zeros(8, int), 8, []) == []
 
 
 def packed(root, kind, whole):

@@ -53,7 +53,8 @@ def folder(path: str | Path, size: int = 32, *, flip: bool = False, **options) -
         raise _unreadable(files, facts["skipped"])
     if facts["skipped"]:
         print(f"folder {files.root}: skipped {len(facts['skipped'])} of {len(files.names)} files that cannot be read")
-    return table(images, facts["labels"], f"folder:{path}", facts["fingerprint"], len(found.classes), flip)
+    classes = found.classes
+    return table(images, facts["labels"], f"folder:{path}", facts["fingerprint"], len(classes), flip, classes)
 
 
 def content_key(files: Files, found: Labels, how: Reading) -> str:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections import Counter
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -47,6 +48,11 @@ def find(files: Files, column: str = "") -> Labels:
         )
     found = _folders(files)
     return found if found.classes or found.why else none
+
+
+def natural(name: str) -> tuple[str, str]:
+    """A key that sorts 2 before 10, and otherwise as text is sorted."""
+    return re.sub("[0-9]+", lambda digits: digits[0].zfill(20), name), name
 
 
 def _json(files: Files, column: str) -> Labels:
@@ -142,7 +148,7 @@ def _named(files: Files, table: str, rows: list[tuple[str, str]]) -> Labels:
             f"folder {files.root}: {table} gives {many[0]} several labels, {both}; leave one row for each image, or "
             "give each kind of label a column and choose one with --label"
         )
-    classes = sorted(set(found.values()))
+    classes = sorted(set(found.values()), key=natural)
     return Labels(classes, _complete(files, {n: classes.index(label) for n, label in found.items()}, table), table)
 
 
@@ -171,8 +177,8 @@ def _known(files: Files) -> dict[str, str]:
 
 
 def _folders(files: Files) -> Labels:
-    """The immediate subfolders, sorted, if every image lies in one and there are at least two, in all splits."""
-    classes = sorted({name.split("/")[0] if "/" in name else "" for name in files.every})
+    """The immediate subfolders, in natural order, if every image of all splits lies in one of two or more."""
+    classes = sorted({name.split("/")[0] if "/" in name else "" for name in files.every}, key=natural)
     if "" in classes or len(classes) < 2:
         return Labels([], {})
     return Labels(classes, {name: classes.index(name.split("/")[0]) for name in files.names})

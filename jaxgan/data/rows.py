@@ -33,8 +33,8 @@ def mirror(x, keys):
     return jnp.where(coin[:, None, None, None], x[:, :, ::-1], x)
 
 
-def table(images, labels, name: str, digest: str, classes: int, flip: bool = False) -> Source:
-    """The source of rows [n, h, w, c] or [n, d] that were checked already; labels [n] or None."""
+def table(images, labels, name: str, digest: str, classes: int, flip: bool = False, names=()) -> Source:
+    """The source of rows [n, h, w, c] or [n, d] that were checked already; labels [n] or None; names of classes."""
     y = np.zeros(len(images), np.int32) if labels is None else np.asarray(labels, np.int32)
     if flip and images.ndim != 4:
         raise JaxganError(f"{name}: flip mirrors images, and these rows are none {images.shape[1:]}; leave flip off")
@@ -47,4 +47,5 @@ def table(images, labels, name: str, digest: str, classes: int, flip: bool = Fal
         x = to_float(rows["x"])
         return {"x": mirror(x, keys) if flip else x, "y": rows["y"].astype(jnp.int32)}
 
-    return Source(name, tuple(images.shape[1:]), classes, len(images), rows, finish, digest, images.nbytes + y.nbytes)
+    size = images.nbytes + y.nbytes
+    return Source(name, images.shape[1:], classes, len(images), rows, finish, digest, size, names=tuple(names))

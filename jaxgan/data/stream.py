@@ -31,14 +31,14 @@ def tfds(name: str, split: str = "train", data_dir: str = "", *, size: int = 0, 
     """
     version_dir = find_prepared(name, data_root(data_dir))
     builder = open_builder(version_dir)
-    image, label, classes = image_and_label(builder, name)
+    image, label, names = image_and_label(builder, name)
     data = open_split(builder, split, name)
     directory = cache.writable(version_dir / "jaxgan", cache.user_cache() / "tfds")
     definition = f"{VERSION} {files_digest(version_dir, directory)} {split} {size} {image} {label}"
     key = hashlib.sha256(definition.encode()).hexdigest()
     what = f"tfds:{name}:{split}"
     images, facts = cache.cached(directory, key, lambda part: _build(data, image, label, size, what, part))
-    return table(images, facts["labels"], what, facts["fingerprint"], classes, flip)
+    return table(images, facts["labels"], what, facts["fingerprint"], len(names), flip, names)
 
 
 def find_prepared(name: str, root: Path) -> Path:
@@ -105,8 +105,8 @@ def open_split(builder, split: str, name: str):
     raise JaxganError(f"tfds:{name}: split {split!r} is empty")
 
 
-def image_and_label(builder, name: str) -> tuple[str, str | None, int]:
-    """Names of the image and label features and the number of classes: "image" and "label" before others."""
+def image_and_label(builder, name: str) -> tuple[str, str | None, list[str]]:
+    """Names of the image and label features and of the classes: "image" and "label" before others."""
     import tensorflow_datasets
 
     kinds, features = tensorflow_datasets.features, builder.info.features
@@ -118,7 +118,7 @@ def image_and_label(builder, name: str) -> tuple[str, str | None, int]:
     if not images:
         raise JaxganError(f"tfds:{name}: no 8-bit image among its features {', '.join(features)}")
     labels = of(kinds.ClassLabel, "label")
-    return (images[0], labels[0], features[labels[0]].num_classes) if labels else (images[0], None, 0)
+    return (images[0], labels[0], features[labels[0]].names) if labels else (images[0], None, [])
 
 
 def files_digest(version_dir: Path, directory: Path) -> str:
