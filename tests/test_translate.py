@@ -346,6 +346,22 @@ def test_pairs_are_images_of_the_same_name(folders):
     assert other.fingerprint != source.fingerprint
 
 
+@pytest.mark.parametrize(
+    ("shape", "right"),
+    [((16, 16), True), ((4, 4), True), ((9, 8), True), ((16, 8), False), ((10, 8), False), ((8, 16), False)],
+)
+def test_the_images_of_a_pair_show_one_place(folders, shape, right):
+    """One of another size is its counterpart scaled; one of another shape would be cropped somewhere else."""
+    for i in (1, 2):
+        Image.fromarray(np.full((8, 8), 200, np.uint8)).resize(shape).save(folders / "B" / f"{i}.png")
+    if right:
+        assert data.open_source(f"pairs:{folders}", size=8).rows(np.array([1]))["x"][0, 0, 0, 3] == 200
+        return
+    with pytest.raises(JaxganError, match=rf"1\.png \(8x8 in A, {shape[0]}x{shape[1]} in B\), 2\.png .* one shape"):
+        data.open_source(f"pairs:{folders}", size=8)
+    assert data.open_source(f"unpaired:{folders}", size=8).size == 6
+
+
 def test_flip_mirrors_both_images_of_a_pair(folders):
     for side in "AB":
         Image.fromarray(np.tile(np.arange(8, dtype=np.uint8), (8, 1))).save(folders / side / "0.png")

@@ -16,7 +16,7 @@ from jaxgan.data.labels import Labels
 from jaxgan.data.rows import table
 from jaxgan.types import JaxganError, Source
 
-VERSION = 2  # of the decoding below: raise it when the same files give other pixels
+VERSION = 3  # of the decoding below: raise it when the same files give other pixels
 QUIET = 2000  # files or images up to which no progress is shown
 
 
@@ -38,10 +38,21 @@ def folder(path: str | Path, size: int = 32, *, flip: bool = False, **options) -
     options: other fields of Reading. Raises JaxganError for a missing or empty folder and, with the names, for
     unreadable files, unless skip_corrupt leaves these out.
     """
-    if size < 1:
-        raise JaxganError(f"folder: size must be at least 1 pixel; got {size}")
     files, how = find(path), Reading(size, **options)
     found = labels.find(files, how.label)
+    images, facts = read(files, found, how)
+    classes = found.classes
+    return table(images, facts["labels"], f"folder:{path}", facts["fingerprint"], len(classes), flip, classes)
+
+
+def read(files: Files, found: Labels, how: Reading) -> tuple[np.ndarray, dict]:
+    """The images of files.names as uint8 [n, size, size, c], and facts about them.
+
+    facts: "labels" [n] or None, "fingerprint", "shapes" [n] (width and height of each image in its file), and
+    "skipped", {name: reason} of files that are not among the n.
+    """
+    if how.size < 1:
+        raise JaxganError(f"folder: size must be at least 1 pixel; got {how.size}")
     if files.splits:
         print(f"folder {files.root}: the split {files.split} of {', '.join(files.splits)}")
     if others := Counter(files.others) - Counter([os.path.splitext(found.file)[1]] if found.file else []):
@@ -53,8 +64,7 @@ def folder(path: str | Path, size: int = 32, *, flip: bool = False, **options) -
         raise _unreadable(files, facts["skipped"])
     if facts["skipped"]:
         print(f"folder {files.root}: skipped {len(facts['skipped'])} of {len(files.names)} files that cannot be read")
-    classes = found.classes
-    return table(images, facts["labels"], f"folder:{path}", facts["fingerprint"], len(classes), flip, classes)
+    return images, facts
 
 
 def content_key(files: Files, found: Labels, how: Reading) -> str:
@@ -81,14 +91,15 @@ def _parallel(function, items, what: str):
 
 
 def _build(files: Files, found: Labels, how: Reading, part: Path) -> dict:
-    """Decode all files to the .npy `part`; returns labels and skipped files."""
+    """Decode all files to the .npy `part`; returns facts as in `read`."""
     names, size = files.names, how.size
     full_path = part.with_suffix(".full.npy")
-    full = cache.reserve(full_path, (len(names), size, size, 3))
+    full, shapes = cache.reserve(full_path, (len(names), size, size, 3)), np.zeros((len(names), 2), int)
 
     def one(i):
         try:
-            full[i] = np.asarray(fit(decode(files.read(names[i])), size))
+            image = decode(files.read(names[i]))
+            full[i], shapes[i] = np.asarray(fit(image, size)), image.size
         except Exception as e:  # decoders raise nearly anything on damaged files
             return f"{type(e).__name__}: {e}"
         return None
@@ -103,7 +114,7 @@ def _build(files: Files, found: Labels, how: Reading, part: Path) -> dict:
     finally:
         full_path.unlink(missing_ok=True)
     numbers = [found.of[names[i]] for i in keep] if found.classes else None
-    return {"labels": numbers, "skipped": skipped}
+    return {"labels": numbers, "shapes": shapes[keep].tolist(), "skipped": skipped}
 
 
 def _is_grey(images, keep) -> bool:

@@ -5,9 +5,10 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan.data.files import find
-from jaxgan.data.folder import folder
+from jaxgan.data.files import Files, find
+from jaxgan.data.folder import Reading, read
 from jaxgan.data.images import resize_all
+from jaxgan.data.labels import SHOWN, Labels
 from jaxgan.data.memory import load_mnist5k
 from jaxgan.data.rows import fingerprint, mirror, table, to_float
 from jaxgan.types import JaxganError, Source
@@ -42,40 +43,62 @@ def mnist5k_outlines(size: int = 0, flip: bool = False, unpaired: bool = False) 
     return table(x, labels, name, fingerprint(x, labels), 10, flip)
 
 
-def pairs(path: str, size: int, *, flip: bool, skip_corrupt: bool) -> Source:
+def pairs(path: str, size: int, *, flip: bool, **options) -> Source:
     """The images of PATH/A and of PATH/B, read as `folder` reads them, where the same name makes a pair.
 
-    Raises JaxganError, with the names, where an image has no counterpart.
+    options: other fields of Reading. Raises JaxganError, with the names, where an image has no counterpart, and where
+    the two of a pair differ in the ratio of their sides, so that a crop would show two places.
     """
-    a, b = _folders(path, "pairs", size, skip_corrupt)
-    names = [set(find(root).names) for root in _roots(path, "pairs")]
-    for i, (here, there) in enumerate((("A", "B"), ("B", "A"))):
-        alone = sorted(names[i] - names[1 - i])
-        if alone:
-            more = f" and {len(alone) - 3} more" if len(alone) > 3 else ""
-            raise JaxganError(
-                f"pairs {path}: {', '.join(alone[:3])}{more} of {here} have no image of the same name in {there}; add "
-                f"or remove some, or use unpaired:{path}, which needs no counterparts"
-            )
-    if not a.size == b.size == len(names[0]):
+    sides = [find(root) for root in _roots(path, "pairs")]
+    _check_counterparts(path, *sides)
+    (a, of_a), (b, of_b) = (read(files, Labels([], {}), Reading(size, **options)) for files in sides)
+    if not len(a) == len(b) == len(sides[0].names):
         raise JaxganError(
-            f"pairs {path}: {len(names[0]) - min(a.size, b.size)} files cannot be read, and would leave their "
+            f"pairs {path}: {len(sides[0].names) - min(len(a), len(b))} files cannot be read, and would leave their "
             f"counterparts alone; remove both, or use unpaired:{path}"
         )
-    index = np.arange(a.size)
-    return _together(f"pairs:{path}", a, b, index, index, flip)
+    _check_shapes(path, sides[0].names, of_a["shapes"], of_b["shapes"])
+    index = np.arange(len(a))
+    return _together(f"pairs:{path}", a, b, index, index, f"{of_a['fingerprint']} {of_b['fingerprint']}", flip)
 
 
-def unpaired(path: str, size: int, *, flip: bool, skip_corrupt: bool) -> Source:
+def _check_counterparts(path: str, a: Files, b: Files) -> None:
+    for here, there, files, others in (("A", "B", a, b), ("B", "A", b, a)):
+        if alone := sorted({*files.names} - {*others.names}):
+            raise JaxganError(
+                f"pairs {path}: {_listed(alone)} of {here} have no image of the same name in {there}; add or remove "
+                f"some, or use unpaired:{path}, which needs no counterparts"
+            )
+
+
+def _check_shapes(path: str, names: list[str], a: list, b: list) -> None:
+    """JaxganError where images (width, height) of a pair are not scaled versions of each other, but for rounding."""
+    different = [
+        f"{name} ({w}x{h} in A, {v}x{g} in B)"
+        for name, (w, h), (v, g) in zip(names, a, b)
+        if abs(w * g - v * h) > max(w, h, v, g)
+    ]
+    if different:
+        raise JaxganError(
+            f"pairs {path}: the two images of {_listed(different)} differ in the ratio of width to height, and cropped "
+            "to squares they would show different places; resize or crop them to one shape"
+        )
+
+
+def _listed(words: list[str]) -> str:
+    return ", ".join(words[:SHOWN]) + (f" and {len(words) - SHOWN} more" if len(words) > SHOWN else "")
+
+
+def unpaired(path: str, size: int, *, flip: bool, **options) -> Source:
     """The images of PATH/A and of PATH/B, read as `folder` reads them, as many rows as the larger set has.
 
     A row pairs two at random, always the same; images of the smaller set come more than once.
     """
-    a, b = _folders(path, "unpaired", size, skip_corrupt)
-    order = np.random.default_rng(0)
-    n = max(a.size, b.size)
-    of_a, of_b = (np.concatenate([order.permutation(s.size) for _ in range(-(-n // s.size))])[:n] for s in (a, b))
-    return _together(f"unpaired:{path}", a, b, of_a, of_b, flip)
+    sides = [find(root) for root in _roots(path, "unpaired")]
+    (a, of_a), (b, of_b) = (read(files, Labels([], {}), Reading(size, **options)) for files in sides)
+    order, n = np.random.default_rng(0), max(len(a), len(b))
+    i, j = (np.concatenate([order.permutation(len(x)) for _ in range(-(-n // len(x)))])[:n] for x in (a, b))
+    return _together(f"unpaired:{path}", a, b, i, j, f"{of_a['fingerprint']} {of_b['fingerprint']}", flip)
 
 
 def _roots(path: str, what: str) -> list[Path]:
@@ -89,18 +112,13 @@ def _roots(path: str, what: str) -> list[Path]:
     return [root / "A", root / "B"]
 
 
-def _folders(path: str, what: str, size: int, skip_corrupt: bool) -> tuple[Source, Source]:
-    a, b = (folder(root, size, skip_corrupt=skip_corrupt) for root in _roots(path, what))
-    return a, b
-
-
-def _together(name: str, a: Source, b: Source, of_a: np.ndarray, of_b: np.ndarray, flip: bool) -> Source:
-    """Rows i of image of_a[i] of a and image of_b[i] of b; grey ones get three channels where the others have them."""
+def _together(name: str, a, b, of_a: np.ndarray, of_b: np.ndarray, digest: str, flip: bool) -> Source:
+    """Rows i of images a[of_a[i]] and b[of_b[i]]; grey ones get three channels where the others have them."""
     channels = max(a.shape[-1], b.shape[-1])
 
     def rows(index):
         index = np.asarray(index)
-        sides = [source.rows(of[index])["x"] for source, of in ((a, of_a), (b, of_b))]
+        sides = [np.asarray(images[of[index]]) for images, of in ((a, of_a), (b, of_b))]
         sides = [x if x.shape[-1] == channels else x.repeat(channels, -1) for x in sides]
         return {"x": np.concatenate(sides, -1), "y": np.zeros(len(index), np.int32)}
 
@@ -108,8 +126,6 @@ def _together(name: str, a: Source, b: Source, of_a: np.ndarray, of_b: np.ndarra
         x = to_float(rows["x"])
         return {"x": mirror(x, keys) if flip else x, "y": rows["y"].astype(jnp.int32)}
 
-    shape = (*a.shape[:-1], 2 * channels)
+    shape = (*a.shape[1:-1], 2 * channels)
     size = len(of_a) * int(np.prod(shape))
-    return Source(
-        name, shape, 0, len(of_a), rows, finish, f"{name.split(':')[0]} {a.fingerprint} {b.fingerprint}", size
-    )
+    return Source(name, shape, 0, len(of_a), rows, finish, f"{name.split(':')[0]} {digest}", size)
