@@ -125,6 +125,16 @@ class Config(Architecture):
     """Apply r1 and r2 at every lazy-th update of D only, that many times as strong."""
     lazy_g: int = option(1, "hp.path_length", needs="critic", least=1)
     """Apply path_length at every lazy_g-th update of G only, that many times as strong (StyleGAN2 uses 4)."""
+    lazy_steps: bool = option(
+        False,
+        *("hp.r1", "hp.r2", "hp.path_length"),
+        never=("optimizer sgd rmsprop", "net progan"),
+        needs="critic loss",
+        later=True,
+    )
+    """Take r1 and r2, and path_length, as steps of their own after lazy-th and lazy_g-th updates (StyleGAN2's code).
+
+    Adam's rate and betas are corrected for the additional steps."""
     latent_steps: int = option(0, "generator", needs="search")
     """Steps of latent optimisation before each update (LOGAN); 0 is none."""
     latent: int = option(64, "generator", never=("kind cyclegan stargan",), least=1)

@@ -18,6 +18,15 @@ OPTIMIZERS = {
 }
 
 
+def with_lazy_steps(hp: dict, lr: str, every: int) -> dict:
+    """hp for Adam that makes every + 1 steps where it would make every: c lr, b1^c and b2^c, c = every / (every + 1).
+
+    Karras et al. 2019, arXiv 1912.04958, appendix B. lr: the name of the learning rate in hp.
+    """
+    c = every / (every + 1)
+    return {**hp, lr: c * hp[lr], "b1": hp["b1"] ** c, "b2": hp["b2"] ** c}
+
+
 def _projected(project) -> optax.GradientTransformation:
     """project: parameter -> parameter, applied to every parameter after the update. Stands last in a chain."""
 

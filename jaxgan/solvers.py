@@ -23,6 +23,7 @@ class Solver(NamedTuple):
     step: Callable
     init: Callable = lambda game, params: {}
     together: bool = False  # moves each player exactly once a step
+    parted: bool = False  # knows players of two parts
     rounds: int = 1  # fresh batches for each update
 
 
@@ -42,6 +43,26 @@ def answers(game: Game, name: str, batch, key):
     return foresee
 
 
+def updated(game: Game, name: str, state: State, batch, key, turn, *foresee):
+    """state after an update of player `name`, number `turn` of the step, and its metrics.
+
+    A player of two parts moves by the first, and where it is due by the second; metrics are the first's.
+    """
+    first, *lazy = game.players[name].parts or (game.players[name],)
+
+    def moved(part, state, key, *foresee):
+        parted = game._replace(players={**game.players, name: part})
+        grads, vars, metrics = field(parted, name, state, batch, key, *foresee)
+        return move(parted, name, state, grads, vars), metrics
+
+    state, metrics = moved(first, state, key, *foresee)
+    for part in lazy:
+        due = (state.step * part.steps + turn) % part.every == 0
+        then = lambda state, part=part: moved(part, state, rng.stream(key, "lazy"))[0]  # noqa: E731
+        state = jax.lax.cond(due, then, lambda state: state, state)
+    return state, metrics
+
+
 def alternating(game: Game, state: State, batches, key):
     """Each player in turn makes its steps, and sees the moves made before; Goodfellow et al. 2014, algorithm 1.
 
@@ -51,11 +72,10 @@ def alternating(game: Game, state: State, batches, key):
     first, last = 0, list(game.players)[-1]
     for name, player in game.players.items():
 
-        def update(state, u, name=name):
+        def update(state, u, name=name, first=first):
             batch, own = jax.tree.map(lambda b: b[u], batches), jax.random.fold_in(key, u)
             foresee = [answers(game, name, batch, own)] if name == last and game.unroll else []
-            grads, vars, metrics = field(game, name, state, batch, own, *foresee)
-            return move(game, name, state, grads, vars), metrics
+            return updated(game, name, state, batch, own, u - first, *foresee)
 
         if player.steps == 1:  # outside a loop XLA fuses better
             state, new = update(state, first)
@@ -179,7 +199,7 @@ def _no_gradients(game, params):
 
 
 SOLVERS = {
-    "alternating": Solver(alternating),
+    "alternating": Solver(alternating, parted=True),
     "simultaneous": Solver(simultaneous),
     "extragradient": Solver(extragradient, together=True),
     "extragradient_two": Solver(extragradient, together=True, rounds=2),
@@ -188,5 +208,5 @@ SOLVERS = {
         optimistic, lambda game, params: {"step": jax.tree.map(jnp.zeros_like, params)}, together=True
     ),
     "consensus": Solver(consensus, together=True),
-    "lookahead": Solver(lookahead, lambda game, params: {"slow": jax.tree.map(jnp.copy, params)}),
+    "lookahead": Solver(lookahead, lambda game, params: {"slow": jax.tree.map(jnp.copy, params)}, parted=True),
 }

@@ -64,6 +64,9 @@ class Player(NamedTuple):
     steps: updates per train step (k in Goodfellow et al. 2014, arXiv 1406.2661), each with a fresh batch
     hold:  (hp, {net: params}) -> the nearest parameters that the player's rules on weights allow; tx keeps to them by
            itself, so this is for solvers that make moves of their own
+    parts: () or two players of the same networks and memory of tx, whose losses make up loss: an update is a move of
+           the first and, at every part.every-th update, one of the second; for a regulariser with steps of its own
+    every: of such a part
     """
 
     nets: tuple[str, ...]
@@ -71,6 +74,8 @@ class Player(NamedTuple):
     tx: Callable
     steps: int = 1
     hold: Callable = lambda hp, params: params
+    parts: tuple = ()
+    every: int = 1
 
 
 def halves(x):

@@ -41,7 +41,11 @@ def test_what_acts_stands_under_its_owner(shown):
     assert next(iter(groups)) == "parts" and not {"loss hinge", "kind ebgan", "kind plain"} & set(groups)
     assert set(groups["loss ns"]) == {"--hp.real-target"}
     assert set(groups["net mlp"]) == {"--depth"} and groups["parts"]["--width"].startswith("5 ")
-    assert groups["hp.r1"]["--hp.r1"].startswith("0.125 ") and set(groups["hp.r1"]) == {"--hp.r1", "--lazy"}
+    assert groups["hp.r1"]["--hp.r1"].startswith("0.125 ") and set(groups["hp.r1"]) == {
+        "--hp.r1",
+        "--lazy",
+        "--lazy-steps",
+    }
     assert groups["generator"]["--hp.g-lr"] == "0.5:0.25:8 Learning rate of the generator."
     assert (
         groups["parts"]["--optimizer"].split()[0] == "adam"

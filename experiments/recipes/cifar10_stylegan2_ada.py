@@ -2,8 +2,8 @@
 
     jaxgan train experiments/recipes/cifar10_stylegan2_ada.py
 
-The paper: FID 2.42, 100 million images, 8 V100 GPUs. R1 comes every 16th update, inside it and not as one of its
-own. Not run here.
+The paper: FID 2.42, 100 million images, 8 V100 GPUs. R1 is a step of its own after every 16th update; the signs that
+move ADA's probability are those of the updates alone. Not run here.
 """
 
 from jaxgan import Config, Hp
@@ -22,6 +22,7 @@ def config():
         loss="ns",
         augment=("ada",),
         lazy=16,
+        lazy_steps=True,
         batch=64,
         steps=100_000_000 // 64,
         sample_every=2000,

@@ -2,8 +2,8 @@
 
     jaxgan train experiments/recipes/ffhq1024_stylegan2.py --data folder:PATH      # the folder of 70,000 images
 
-The paper: FID 2.84, 25 million images, 8 V100 GPUs for 9 days. R1 every 16th and path length every 4th update come
-inside updates and not as ones of their own. Not run here.
+The paper: FID 2.84, 25 million images, 8 V100 GPUs for 9 days. R1 after every 16th and path length after every
+4th update are steps of their own. Not run here.
 """
 
 from jaxgan import Config, Hp
@@ -22,6 +22,7 @@ def config():
         loss="ns",
         lazy=16,
         lazy_g=4,
+        lazy_steps=True,
         batch=32,
         steps=25_000_000 // 32,
         sample_every=2000,

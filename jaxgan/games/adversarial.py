@@ -18,10 +18,10 @@ from jaxgan.errors import nearest
 from jaxgan.games import control, pool
 from jaxgan.games.norms import check_norms, normalised, refreshed
 from jaxgan.games.sides import judged, observer
-from jaxgan.games.terms import D_TERMS, G_TERMS, Play, Term, active
+from jaxgan.games.terms import D_TERMS, G_TERMS, LAZY, Play, Term, active
 from jaxgan.losses import LOSSES, Loss, value
 from jaxgan.nets import build, real, restarts
-from jaxgan.optim import OPTIMIZERS, RULES, hold, orthogonal, restarted, spectral
+from jaxgan.optim import OPTIMIZERS, RULES, hold, orthogonal, restarted, spectral, with_lazy_steps
 from jaxgan.penalties import PAIRED
 from jaxgan.solvers import SOLVERS
 from jaxgan.step import everywhere
@@ -70,6 +70,11 @@ def check(config: Config, shape, classes: int) -> None:
             f"unroll is {config.unroll}, but with solver {config.solver!r} no player answers another; use alternating "
             "or lookahead, or leave unroll at 0"
         )
+    if config.lazy_steps and not SOLVERS[config.solver].parted:
+        raise JaxganError(
+            f"lazy_steps makes steps between those of alternating or lookahead, and solver is {config.solver!r}; leave "
+            "it off, or take one of these"
+        )
     for name in ("lazy", "lazy_g"):
         if getattr(config, name) > 1 and SOLVERS[config.solver].together:
             raise JaxganError(
@@ -102,10 +107,15 @@ def check_weights(terms: dict[str, Term]) -> None:
             )
 
 
-def _nets(terms: dict[str, Term], config: Config, shape, classes: int, axis: Axis) -> dict:
-    """{name: (Net, example inputs)} that terms bring."""
-    brought = [term.nets(config, shape, classes, axis) for term in terms.values()]
-    return {name: net for nets in brought for name, net in nets.items()}
+def _brought(terms: dict[str, dict[str, Term]], config: Config, shape, classes: int, axis: Axis) -> dict[str, dict]:
+    """Of each side {name: (Net, example inputs)} that its terms bring; and of D's the controls' and the pool's."""
+    made = {side: [term.nets(config, shape, classes, axis) for term in terms[side].values()] for side in terms}
+    brought = {side: {name: net for nets in made[side] for name, net in nets.items()} for side in terms}
+    brought["d"] |= control.nets(config)
+    if config.pool:
+        example = jnp.zeros((2, *shape)), jnp.zeros(2, jnp.int32) if classes else None
+        brought["d"]["pool"] = pool.net(config.pool, axis), example
+    return brought
 
 
 def packed(net: Net, p: int) -> Net:
@@ -173,11 +183,18 @@ def terms_of(side: str, loss: Loss, seen: Play):
     return real, fake
 
 
-def optimizer(config: Config, side: str, shape) -> dict[str, Callable]:
-    """The player's fields tx, which ends with its rules on weights, and hold, which is these alone."""
+def optimizer(config: Config, side: str, shape, lazy: int = 0) -> tuple[Callable, Callable]:
+    """The player's field tx, which ends with its rules on weights, and hold, which is these alone.
+
+    lazy: updates for each step of a regulariser's own, 0 where it has none.
+    """
     again = tuple(n * getattr(config, f"{side}_steps") for n in restarts(config, shape))
-    make, own = OPTIMIZERS[config.optimizer], config.hp
+    own, lr = config.hp, f"{side}_lr"
     on = [name for name in RULES if side == "d" and own.on(name)]
+
+    def make(hp):
+        hp = with_lazy_steps(hp, lr, lazy) if lazy else hp
+        return OPTIMIZERS[config.optimizer](hp[lr], hp)
 
     def rules(hp):
         return [RULES[name](hp[name]) for name in on]
@@ -185,9 +202,37 @@ def optimizer(config: Config, side: str, shape) -> dict[str, Callable]:
     def tx(hp):
         parts = [orthogonal(hp["orthogonal"])] if own.on("orthogonal") else []
         parts += [spectral(hp["spectral"])] if side == "d" and own.on("spectral") else []
-        return optax.chain(*parts, restarted(make(hp[f"{side}_lr"], hp), again), *rules(hp))
+        return optax.chain(*parts, restarted(make(hp), again), *rules(hp))
 
-    return {"tx": tx, "hold": lambda hp, params: hold(optax.chain(*rules(hp)), params)} if on else {"tx": tx}
+    return tx, lambda hp, params: hold(optax.chain(*rules(hp)), params) if on else params
+
+
+def player_of(
+    config: Config, side: str, shape, nets: tuple[str, ...], terms: dict[str, Term], loss, lazy_loss
+) -> Player:
+    """The player of a side whose loss is loss(terms): in two parts where config.lazy_steps takes some of them apart.
+
+    lazy_loss: (terms, times) -> the loss of these alone, so many times. Regularisers of weights alone are the first's.
+    """
+    every = config.lazy if side == "d" else config.lazy_g
+    lazy = {name: term for name, term in terms.items() if config.lazy_steps and name in LAZY}
+    tx, hold = optimizer(config, side, shape, every if lazy else 0)
+    player = Player(nets, loss(terms), tx, getattr(config, f"{side}_steps"), hold)
+    if not lazy:
+        return player
+    main = loss({name: term for name, term in terms.items() if name not in lazy})
+    alone = lambda hp: tx({**hp, "orthogonal": 0.0, "spectral": 0.0})  # noqa: E731
+    second = player._replace(loss=lazy_loss(lazy, every), tx=alone, every=every)
+    return player._replace(parts=(player._replace(loss=main), second))
+
+
+def summed(terms: dict[str, Term], seen: Play, vars, total, metrics: dict):
+    """total plus the weighed means of terms, vars after them, and metrics with each mean."""
+    for name, term in terms.items():
+        numbers, vars = term.loss(seen, vars)
+        metrics[name] = numbers.mean()
+        total += (seen.hp[name] if term.weighed else 1.0) * metrics[name]
+    return total, (vars, metrics)
 
 
 def usual(config: Config, shape, classes: int, axis: Axis) -> Parts:
@@ -225,29 +270,28 @@ def adversarial(
     real_n, fake_n = config.batch, config.fake_batch or config.batch
     terms = {"d": active(config, D_TERMS) | (d_terms or {}), "g": active(config, G_TERMS) | (g_terms or {})}
     check_weights(terms["d"] | terms["g"])
-    brought = {side: _nets(terms[side], config, shape, classes, axis) for side in terms}
-    brought["d"] |= control.nets(config)
-    if config.pool:
-        example = jnp.zeros((2, *shape)), jnp.zeros(2, jnp.int32) if classes else None
-        brought["d"]["pool"] = pool.net(config.pool, axis), example
+    brought = _brought(terms, config, shape, classes, axis)
     features = any(term.features for side in terms.values() for term in side.values())
     grown = growth(config, shape, nets)
     observed, answer = observe(config, classes, axis, latent), judged(config, axis, features)
 
-    def player_loss(side, run, vars, batch, key, hp):
+    def met(side, pooled, run, vars, batch, key, hp):  # -> Play, vars
         batch = {**batch, "x": grown(vars["d"], batch["x"])} if grown else batch
         before = refreshed(config, classes, axis, side, run, vars, batch)
-        sides, vars = observed(run, before, batch, key, hp, side == "d")
+        sides, vars = observed(run, before, batch, key, hp, pooled)
         if side == "d":
             sides = control.deceived(config, sides, before, key, hp, axis)
-        seen, vars = answer(run, vars, before, key, hp, sides)
+        return answer(run, vars, before, key, hp, sides)
+
+    def player_loss(side, terms, *inputs):
+        seen, vars = met(side, side == "d", *inputs)
         vars, metrics = control.counted(seen, vars) if side == "d" else (vars, {})
-        summed = value(terms_of(side, loss, seen), real_n, fake_n)
-        for name, term in terms[side].items():
-            numbers, vars = term.loss(seen, vars)
-            metrics[name] = numbers.mean()
-            summed += (hp[name] if term.weighed else 1.0) * metrics[name]
-        return summed, (vars, metrics)
+        return summed(terms, seen, vars, value(terms_of(side, loss, seen), real_n, fake_n), metrics)
+
+    def lazy_loss(side, terms, every, *inputs):
+        seen, vars = met(side, False, *inputs)
+        total, rest = summed(terms, seen, vars, 0.0, {})
+        return every * total, rest
 
     heads = brought["d"] | brought["g"]
 
@@ -260,8 +304,8 @@ def adversarial(
         return run(vars, "g", z, y, train=False)[0]
 
     def player(side, *owned):
-        steps = getattr(config, f"{side}_steps")
-        return Player((side, *owned), partial(player_loss, side), steps=steps, **optimizer(config, side, shape))
+        losses = partial(partial, player_loss, side), partial(partial, lazy_loss, side)
+        return player_of(config, side, shape, (side, *owned), terms[side], *losses)
 
     more = [name for name in nets if name not in ("g", "d")]
     players = {"d": player("d", *brought["d"]), "g": player("g", *more, *brought["g"])}

@@ -28,7 +28,8 @@ def controlled(config: Config) -> list[str]:
 def nets(config: Config) -> dict:
     """{name: (Net, example inputs)}: where each probability is, the signs since it moved; and D's clock, if needed."""
     found = {name: (memory(p=0.0, signs=0.0), ()) for name in controlled(config)}
-    return found | (CLOCK if found or config.lazy > 1 or config.hp.on("noise") else {})
+    lazy = config.lazy > 1 and not config.lazy_steps
+    return found | (CLOCK if found or lazy or config.hp.on("noise") else {})
 
 
 def check(config: Config) -> None:

@@ -112,7 +112,7 @@ def penalty(name: str) -> Term:
     """The entry of PENALTIES called name as a term of D's loss.
 
     r1 and r2 come every config.lazy updates, times as much: their gradient is added to the loss's, so nothing corrects
-    rate or betas, unlike Karras et al. 2019, arXiv 1912.04958, who make a step of its own for it. Under augmentation
+    rate or betas, unlike config.lazy_steps, with which they are plain terms of a loss of their own. Under augmentation
     it is the gradient of D(augment(x)) in x, which the gammas of arXiv 2006.06676 and 2501.05441 mean.
     """
 
@@ -131,7 +131,7 @@ def penalty(name: str) -> Term:
 
     def loss(play: Play, vars):
         every = play.config.lazy
-        if every == 1 or name not in LAZY:
+        if every == 1 or play.config.lazy_steps or name not in LAZY:
             return numbers(play), vars
         due = updates(play.vars) % every == 0
         return jax.lax.cond(due, lambda: every * numbers(play).mean(), lambda: jnp.float32(0)), vars
@@ -139,7 +139,8 @@ def penalty(name: str) -> Term:
     return Term(loss)
 
 
-LAZY = BEFORE_AUGMENT = frozenset({"r1", "r2"})
+BEFORE_AUGMENT = frozenset({"r1", "r2"})
+LAZY = BEFORE_AUGMENT | {"path_length"}
 
 
 def dragan(play: Play, vars):
@@ -283,5 +284,5 @@ LAZY_PATH_LENGTH = Term(lazy_path_length, lambda *_: {"path_length": (memory(mea
 def active(config: Config, terms: dict[str, Term]) -> dict[str, Term]:
     """The terms that config switches on by a weight above 0."""
     found = {name: term for name, term in terms.items() if config.hp.on(name)}
-    lazily = {"path_length": LAZY_PATH_LENGTH} if config.lazy_g > 1 else {}
+    lazily = {"path_length": LAZY_PATH_LENGTH} if config.lazy_g > 1 and not config.lazy_steps else {}
     return {name: lazily.get(name, term) for name, term in found.items()}

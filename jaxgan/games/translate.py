@@ -65,7 +65,7 @@ def _paired(config: Config, shape, axis: Axis, g_terms: dict[str, Term], more: d
         def loss(run, vars, batch, key, hp):
             return player.loss(run, vars, conditioned(batch), key, hp)
 
-        return player._replace(loss=loss)
+        return player._replace(loss=loss, parts=tuple(map(knowing, player.parts)))
 
     def score(run, vars, x, y):
         a, b = halves(x)
