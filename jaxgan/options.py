@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     Name = str
 else:
     Name = Literal[(*NETS, "own")]
-Norm = Literal["own", "none", "batch", "virtual", "spectral", "batch_spectral"]
+Norm = Literal["own", "none", "batch", "virtual", "instance", "group", "layer", "pixel", "spectral", "batch_spectral"]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

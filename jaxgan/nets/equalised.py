@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxgan.nets.layers import doublings, matched, per_channel, widened
+from jaxgan.nets.layers import doublings, per_channel
 from jaxgan.types import JaxganError, Spec
 
 NORMAL = nn.initializers.normal(1.0)
@@ -15,12 +15,6 @@ NORMAL = nn.initializers.normal(1.0)
 def leaky(x: jax.Array) -> jax.Array:
     """Leaky ReLU that keeps the mean square of a normal input nearly: slope 0.2, times the root of 2."""
     return nn.leaky_relu(x, 0.2) * math.sqrt(2)
-
-
-def unit_square(x: jax.Array) -> jax.Array:
-    """x with a mean square of 1 over its last axis: pixel norm, or the norm of a latent; in float32 or wider."""
-    wide = widened(x)
-    return matched(wide * jax.lax.rsqrt((wide**2).mean(-1, keepdims=True) + 1e-8), x)
 
 
 class Dense(nn.Module):

@@ -97,19 +97,57 @@ def batch_norm(train: bool, axis: Axis = None, scale_init=nn.initializers.ones, 
     return lambda x: matched(norm(x), x)
 
 
-def normalise(norm: str, train: bool, axis: Axis, scale_init=nn.initializers.ones, affine: bool = True):
-    """The layer x -> x of a norm: that of a batch, or none, which it is for spectral norm too (`spectral.spectral`).
+def unit_square(x: jax.Array) -> jax.Array:
+    """x with a mean square of 1 over its last axis: pixel norm, or the norm of a latent; in float32 or wider."""
+    wide = widened(x)
+    return matched(wide * jax.lax.rsqrt((wide**2).mean(-1, keepdims=True) + 1e-8), x)
 
-    affine: whether it has a gain and a bias of its own, which virtual batch norm always has.
+
+def group_norm(count: Callable, scale_init=nn.initializers.ones, affine: bool = True) -> Callable:
+    """Normalisation of each example within groups of channels, over all places: Wu and He 2018, arXiv 1803.08494.
+
+    count: channels -> groups. In float32 or wider; gain and bias are those of a channel.
     """
+
+    def norm(x):
+        channels = x.shape[-1]
+        if x.ndim == 2 and count(channels) == channels:
+            raise JaxganError(
+                "instance norm takes the mean over places away, and what it is to normalise here has none: it would "
+                "be 0; take layer, group or batch"
+            )
+        options = {"use_scale": affine, "use_bias": affine, "scale_init": scale_init}
+        return matched(nn.GroupNorm(count(channels), epsilon=1e-5, use_fast_variance=False, **options)(x), x)
+
+    return norm
+
+
+def groups(channels: int) -> int:
+    """32, the paper's, or the next smaller number that divides the channels into groups of 4 or more."""
+    return max(n for n in range(1, 33) if n == 1 or (channels % n == 0 and channels // n >= 4))
+
+
+# groups of so many channels: Ulyanov et al. 2016, arXiv 1607.08022; Ba et al. 2016, arXiv 1607.06450, for convolutions
+GROUPS = {"instance": lambda channels: channels, "layer": lambda channels: 1, "group": groups}
+
+
+def normalise(norm: str, train: bool, axis: Axis, scale_init=nn.initializers.ones, affine: bool = True):
+    """The layer x -> x of a norm; of none, and of spectral norm (`spectral.spectral`), x itself.
+
+    affine: whether it has a gain and a bias of its own, which virtual batch norm always has and pixel norm never.
+    """
+    if norm in GROUPS:
+        return group_norm(GROUPS[norm], scale_init, affine)
     if norm == "virtual":
         return VirtualNorm(scale_init)
+    if norm == "pixel":
+        return unit_square
     return batch_norm(train, axis, scale_init, affine) if norm.startswith("batch") else lambda x: x
 
 
 def biased(norm: str) -> bool:
-    """Whether the layer before has a bias: one that takes means away makes it idle."""
-    return norm not in ("batch", "batch_spectral", "virtual")
+    """Whether the layer before has a bias: a norm that takes away the mean of each channel makes it idle."""
+    return norm not in ("batch", "batch_spectral", "virtual", "instance")
 
 
 def doublings(net: str, shape: tuple[int, ...]) -> tuple[int, ...]:
