@@ -1,6 +1,7 @@
 """Evaluation of a run, or of any images, against real ones: scores under names that hold their protocol."""
 
 import dataclasses
+import io
 import json
 import time
 from collections.abc import Iterator
@@ -192,9 +193,9 @@ def compare(
 
 
 def opened(name: str, size: int = 0) -> Source:
-    """A folder of images at their own size, which must be one, or at `size`; arrays in a file; or data by name."""
+    """A folder or archive of images at their own size, which must be one, or at `size`; a file of arrays; or a name."""
     path = Path(name).expanduser()
-    if path.is_dir():
+    if path.is_dir() or (path.is_file() and path.suffix not in (".npz", ".npy")):
         return data.open_source(f"folder:{path}", size=size or _one_size(path))
     if path.suffix in (".npz", ".npy"):
         return _from_file(path)
@@ -204,12 +205,16 @@ def opened(name: str, size: int = 0) -> Source:
 def _one_size(path: Path) -> int:
     from PIL import Image
 
-    from jaxgan.data.folder import list_images
+    from jaxgan.data import files
 
-    sizes = set()
-    for name in list_images(path):
-        with Image.open(path / name) as image:
-            sizes.add(image.size)
+    sizes, found = set(), files.find(path)
+    for name in found.names:
+        opened = io.BytesIO(found.read(name))
+        if name.endswith(files.ARRAY):
+            sizes.add(np.load(opened, allow_pickle=False).shape[1::-1])
+        else:
+            with Image.open(opened) as image:
+                sizes.add(image.size)
     (w, h), *more = sorted(sizes)
     if more or w != h:
         shown = ", ".join(f"{w}x{h}" for w, h in sorted(sizes)[:4])

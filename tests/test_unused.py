@@ -23,7 +23,7 @@ from kinds import CLASSES, TABLE, configured
 from runs import Like
 
 # fields that say what the data are: they act where a source is opened
-DATA = {"data", "size", "flip", "holdout"}
+DATA = {"data", "size", "flip", "holdout", "label"}
 SHAPE = (2,)
 SMALL = {"net": "mlp", "width": 4, "depth": 1, "latent": 2, "batch": 4}
 # values that are valid beside SMALL, where OTHER's is not
@@ -53,7 +53,7 @@ def usual():
     return trained(config.from_dict(SMALL))
 
 
-STATIC = sorted(set(OTHER) - config.NEUTRAL - DATA - {"hp", "seed"})
+STATIC = sorted(set(OTHER) - config.NEUTRAL - DATA - {"hp", "seed", "eval"})  # eval's own options are neutral
 
 
 @pytest.mark.parametrize("name", [*STATIC, "seed"])
