@@ -9,7 +9,7 @@ from pathlib import Path
 import tyro
 
 from jaxgan import hp
-from jaxgan.commands import COMMANDS, INTERRUPTED, stats, sweep_on, sweep_report
+from jaxgan.commands import COMMANDS, INTERRUPTED, SECOND, sweep_on
 from jaxgan.config import Config
 from jaxgan.errors import JaxganError, LostProcess, nearest
 from jaxgan.experiment import experiment, known
@@ -46,10 +46,8 @@ def main(args: list[str] | None = None) -> None:
             raise JaxganError(
                 f"there is no command {args[0]!r}.{nearest(args[0], COMMANDS)} Known: {', '.join(COMMANDS)}"
             )
-        if args[:2] == ["sweep", "report"]:
-            tyro.cli(sweep_report, args=args[2:], prog="jaxgan sweep report")
-        elif args[:2] == ["data", "stats"]:
-            tyro.cli(stats, args=args[2:], prog="jaxgan data stats")
+        if two := SECOND.get((args[0], args[1] if args[1:] else "")):
+            tyro.cli(two, args=args[2:], prog=f"jaxgan {args[0]} {args[1]}")
         elif args[0] == "sweep" and args[1:] and Path(args[1], "sweep.json").is_file():
             tyro.cli(sweep_on, args=args[1:], prog="jaxgan sweep DIR")
         elif args[0] in ("train", "sweep", "plan"):

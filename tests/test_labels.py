@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxgan import Config, commands, load, plots, train
+from jaxgan import Config, load, plots, train
+from jaxgan.commands.runs import sample
 from jaxgan.data import open_source
 from jaxgan.data.folder import folder
 from jaxgan.data.labels import natural
@@ -229,7 +230,7 @@ def test_classes_are_asked_for_by_name(twelve, tmp_path):
         run.sample(1, labels=["sneaker"])
     with pytest.raises(JaxganError, match=r"no class '12'.*numbers 0 to 11"):
         run.sample(1, labels=["12"])
-    commands.sample(str(twelve), 4, out=tmp_path / "x.npz", labels=("4 SNEAKER", "2"))
+    sample(str(twelve), 4, out=tmp_path / "x.npz", labels=("4 SNEAKER", "2"))
     with np.load(tmp_path / "x.npz") as found:
         assert found["y"].tolist() == [4, 2, 4, 2]
 
@@ -244,7 +245,7 @@ def test_a_name_comes_before_a_number():
 def test_columns_of_pictures_say_their_class(twelve, tmp_path):
     """The words of a strip above them; the grid below is the same picture."""
     run = load(twelve)
-    commands.sample(str(twelve), 24, out=tmp_path / "x.png")
+    sample(str(twelve), 24, out=tmp_path / "x.png")
     picture, plain = np.asarray(Image.open(tmp_path / "x.png")), plots.grid(run.sample(24), 12)
     trained = np.asarray(Image.open(next((twelve / "samples").glob("0*.png"))))
     np.testing.assert_array_equal(picture[16:], plain)

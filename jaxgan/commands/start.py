@@ -1,0 +1,30 @@
+"""What commands have in common: how JAX is started, and where they write."""
+
+import os
+from pathlib import Path
+
+from jaxgan.errors import JaxganError
+
+INTERRUPTED = 130  # what a shell expects after Ctrl-C
+
+
+def start_jax(coordinator: str = "", processes: int = 0, process: int = -1, join: bool = True) -> None:
+    """Compilation cache on; other processes joined, unless each is to work for itself."""
+    import jax
+
+    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "jaxgan" / "xla"
+    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        jax.config.update("jax_compilation_cache_dir", str(cache))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    if join:
+        from jaxgan import parallel
+
+        parallel.start(coordinator, processes, process)
+
+
+def check_out(out: Path) -> None:
+    """JaxganError where no picture or array can be written to out."""
+    if out.suffix not in (".png", ".npz"):
+        raise JaxganError(f"--out is {out}; expected a name that ends in .png or .npz")
+    if not out.parent.is_dir():
+        raise JaxganError(f"--out is {out}, but there is no folder {out.parent}")
