@@ -38,10 +38,10 @@ EXPERIMENT is a Python file with config(), such as experiments/mnist_dcgan.py.
 def main(args: list[str] | None = None) -> None:
     """Run a command; what the user can mend ends in one message and exit code 2."""
     args = sys.argv[1:] if args is None else args
-    if not args or args[0] in ("-h", "--help", "help"):
-        print(USAGE)
-        return
     try:
+        if not args or args[0] in ("-h", "--help", "help"):
+            print(USAGE, flush=True)
+            return
         if args[0] not in COMMANDS:
             raise JaxganError(
                 f"there is no command {args[0]!r}.{nearest(args[0], COMMANDS)} Known: {', '.join(COMMANDS)}"

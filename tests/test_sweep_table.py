@@ -65,6 +65,20 @@ def test_mean_and_spread_are_numpys(sweep):
     assert table.spread(np.array([0.25])) == "0.25"  # one seed has no spread
 
 
+def test_a_score_with_a_protocol_is_told_final_and_best_apart(sweep):
+    for k, id in enumerate(store.members(sweep)):
+        rows = [{"step": at, "fd/x/n9/ddof1": fd + k, "is/x/n9": fd} for at, fd in ((2, 5.0), (4, 1.0), (6, 3.0))]
+        run = store.run_dir(sweep, id)
+        run.mkdir(parents=True, exist_ok=True)
+        (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    heads, *lines = (line.split("  ") for line in table.table(sweep, "min fid, max is").splitlines())
+    heads = [word.strip() for word in heads if word]
+    assert heads[1:5] == ["fd/x/n9/ddof1", "best fd/x/n9/ddof1", "is/x/n9", "best is/x/n9"]
+    first = [word.strip() for word in lines[0] if word]
+    assert first[:5] == ["ns", "4 ± 1", "2 ± 1", "3 ± 0", "5 ± 0"], "the last of each; the least FD, the greatest IS"
+    assert order(sweep, "min fid")[0] == "ns"
+
+
 def test_the_best_is_a_command_that_trains_it(sweep):
     """Its flags are what differs from the experiment: from the base as well as from the setting."""
     assert table.best(sweep, original=BASE) == "jaxgan train ring.py --loss lsgan --batch 32"

@@ -16,6 +16,7 @@ from pathlib import Path
 from jaxgan import config, log, run_folder
 from jaxgan.config import Config
 from jaxgan.errors import JaxganError
+from jaxgan.metrics import HIGHER
 from jaxgan.sweep import space
 
 FORMAT = 1
@@ -167,13 +168,18 @@ def finished(dir, id: str, steps: int) -> bool:
 def results(dir) -> list[dict]:
     """For each member {"id", its values, "status", "step", and the last value of each metric}, in order.
 
-    step is that of the last logged row; values have full names ("hp.g_lr").
+    step is that of the last logged row; values have full names ("hp.g_lr"). Of a score whose name has its protocol
+    "best NAME" is the best there was.
     """
     found = []
     for id, (values, _) in members(dir).items():
         merged = {"step": 0}
-        for row in log.read(run_dir(dir, id) / "metrics.jsonl"):
+        rows = log.read(run_dir(dir, id) / "metrics.jsonl")
+        for row in rows:
             merged |= row
+        for name in [name for name in merged if "/n" in name]:
+            best = max if name.split("/")[0] in HIGHER else min
+            merged[f"best {name}"] = best(row[name] for row in rows if name in row)
         metrics = {name: value for name, value in merged.items() if name not in ("step", "digest")}
         found.append({"id": id, **values, "status": standing(dir, id)["status"], "step": merged["step"], **metrics})
     return found

@@ -50,7 +50,7 @@ def objectives(text: str, rows: list[dict]) -> list[tuple[str, str]]:
     member has logged.
     """
     fields = {"step", *config.flat(Config())}
-    known = sorted({name for row in rows for name, value in row.items() if _is_number(value)} - fields)
+    known = sorted({n for row in rows for n, x in row.items() if _is_number(x) and not n.startswith("best ")} - fields)
     parts = [part.split() for part in text.split(",")] if text else []
     for part in parts:
         if len(part) != 2 or part[0] not in ("max", "min"):
@@ -89,6 +89,7 @@ def table(dir, objective: str = "") -> str:
     found = ranked(found, aims)
     names = list(dict.fromkeys(name for setting in found for name in setting.values))
     metrics = [name for _, name in aims] or ["d_loss", "g_loss"]
+    metrics = [shown for name in metrics for shown in (name, *([f"best {name}"] if "/n" in name else []))]
     lines = [[*names, *metrics, "members", "non-finite"]]
     for setting in found:
         numbers = [setting.numbers(name) for name in metrics]
