@@ -275,7 +275,7 @@ def to_dict(config: Config) -> dict[str, Any]:
 def load(path: Path) -> Config:
     """The Config in a JSON file; reading it never runs code."""
     try:
-        values = json.loads(path.read_text())
+        values = json.loads(path.read_text("utf-8"))
     except (ValueError, UnicodeDecodeError) as e:
         raise JaxganError(f"{path} is not readable JSON ({e}); restore it, or start the run in a new folder") from None
     if not isinstance(values, dict):

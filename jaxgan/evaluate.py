@@ -257,7 +257,7 @@ def _write(dir: Path, about: dict, found: dict[str, Score], p: Protocol, say) ->
     words = [f"{about['step']:08d}", p.features.replace("/", "-"), about["split"].replace("/", "-"), f"n{p.n}"]
     words += [] if about["generator"] == "ema" else ["last"]
     path = dir / "eval" / f"{'_'.join(words)}_seed{about['seed']}.json"
-    old = json.loads(path.read_text())["scores"] if path.exists() else {}
+    old = json.loads(path.read_text("utf-8"))["scores"] if path.exists() else {}
     new = {name: [score.value, None if np.isnan(score.error) else score.error] for name, score in found.items()}
     about |= {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "jaxgan": __version__, "scores": old | new}
     run_folder.replace(path, json.dumps(about, indent=2))

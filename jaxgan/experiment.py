@@ -49,4 +49,4 @@ def _line(path: Path, error: Exception) -> str:
 def known() -> list[str]:
     """The experiments under the working folder."""
     files = sorted(Path("experiments").glob("*.py"))
-    return [str(f) for f in files if "def config(" in f.read_text(errors="replace")]
+    return [str(f) for f in files if "def config(" in f.read_text("utf-8", errors="replace")]

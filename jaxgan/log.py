@@ -21,7 +21,7 @@ from jaxgan.errors import JaxganError
 
 def read(path: Path) -> list[dict]:
     """The rows of a metrics.jsonl; a last line that a killed process left half-written is left out."""
-    rows, lines = [], path.read_text(errors="replace").splitlines() if path.exists() else []
+    rows, lines = [], path.read_text("utf-8", errors="replace").splitlines() if path.exists() else []
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
@@ -48,7 +48,7 @@ def insert(path: Path, row: dict) -> None:
 
 def _replace(path: Path, rows: list[dict]) -> None:
     new = path.with_suffix(".tmp")
-    new.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    new.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     os.replace(new, path)
 
 
@@ -60,7 +60,7 @@ def writer(dir: Path, names: tuple[str, ...], config: dict) -> Iterator[Callable
         return
     with contextlib.ExitStack() as stack:
         extra = [stack.enter_context(contextlib.closing(WRITERS[name](dir, config))) for name in names]
-        file = stack.enter_context((dir / "metrics.jsonl").open("a", buffering=1))
+        file = stack.enter_context((dir / "metrics.jsonl").open("a", buffering=1, encoding="utf-8"))
 
         def write(row):
             file.write(json.dumps(row) + "\n")
@@ -114,7 +114,7 @@ PACKAGES = {"tensorboard": "tensorboardX", "wandb": "wandb"}
 
 
 def check_writers(names: tuple[str, ...]) -> None:
-    """JaxganError with the command to run if the package of a writer is not installed."""
+    """JaxganError with the command to run if the package of a writer is not installed, or knows no account."""
     from importlib import import_module
 
     for name in names:
@@ -122,6 +122,27 @@ def check_writers(names: tuple[str, ...]) -> None:
             import_module(PACKAGES[name])
         except ImportError:
             raise JaxganError(f"--writers {name} needs {PACKAGES[name]}: pip install 'jaxgan[{name}]'") from None
+        if name == "wandb" and os.environ.get("WANDB_MODE", "online") == "online":
+            _check_login()
+
+
+def _check_login() -> None:
+    """JaxganError where wandb would ask for a key, or not get through, at the end of a long start."""
+    import wandb
+
+    try:
+        try:
+            there = wandb.login(prompt=False)
+        except TypeError:  # before version 0.31, which would ask
+            there = bool(wandb.api.api_key)
+        reason = "" if there else "no key is known"
+    except Exception as e:  # whatever it makes of a network
+        reason = str(e).strip().splitlines()[0][:200] if str(e).strip() else type(e).__name__
+    if reason:
+        raise JaxganError(
+            f"--writers wandb cannot write to an account ({reason}): run wandb login, or keep what it writes on this "
+            "machine: WANDB_MODE=offline"
+        )
 
 
 def environment() -> dict:

@@ -43,7 +43,7 @@ def read(dir: Path) -> list[dict]:
     """The overrides of the run in dir, [] without any."""
     path = dir / FILE
     try:
-        rows = json.loads(path.read_text())
+        rows = json.loads(path.read_text("utf-8"))
         if all(isinstance(row["step"], int) and row["name"] in Hp.__dataclass_fields__ for row in rows):
             return [{**row, "new": hp.number(f"hp.{row['name']}", row["new"])} for row in rows]
         reason = "a row has no step, or names no number"

@@ -126,7 +126,7 @@ def check_data(dir: Path, c: Config, env: dict, source: Source) -> None:
 def replace(path: Path, text: str) -> None:
     """Write text to path so that a crash leaves the old file or the new one."""
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(text + "\n")
+    temporary.write_text(text + "\n", "utf-8")
     os.replace(temporary, path)
 
 
@@ -153,7 +153,7 @@ def read_env(dir: Path) -> dict:
     path = dir / "env.json"
     kinds = {"shape": list, "classes": int, "fingerprint": str, "starts": list}
     try:
-        env = json.loads(path.read_text())
+        env = json.loads(path.read_text("utf-8"))
         if all(isinstance(env[name], kind) for name, kind in kinds.items()):
             return {name: env[name] for name in (*kinds, "names") if name in env}
         reason = "a field has another type"

@@ -10,7 +10,7 @@ class Stop:
     While `training` is False there is nothing to save yet, and Ctrl-C interrupts at once; so does a second Ctrl-C.
     """
 
-    NAMES = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)  # SIGUSR1: Slurm's --signal before the time limit
+    NAMES = ("SIGTERM", "SIGINT", "SIGUSR1")  # SIGUSR1: Slurm's --signal before the time limit; Windows has none
 
     def __init__(self):
         self.signal: int | None = None
@@ -19,7 +19,8 @@ class Stop:
 
     def __enter__(self):
         try:
-            self.before.append({s: signal.signal(s, self._note) for s in self.NAMES})
+            known = [getattr(signal, name) for name in self.NAMES if hasattr(signal, name)]
+            self.before.append({s: signal.signal(s, self._note) for s in known})
         except ValueError:  # not the main thread: whoever owns it handles signals
             self.before.append({})
         return self

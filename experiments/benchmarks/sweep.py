@@ -73,7 +73,7 @@ def seconds(*command: str) -> np.ndarray:
 def processor() -> str:
     """The processor's name, as far as the system tells."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
@@ -81,7 +81,7 @@ def processor() -> str:
 
 def measure(a, home: Path) -> list[tuple[str, np.ndarray, str]]:
     """(what, wall and processor seconds of all members, how they were measured)."""
-    (home / "ring.py").write_text(EXPERIMENT.format(steps=a.steps))
+    (home / "ring.py").write_text(EXPERIMENT.format(steps=a.steps), "utf-8")
     jaxgan = [sys.executable, "-m", "jaxgan"]
     sweep = [*jaxgan, "sweep", str(home / "ring.py"), "--seeds"]
     seconds(*sweep, "1", "--dir", str(home / "warm"))  # fills the compilation cache
@@ -112,7 +112,7 @@ def curve(widths: list[int], steps: int) -> None:
     from jaxgan.sweep import shared
 
     with tempfile.TemporaryDirectory() as home:
-        Path(home, "ring.py").write_text(EXPERIMENT.format(steps=steps))
+        Path(home, "ring.py").write_text(EXPERIMENT.format(steps=steps), "utf-8")
         c, _ = experiment(Path(home, "ring.py"))
     k = shared.shared(c)
     starts = [checkpoint.to_host(k.start(dataclasses.replace(c, seed=seed))) for seed in range(16)]  # then again

@@ -65,7 +65,7 @@ def cached(directory: Path, key: str, build: Callable[[Path], dict]) -> tuple[np
             try:
                 facts = build(part)
                 facts["fingerprint"] = digest(np.load(part, mmap_mode="r"), facts)
-                facts_file.with_suffix(".part.json").write_text(json.dumps(facts))
+                facts_file.with_suffix(".part.json").write_text(json.dumps(facts), "utf-8")
                 os.replace(part, final)
                 os.replace(facts_file.with_suffix(".part.json"), facts_file)
             finally:
@@ -85,7 +85,7 @@ def _load(final: Path, facts_file: Path):
     if not (final.exists() and facts_file.exists()):
         return None
     try:
-        facts = json.loads(facts_file.read_text())
+        facts = json.loads(facts_file.read_text("utf-8"))
         images = np.load(final, mmap_mode="r", allow_pickle=False)
         if images.nbytes > CHECKED or digest(images, facts) == facts["fingerprint"]:
             return images, facts

@@ -45,7 +45,7 @@ def prepare(name: str, source_dir: str | Path, data_dir: str | Path = "") -> Pat
 def _prepare(name: str, recipe: Recipe, source_dir: Path, root: Path, final: Path) -> Path:
     """`prepare` under its lock."""
     if (final / "dataset_info.json").exists():
-        found = json.loads((final / "dataset_info.json").read_text()).get("fileFormat", "tfrecord")
+        found = json.loads((final / "dataset_info.json").read_text("utf-8")).get("fileFormat", "tfrecord")
         if found != "array_record":
             raise JaxganError(f"{final} holds {found} files, which need TensorFlow; choose another data_dir")
         print(f"{name} is already prepared in {final}")

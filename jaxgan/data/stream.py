@@ -47,7 +47,7 @@ def find_prepared(name: str, root: Path) -> Path:
     if not infos:
         raise JaxganError(_not_prepared(name, root))
     try:
-        found = json.loads(infos[-1].read_text()).get("fileFormat", "tfrecord")
+        found = json.loads(infos[-1].read_text("utf-8")).get("fileFormat", "tfrecord")
     except (OSError, ValueError) as e:
         raise JaxganError(
             f"tfds:{name}: {infos[-1]} is damaged ({e}); remove {infos[-1].parent} and prepare again"
@@ -129,7 +129,7 @@ def files_digest(version_dir: Path, directory: Path) -> str:
     state = [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files]
     memo = directory / f"files-{hashlib.sha256(str(version_dir.resolve()).encode()).hexdigest()[:16]}.json"
     with contextlib.suppress(OSError, ValueError, KeyError):
-        known = json.loads(memo.read_text())
+        known = json.loads(memo.read_text("utf-8"))
         if known["state"] == state:
             return known["digest"]
     total = hashlib.sha256()
@@ -137,7 +137,7 @@ def files_digest(version_dir: Path, directory: Path) -> str:
         with f.open("rb") as stream:
             total.update(f.name.encode() + b"\0" + hashlib.file_digest(stream, "sha256").digest())
     part = memo.with_suffix(f".{os.getpid()}.part")
-    part.write_text(json.dumps({"state": state, "digest": total.hexdigest()}))
+    part.write_text(json.dumps({"state": state, "digest": total.hexdigest()}), "utf-8")
     os.replace(part, memo)
     return total.hexdigest()
 

@@ -118,7 +118,7 @@ def order(dir: Path, task: Task, mode: str, width: int) -> dict:
 def work(order: dict) -> str:
     """What a task's process does -> "" or what went wrong; its progress, and any traceback, is in its log."""
     Path(order["log"]).parent.mkdir(exist_ok=True)
-    with open(order["log"], "a", buffering=1) as file:
+    with open(order["log"], "a", buffering=1, encoding="utf-8") as file:
 
         def say(text):
             file.write(f"{text}\n")

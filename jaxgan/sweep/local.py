@@ -41,9 +41,7 @@ def run(dir, mode="auto", width=0, workers=1, say=log.show, stop: Stop | None = 
             with watched(dir, wanted, say) as update:
                 while any(worker.process.poll() is None for worker in crew):
                     if stop.signal is not None:
-                        for worker in crew:
-                            worker.process.terminate()  # SIGTERM: they save, and end
-                        break
+                        break  # by their closed input the workers hear of it, save, and end
                     time.sleep(POLL)
                     update()
         finally:
@@ -142,7 +140,7 @@ def work(order: dict) -> None:
 
     def watch():
         sys.stdin.read()  # ends when the process that started this one does
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)  # os.kill would end the process at once on Windows
 
     threading.Thread(target=watch, daemon=True).start()
     for name, value in order["config"].items():

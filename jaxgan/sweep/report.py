@@ -209,7 +209,7 @@ def _page(found: dict, javascript: str) -> str:
     """The page: template, plotly and data. Data cannot end their script element, and are inserted in one pass."""
     text = json.dumps(found, allow_nan=False).replace("<", "\\u003c")
     parts = {"TITLE": escape(found["title"]), "PLOTLY": javascript, "DATA": text}
-    template = Path(__file__).with_name("page.html").read_text()
+    template = Path(__file__).with_name("page.html").read_text("utf-8")
     return re.sub("@(TITLE|PLOTLY|DATA)@", lambda match: parts[match[1]], template)
 
 

@@ -217,11 +217,13 @@ def _study(dir: Path, goal: dict, new: dict):
     """The study of this objective; JaxganError if it searched another space, or for other numbers of steps or seeds."""
     optuna = _optuna()
     from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
     name = f"{goal['direction']} {goal['metric']}"
     with store.locked(dir, "claims/search.lock"):
-        storage = JournalStorage(JournalFileBackend(str(dir / "study.log")))
+        path = str(dir / "study.log")
+        lock = JournalFileOpenLock(path) if os.name == "nt" else None  # else a symbolic link, which needs rights there
+        storage = JournalStorage(JournalFileBackend(path, lock))
         try:
             study = optuna.load_study(study_name=name, storage=storage)
         except KeyError:

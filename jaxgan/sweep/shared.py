@@ -7,7 +7,6 @@ to a run alone up to rounding. Members are spread over the devices of this proce
 import dataclasses
 import functools
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -206,8 +205,6 @@ def free_memory() -> float:
     stats = [d.memory_stats() or {} for d in jax.local_devices()]
     if all("bytes_limit" in s for s in stats):
         return min(s["bytes_limit"] - s.get("bytes_in_use", 0) for s in stats)
-    try:
-        lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-        return int(lines["MemAvailable"].split()[0]) * 1024 / len(stats)
-    except (OSError, KeyError, ValueError):
-        return float("inf")
+    import psutil
+
+    return psutil.virtual_memory().available / len(stats)

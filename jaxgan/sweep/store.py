@@ -28,7 +28,7 @@ def read(dir) -> dict:
     """sweep.json's contents; JaxganError says what is missing."""
     path = Path(dir) / "sweep.json"
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text("utf-8"))
         wrong = [name for name, kind in KINDS.items() if not isinstance(found.get(name), kind)]
         if not wrong and found.get("format") == FORMAT:
             return found
@@ -143,7 +143,7 @@ def standing(dir, id: str) -> dict:
     """member.json's contents; {"status": "waiting", "step": 0} of a member that has not begun."""
     path = run_dir(dir, id) / "member.json"
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text("utf-8"))
         if isinstance(found["status"], str) and isinstance(found["step"], int):
             return found
         reason = "a field has another type"
