@@ -154,6 +154,8 @@ class Config(Architecture):
     """Skip image files that cannot be read, and count them, in place of an error."""
     label: str = option("", "data", later=True)
     """Column of a folder's table of labels that holds the classes; empty is the one called label, if there is one."""
+    levels: Literal["bytes", "floats"] = option("bytes", "data", later=True)
+    """What folders are kept as: bytes, 256 levels, or floats, for 16-bit and float images with all of theirs."""
     holdout: int = option(0, "data")
     """Examples kept out of training, so that diagnosis can tell learning from memorising."""
     feed: Literal["auto", "device", "stream"] = option("auto", "devices", neutral=True)

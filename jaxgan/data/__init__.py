@@ -91,6 +91,7 @@ SOURCES = {
     "tfds": _tfds,
     "stacked": _stacked,
 }
+FOLDERS = ("folder", "pairs", "unpaired")
 ENDS = {
     "stacked": "stacked:mnist5k",
     "pairs": "pairs:PATH",
@@ -108,11 +109,12 @@ def open_source(
     flip: bool = False,
     skip_corrupt: bool = False,
     label: str = "",
+    levels: str = "bytes",
 ) -> Source:
     """The source called name: mnist5k, a toy, a sequence, folder:PATH, tfds:NAME[:SPLIT], or one of pairs (pairs.py).
 
     data_dir: where prepared data sets live, "" is $TFDS_DATA_DIR or ~/tensorflow_datasets. size: pixels, 0 keeps the
-    data's own (folder: 32). skip_corrupt, label: as in Config, for folders only.
+    data's own (folder: 32). skip_corrupt, label, levels: as in Config, for folders.
     Raises JaxganError for an unknown name or unusable data.
     """
     if not isinstance(size, int) or size < 0:
@@ -122,8 +124,12 @@ def open_source(
         raise JaxganError(
             f"label is {label!r}, but the data {name!r} have no table of labels: a folder may; leave it out"
         )
+    if levels != "bytes" and prefix not in FOLDERS:
+        raise JaxganError(
+            f"levels is {levels!r}, but only folders of images are read so, not {name}; leave it at 'bytes'"
+        )
     if prefix in SOURCES:
-        how = {"skip_corrupt": skip_corrupt, "label": label}
+        how = {"skip_corrupt": skip_corrupt, "label": label, "levels": levels}
         return SOURCES[prefix](argument, data_dir=data_dir, size=size, flip=flip, **how)
     plain = [prefix for prefix in SOURCES if prefix not in ENDS]
     known = [*plain, *ENDS.values()]
@@ -142,7 +148,7 @@ def of_config(c: Config, source: Source | None = None) -> tuple[Source, Source |
 
 def reading(c: Config) -> dict:
     """How c reads its data: arguments of `open_source`."""
-    return {name: getattr(c, name) for name in ("data_dir", "size", "skip_corrupt", "label")}
+    return {name: getattr(c, name) for name in ("data_dir", "size", "skip_corrupt", "label", "levels")}
 
 
 def _hint(name: str, plain: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Decoded images kept on disk: one uint8 .npy per key, opened as a memory map, checked, and rebuilt when damaged."""
+"""Decoded images kept on disk: one .npy per key, opened as a memory map, checked, and rebuilt when damaged."""
 
 import json
 import os
@@ -33,17 +33,17 @@ def writable(*candidates: Path) -> Path:
     raise JaxganError(f"no place for decoded images: cannot write to {tried}; set XDG_CACHE_HOME to a writable folder")
 
 
-def reserve(path: Path, shape: tuple[int, ...]) -> np.memmap:
-    """A new uint8 .npy of this shape to write rows into, after a look at the free space."""
-    need, free = int(np.prod(shape, dtype=np.int64)), shutil.disk_usage(path.parent).free
+def reserve(path: Path, shape: tuple[int, ...], dtype=np.uint8) -> np.memmap:
+    """A new .npy of this shape to write rows into, after a look at the free space."""
+    need, free = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize, shutil.disk_usage(path.parent).free
     if need > free:
         raise JaxganError(f"decoding needs {need / 1e9:.1f} GB in {path.parent}, where {free / 1e9:.1f} GB are free")
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
 
 
 def copy_rows(source, keep, channels: int, path: Path) -> None:
     """Write rows keep (numpy int) and the first `channels` channels of source [n, h, w, c] to a .npy, in chunks."""
-    out = reserve(path, (len(keep), *source.shape[1:3], channels))
+    out = reserve(path, (len(keep), *source.shape[1:3], channels), source.dtype)
     for start in range(0, len(keep), CHUNK):
         out[start : start + CHUNK] = source[keep[start : start + CHUNK], :, :, :channels]
     out.flush()

@@ -4,19 +4,21 @@ import hashlib
 import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from jaxgan.data import cache, labels
+from jaxgan.data import cache, labels, levels
 from jaxgan.data.files import Files, find, told
-from jaxgan.data.images import decode, fit
+from jaxgan.data.images import decode, decode_floats, fit, fit_array
 from jaxgan.data.labels import Labels
 from jaxgan.data.rows import table
 from jaxgan.types import JaxganError, Source
 
-VERSION = 3  # of the decoding below: raise it when the same files give other pixels
+VERSION = 4  # of the decoding below: raise it when the same files give other pixels
+DTYPES = {"bytes": np.uint8, "floats": np.float32}  # levels: what rows hold
 QUIET = 2000  # files or images up to which no progress is shown
 
 
@@ -26,13 +28,15 @@ class Reading(NamedTuple):
     size: int = 32
     skip_corrupt: bool = False
     label: str = ""
+    levels: str = "bytes"
 
 
 def folder(path: str | Path, size: int = 32, *, flip: bool = False, **options) -> Source:
     """The images below path (a folder, an archive, a split; files.find) as uint8 [n, size, size, c], in order of names.
 
     Each image is turned upright (EXIF), composited on white where it is transparent, cropped to its central square,
-    and resized with Lanczos antialiasing; 16-bit grey is scaled to 8 bits, and of an animation the first frame counts.
+    and resized with Lanczos antialiasing; more than 8 bits are scaled to 8 (levels.ends), or kept as float32 in [-1, 1]
+    by levels="floats"; of an animation the first frame counts.
     c is 1 if every pixel of every image is grey, else 3. Classes come from a file of labels, else from the immediate
     subfolders (labels.py). Decoded rows are cached in $XDG_CACHE_HOME/jaxgan/folder, by the contents of the files.
     options: other fields of Reading. Raises JaxganError for a missing or empty folder and, with the names, for
@@ -46,10 +50,10 @@ def folder(path: str | Path, size: int = 32, *, flip: bool = False, **options) -
 
 
 def read(files: Files, found: Labels, how: Reading) -> tuple[np.ndarray, dict]:
-    """The images of files.names as uint8 [n, size, size, c], and facts about them.
+    """The images of files.names [n, size, size, c], uint8 or float32 in [-1, 1], and facts about them.
 
-    facts: "labels" [n] or None, "fingerprint", "shapes" [n] (width and height of each image in its file), and
-    "skipped", {name: reason} of files that are not among the n.
+    facts: "labels" [n] or None, "fingerprint", "shapes" [n] (width and height of each image in its file), "levels"
+    (words on images of more than 8 bits), and "skipped", {name: reason} of files that are not among the n.
     """
     if how.size < 1:
         raise JaxganError(f"folder: size must be at least 1 pixel; got {how.size}")
@@ -62,6 +66,8 @@ def read(files: Files, found: Labels, how: Reading) -> tuple[np.ndarray, dict]:
     images, facts = cache.cached(directory, key, lambda part: _build(files, found, how, part))
     if facts["skipped"] and not how.skip_corrupt:  # an earlier run skipped what this one must not
         raise _unreadable(files, facts["skipped"])
+    for words in facts["levels"]:
+        print(f"folder {files.root}: {words}")
     if facts["skipped"]:
         print(f"folder {files.root}: skipped {len(facts['skipped'])} of {len(files.names)} files that cannot be read")
     return images, facts
@@ -76,7 +82,7 @@ def content_key(files: Files, found: Labels, how: Reading) -> str:
         except Exception:  # of a file or an archive
             return b"unreadable"  # decoding will report it
 
-    total = hashlib.sha256(f"{VERSION} {how.size} {len(files.names)}".encode())
+    total = hashlib.sha256(f"{VERSION} {how.size} {how.levels} {len(files.names)}".encode())
     for name, digest in zip(files.names, _parallel(one, files.names, "reading files")):
         total.update(os.fsencode(name) + b"\0" + digest + b"%d" % found.of.get(name, -1))
     return total.hexdigest()
@@ -93,13 +99,21 @@ def _parallel(function, items, what: str):
 def _build(files: Files, found: Labels, how: Reading, part: Path) -> dict:
     """Decode all files to the .npy `part`; returns facts as in `read`."""
     names, size = files.names, how.size
+    ends, words = levels.ends([span for span in _parallel(partial(_span, files), names, "looking at files") if span])
     full_path = part.with_suffix(".full.npy")
-    full, shapes = cache.reserve(full_path, (len(names), size, size, 3)), np.zeros((len(names), 2), int)
+    full, shapes = (
+        cache.reserve(full_path, (len(names), size, size, 3), DTYPES[how.levels]),
+        np.zeros((len(names), 2), int),
+    )
 
     def one(i):
         try:
-            image = decode(files.read(names[i]))
-            full[i], shapes[i] = np.asarray(fit(image, size)), image.size
+            if how.levels == "floats":
+                array = decode_floats(files.read(names[i]), ends)
+                full[i], shapes[i] = fit_array(array, size), array.shape[1::-1]
+            else:
+                image = decode(files.read(names[i]), ends)
+                full[i], shapes[i] = np.asarray(fit(image, size)), image.size
         except Exception as e:  # decoders raise nearly anything on damaged files
             return f"{type(e).__name__}: {e}"
         return None
@@ -114,7 +128,17 @@ def _build(files: Files, found: Labels, how: Reading, part: Path) -> dict:
     finally:
         full_path.unlink(missing_ok=True)
     numbers = [found.of[names[i]] for i in keep] if found.classes else None
-    return {"labels": numbers, "shapes": shapes[keep].tolist(), "skipped": skipped}
+    return {"labels": numbers, "shapes": shapes[keep].tolist(), "levels": words, "skipped": skipped}
+
+
+def _span(files: Files, name: str) -> tuple[str, float, float] | None:
+    """levels.span of a file of more than 8 bits, None of others and of those that decoding will find unreadable."""
+    try:
+        data = files.read(name)
+        found = levels.span(levels.read(data)) if levels.is_deep(data) else None
+    except Exception:
+        return None
+    return found if found and np.isfinite(found[1:]).all() else None
 
 
 def _is_grey(images, keep) -> bool:

@@ -1,37 +1,41 @@
 """Single images: from a file's bytes to upright RGB, and to the size that is asked for."""
 
-import io
-
 import numpy as np
 
-NUMPY = b"\x93NUMPY"  # how a file of NumPy begins
+from jaxgan.data.levels import Ends, read, unit
 
 
-def decode(data: bytes):
-    """One image file -> an upright PIL image in RGB, 8 bits, on white; of several frames or pages the first."""
-    from PIL import Image, ImageOps
+def decode(data: bytes, ends: Ends = Ends()):  # noqa: B008  # a tuple of numbers
+    """One image file -> an upright PIL image in RGB, 8 bits, on white; ends: of numbers of more than 8 bits."""
+    from PIL import Image
 
-    image = _of_numpy(data) if data.startswith(NUMPY) else Image.open(io.BytesIO(data))
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):  # 16-bit grey
-        grey = np.asarray(image).astype(np.int64).clip(0, 65535)
-        image = Image.fromarray(((grey + 128) // 257).astype(np.uint8))  # 65535 / 257 = 255
+    x = read(data)
+    if isinstance(x, np.ndarray):
+        levels = np.floor(unit(x, ends) * 255 + 0.5).astype(np.uint8)
+        x = Image.fromarray(levels[..., 0] if levels.shape[-1] == 1 else levels)
+    return _on_white(x)
+
+
+def decode_floats(data: bytes, ends: Ends = Ends()) -> np.ndarray:  # noqa: B008
+    """One image file -> upright float32 [h, w, 3] in [-1, 1] on white, with all of its levels."""
+    x = read(data)
+    if not isinstance(x, np.ndarray):
+        return (2 * np.asarray(_on_white(x), np.float32) - 255) / 255
+    levels = unit(x, ends)
+    if levels.shape[-1] % 2 == 0:
+        colours, opacity = levels[..., :-1], levels[..., -1:]
+        levels = colours * opacity + 1 - opacity
+    return np.broadcast_to(2 * levels - 1, (*x.shape[:2], 3)).astype(np.float32)
+
+
+def _on_white(image):
+    """A PIL image in RGB; what is transparent shows white."""
+    from PIL import Image
+
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
-
-
-def _of_numpy(data: bytes):
-    """The PIL image of an .npy file: bytes or 16-bit grey; ValueError where it holds anything else."""
-    from PIL import Image
-
-    x = np.load(io.BytesIO(data), allow_pickle=False)
-    x = x[..., 0] if x.ndim == 3 and x.shape[2] == 1 else x
-    grey, colour = x.ndim == 2, x.ndim == 3 and x.shape[2] in (2, 3, 4)
-    if not x.size or not ((x.dtype in (np.uint8, np.bool_) and (grey or colour)) or (x.dtype == np.uint16 and grey)):
-        raise ValueError(f"holds {x.dtype} of shape {x.shape}; expected one image, uint8 [h, w] or [h, w, 1 to 4]")
-    return Image.fromarray(x.astype(np.uint8) * 255 if x.dtype == np.bool_ else x)
 
 
 def fit(image, size: int):
@@ -46,13 +50,14 @@ def fit(image, size: int):
 
 
 def fit_array(image: np.ndarray, size: int) -> np.ndarray:
-    """`fit` for uint8 [h, w, c], channel by channel."""
+    """`fit` for uint8 [h, w, c], or floats in [-1, 1], channel by channel."""
     from PIL import Image
 
     planes = [np.asarray(fit(Image.fromarray(image[..., c]), size)) for c in range(image.shape[-1])]
-    return np.stack(planes, -1)
+    whole = np.stack(planes, -1)
+    return whole if whole.dtype == np.uint8 else whole.clip(-1, 1)  # Lanczos overshoots
 
 
 def resize_all(images, size: int) -> np.ndarray:
-    """`fit` for uint8 [n, h, w, c]."""
+    """`fit_array` for images [n, h, w, c]."""
     return np.stack([fit_array(image, size) for image in images])
