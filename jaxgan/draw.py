@@ -66,7 +66,7 @@ def reconstructed(trained, rows: int, seed: int, ema: bool):
     """Rows of 8 real examples, each above the row of their reconstructions; labels or None; 8."""
     batch, game = real(trained, rows, seed), trained.game
     x, y = batch["x"], batch["y"] if game.classes else None
-    again = trained.reconstruct(x, y, ema)
+    again = trained.reconstruct(x, y, ema, finished=True)
     x = halves(x)[1] if "translate" in game.views else x
     columns = min(8, len(x))
     return np.asarray(stacked(columns, x, again)), None if y is None else np.asarray(stacked(columns, y, y)), columns
@@ -87,6 +87,8 @@ def translated(trained, n: int, seed: int, labels, back: bool, ema: bool):
     x = real(trained, -(-n // (8 * len(classes) if turns else 8)), seed)["x"]
     columns = min(8, len(x))
     if turns:
-        return np.asarray(class_grid(lambda x, y: trained.translate(x, labels=y, ema=ema), x, classes)), columns
+        return np.asarray(
+            class_grid(lambda x, y: trained.translate(x, labels=y, ema=ema, finished=True), x, classes)
+        ), columns
     x = halves(x)[back]
-    return np.asarray(stacked(columns, x, trained.translate(x, back=back, seed=seed, ema=ema))), columns
+    return np.asarray(stacked(columns, x, trained.translate(x, back=back, seed=seed, ema=ema, finished=True))), columns

@@ -13,6 +13,8 @@ import numpy as np
 
 from jaxgan import checkpoint, games, parallel, rng, run_folder, step
 from jaxgan.config import Config
+from jaxgan.data.memory import check_values
+from jaxgan.data.rows import to_float
 from jaxgan.errors import JaxganError, nearest
 from jaxgan.games.info import values as code_values
 from jaxgan.games.info import with_code
@@ -63,60 +65,72 @@ class Run:
         z = with_code(game.codes, z, code, np.tile(visited, rows))
         return self.generate(z, self._of_rows(labels, rows, len(visited)), ema)
 
-    def encode(self, x, labels=None, ema: bool = True) -> np.ndarray:
-        """The latents [n, latent] of examples x [n, *shape], images in [-1, 1], by the run's encoder.
+    def encode(self, x, labels=None, ema: bool = True, finished: bool = False) -> np.ndarray:
+        """The latents [n, latent] of examples x [n, *shape], images uint8 or in [-1, 1], by the run's encoder.
 
-        labels: ints [n] for a conditional run, which then has to have them.
+        labels: classes [n] of a conditional run, which then has to have them. finished: images are floats in [-1, 1]
+        for sure, though all of them may be bright; without it those in [0, 1] are an error.
         """
         game = self.game
         encode = self._view(
             "encode", "has no encoder; lrgan, bigan, aae, vae, vaegan and bicyclegan have one: --kind bigan"
         )
-        check_shape("examples", x, tuple(self.env["shape"]))
+        x = _examples("examples", x, tuple(self.env["shape"]), finished)
         if game.classes and labels is None:
             raise JaxganError(f"this run is conditional: give the labels of the {len(x)} examples")
-        return self._map(encode, ema, jnp.asarray(x), self._checked(labels, len(x)))
+        return self._map(encode, ema, x, self._checked(labels, len(x)))
 
-    def reconstruct(self, x, labels=None, ema: bool = True) -> np.ndarray:
-        """Examples [n, *shape] of the latents that the encoder finds for x [n, *shape].
+    def reconstruct(self, x, labels=None, ema: bool = True, finished: bool = False) -> np.ndarray:
+        """Examples [n, *shape] of the latents that the encoder finds for x [n, *shape]; arguments as in `encode`.
 
         bicyclegan: of pairs x, the translations [n, *half] of the images of A.
         """
-        z = self.encode(x, labels, ema)
+        z = self.encode(x, labels, ema, finished)
         if "translate" in self.game.views:
-            return self.translate(halves(x)[0], z, ema=ema)
+            x = _examples("examples", x, tuple(self.env["shape"]), finished)
+            return self.translate(halves(x)[0], z, ema=ema, finished=True)
         return self.generate(z, labels, ema)
 
-    def translate(self, x, z=None, back: bool = False, seed: int = 0, ema: bool = True, labels=None) -> np.ndarray:
-        """Images of set B that translate images x [n, *half] of set A, in [-1, 1]; back: of A, from images of B.
+    def translate(
+        self,
+        x,
+        z=None,
+        back: bool = False,
+        seed: int = 0,
+        ema: bool = True,
+        labels=None,
+        finished: bool = False,
+    ) -> np.ndarray:
+        """Images of set B that translate images x [n, *half] of set A; back: of A, from images of B.
 
-        half: the shape of one image of a pair. z: latents [n, latent], by default those of this seed; none in a
-        cyclegan, which alone goes back too. stargan: x [n, *shape], turned into the classes labels [n].
+        x: uint8 or floats in [-1, 1]; finished as in `encode`. half: the shape of one image of a pair. z: latents
+        [n, latent], by default those of this seed; none in a cyclegan, which alone goes back too. stargan: x
+        [n, *shape], turned into the classes labels [n].
         """
         game, shape = self.game, tuple(self.env["shape"])
         if "turn" in game.views:
-            return self._turn(x, labels, z is None and not back, ema)
+            return self._turn(x, labels, z is None and not back, ema, finished)
         translate = self._view("translate", "translates nothing; pix2pix, bicyclegan, cyclegan and stargan do")
         if labels is not None:
             raise JaxganError(f"kind {self.config.kind!r} translates to set B and has no use for labels; stargan has")
         if back:
             translate = self._view("back", "translates from A to B only; --kind cyclegan goes back too")
-        check_shape("images to translate", x, (*shape[:-1], shape[-1] // 2))
+        x = _examples("images to translate", x, (*shape[:-1], shape[-1] // 2), finished)
         wanted = latents(game, len(x), seed)
         if z is not None and jnp.shape(z) != wanted.shape:
             raise JaxganError(f"latents have shape {jnp.shape(z)}; expected {wanted.shape}")
-        return self._map(translate, ema, wanted if z is None else jnp.asarray(z), jnp.asarray(x))
+        return self._map(translate, ema, wanted if z is None else jnp.asarray(z), x)
 
-    def _turn(self, x, labels, alone: bool, ema: bool) -> np.ndarray:
+    def _turn(self, x, labels, alone: bool, ema: bool, finished: bool) -> np.ndarray:
         """x [n, *shape] turned into classes labels [n]; alone: nothing else was asked for."""
         if labels is None or not alone:
             raise JaxganError(
                 f"kind {self.config.kind!r} turns images into classes: give labels, the class of each of {len(x)} "
                 "translations, and neither z nor back"
             )
-        check_shape("images to translate", x, tuple(self.env["shape"]))
+        x = _examples("images to translate", x, tuple(self.env["shape"]), finished)
         z = jax.nn.one_hot(self._checked(labels, len(x)), self.game.classes)
-        return self._map(self.game.views["turn"], ema, z, jnp.asarray(x))
+        return self._map(self.game.views["turn"], ema, z, x)
 
     def interpolate(
         self, rows: int, columns: int, seed: int = 0, labels=None, truncation: float = 0.0, ema: bool = True
@@ -234,6 +248,12 @@ def slerp(a, b, t):
     t = t[:, None]
     direction = (jnp.sin((1 - t) * angle) * a[None] / la + jnp.sin(t * angle) * b[None] / lb) / jnp.sin(angle)
     return direction * ((1 - t) * la + t * lb)
+
+
+def _examples(what: str, x, shape: tuple[int, ...], finished: bool):
+    """x [n, *shape] as training sees them, images in [-1, 1]; JaxganError where that is not clear. finished: it is."""
+    check_shape(what, x, shape)
+    return jnp.asarray(x) if finished or len(shape) != 3 else to_float(check_values(x, what))
 
 
 def check_shape(what: str, x, shape: tuple[int, ...]) -> None:

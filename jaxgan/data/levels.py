@@ -114,9 +114,7 @@ def ends(spans: list[tuple[str, float, float]]) -> tuple[Ends, list[str]]:
         low = min(low for k, low, _ in spans if k == kind)
         high = max(high for k, _, high in spans if k == kind)
         usual = [(0, 2**bits - 1) for bits in BITS] if kind == "whole" else [(0, 1), (-1, 1)]
-        black, white = next(
-            (pair for pair in usual if pair[0] <= low and high <= pair[1]), (low, max(high, low + 1e-9))
-        )
+        black, white = next((pair for pair in usual if pair[0] <= low and high <= pair[1]), (low, high))
         found[kind] = black, white if white > black else black + 1
         what = "more than 8 bits" if kind == "whole" else "floats"
         words.append(f"{what} from {low:,.6g} to {high:,.6g}, of which {black:,.6g} is black and {white:,.6g} white")

@@ -51,15 +51,25 @@ def _check_images(x: np.ndarray, name: str) -> np.ndarray:
         raise JaxganError(f"{name}: no examples; got shape {x.shape}")
     if x.ndim == 4 and x.shape[3] > 4 and x.shape[1] in (1, 3, 4):
         raise JaxganError(f"{name}: shape {x.shape} has channels first; pass np.moveaxis(images, 1, -1)")
-    if x.dtype == np.uint8:
-        if x.ndim == 2:
-            raise JaxganError(f"{name}: uint8 rows {x.shape} are no images; reshape to [n, h, w], or pass floats")
-        return x[..., None] if x.ndim == 3 else x
-    if x.dtype.kind in "biu":
+    if x.dtype == np.uint8 and x.ndim == 2:
+        raise JaxganError(f"{name}: uint8 rows {x.shape} are no images; reshape to [n, h, w], or pass floats")
+    x = check_values(x, name) if x.ndim > 2 else _check_finite(_check_type(x, name), name)
+    return x[..., None] if x.ndim == 3 else x
+
+
+def _check_type(x: np.ndarray, name: str) -> np.ndarray:
+    """uint8 as it is, floats as float32, or a JaxganError."""
+    if x.dtype.kind in "biu" and x.dtype != np.uint8:
         raise JaxganError(f"{name}: got dtype {x.dtype}; pass uint8 images with values 0..255, or floats")
-    x = _check_finite(x.astype(np.float32), name)
-    if x.ndim == 2:
+    return x if x.dtype == np.uint8 else x.astype(np.float32)
+
+
+def check_values(images, name: str) -> np.ndarray:
+    """Images [n, ...], uint8 or float32 in [-1, 1], or a JaxganError: nothing is rescaled by guess."""
+    x = _check_type(_as_array(images, name, "images"), name)
+    if x.dtype == np.uint8:
         return x
+    x = _check_finite(x, name)
     inside = (np.abs(x) <= 1).all(axis=tuple(range(1, x.ndim)))
     if not inside.all():
         raise JaxganError(
@@ -68,7 +78,7 @@ def _check_images(x: np.ndarray, name: str) -> np.ndarray:
         )
     if x.min() >= 0:
         raise JaxganError(f"{name}: float images lie in [{x.min():g}, {x.max():g}]; pass 2*x-1, or uint8")
-    return x[..., None] if x.ndim == 3 else x
+    return x
 
 
 def _check_sequences(x: np.ndarray, name: str) -> np.ndarray:
