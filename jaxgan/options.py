@@ -108,6 +108,9 @@ class Architecture:
     """Normalisation in D; own is the architecture's (batch in dcgan, spectral in sngan, else none)."""
     g_norm: Norm = option("own", "generator", needs="generator")
     """Normalisation in G; own is the architecture's (none in mlp, else batch), batch_spectral is SAGAN's."""
+    minibatch: int = option(0, "discriminator", never=("net progan stylegan2 r3gan",), needs="critic loss", later=True)
+    """Kernels of minibatch discrimination, by which D sees how near examples of a batch are (its code: 100); 0 is none.
+    """
     width: int = option(64, "parts", least=1)
     """Hidden units (mlp); channels at the highest (dcgan, conv1d) or lowest (r3gan) resolution, or their unit."""
     depth: int = option(2, "net mlp", least=1)

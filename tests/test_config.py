@@ -42,6 +42,7 @@ AT_LEAST_0 = [
     "eval_every",
     "latent_steps",
     "unroll",
+    "minibatch",
 ]
 # what a run may be resumed with: none of these reaches the compiled mathematics
 NEUTRAL = {

@@ -63,6 +63,11 @@ def check(config: Config, shape, classes: int) -> None:
             )
     if config.pool and config.hp.on("zcr"):
         raise JaxganError("hp.zcr compares an example with its neighbour in z, but pool shows old ones; leave one at 0")
+    if config.minibatch and config.accumulate > 1:
+        raise JaxganError(
+            f"minibatch is {config.minibatch}, and compares all examples of a batch, but accumulate is "
+            f"{config.accumulate}: D would see one micro-batch only; leave one of them out"
+        )
     if config.unroll and config.accumulate > 1:
         raise JaxganError(f"unroll is {config.unroll}, and foresees whole batches; leave accumulate at 1")
     if config.unroll and config.solver not in ("alternating", "lookahead"):

@@ -18,6 +18,11 @@ SPECTRAL = ("spectral", "batch_spectral")
 
 def check_norms(config: Config) -> None:
     """JaxganError if D has no use for a virtual batch of real examples."""
+    if config.d_norm == "virtual" and config.minibatch:
+        raise JaxganError(
+            f"minibatch is {config.minibatch}, and D would compare examples with those of its virtual batch, which "
+            "d_norm 'virtual' puts before them; leave one of them out"
+        )
     if config.d_norm == "virtual" and (config.pack > 1 or config.kind in ("bigan", "aae")):
         raise JaxganError(
             f"d_norm is 'virtual', whose reference is real examples, but D sees something else (kind {config.kind!r}, "

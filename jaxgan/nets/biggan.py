@@ -130,9 +130,9 @@ class DeepDiscriminator(Network):
         x = conv(self.widths[0], 3, self.narrow(x))
         for i, width in enumerate(self.widths[1:]):
             x = self.stage(block, x, i=i, width=width)
-        return Head(self.spec.classes, ORTHOGONAL, ORTHOGONAL, self.spec.outputs)(
-            widened(act(x)).sum((1, 2)), y, features
-        )
+        more = self.discrimination(train, self.spec.axis)
+        head = Head(self.spec.classes, ORTHOGONAL, ORTHOGONAL, self.spec.outputs, **more)
+        return head(widened(act(x)).sum((1, 2)), y, features)
 
 
 def levels(config: Config, spec: Spec) -> sngan.Levels:

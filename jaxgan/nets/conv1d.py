@@ -93,7 +93,8 @@ class Discriminator(Network):
         for width in self.widths:
             x = self.stage(level, x, width=width)
         x = x.reshape(len(x), -1)
-        return Head(self.classes, LECUN, nn.initializers.normal(x.shape[-1] ** -0.5), self.outputs)(x, y, features)
+        embed, more = nn.initializers.normal(x.shape[-1] ** -0.5), self.discrimination(train, self.axis)
+        return Head(self.classes, LECUN, embed, self.outputs, **more)(x, y, features)
 
 
 def levels(shape: tuple[int, ...], width: int) -> tuple[int, tuple[int, ...]]:

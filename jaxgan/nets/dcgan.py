@@ -79,7 +79,8 @@ class Discriminator(Network):
         x = nn.leaky_relu(Down(self.widths[0], True, init)(self.narrow(x)), 0.2)
         for width in self.widths[1:]:
             x = self.stage(level, x, width=width)
-        return Head(self.classes, NORMAL, NORMAL, self.outputs)(x.reshape(len(x), -1), y, features)
+        more = self.discrimination(train, self.axis)
+        return Head(self.classes, NORMAL, NORMAL, self.outputs, **more)(x.reshape(len(x), -1), y, features)
 
 
 def widths(shape: tuple[int, ...], width: int) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from jaxgan.types import Axis, JaxganError, Net, Tree
 
 REFERENCE = 64  # examples of a virtual batch
 EMBED = 32  # features of the label's embedding in G
+PARTS = 5  # numbers of each kernel of minibatch discrimination, as in the authors' code
 LAYOUT = ("NHWC", "HWIO", "NHWC")  # of images, kernels and outputs
 
 
@@ -25,11 +26,17 @@ class Network(nn.Module, kw_only=True):
 
     precision: str = "float32"
     remat: bool = False
+    minibatch: int = 0
 
     @nn.nowrap
     def narrow(self, x: jax.Array) -> jax.Array:
         """x in the type in which the network computes: from here on."""
         return narrowed(x, self.precision)
+
+    @nn.nowrap
+    def discrimination(self, train: bool, axis: Axis) -> dict:
+        """The fields of a D's `Head` by which its examples see each other, on all devices where it trains."""
+        return {"minibatch": self.minibatch, "axis": axis if train else None}
 
     @nn.nowrap
     def stage(self, layers: Callable, *inputs, **options):
@@ -48,6 +55,7 @@ def linen(module: nn.Module, config: Config | None = None) -> Net:
     vars: the dict of all collections but "params", {} if there are none; apply returns new ones if train and the same
     ones otherwise, always with the structure that init gave them. config: of a `Network`.
     """
+    module = module if config is None else module.clone(minibatch=config.minibatch)
     computing = module if config is None else module.clone(precision=config.precision, remat=config.remat)
 
     def init(key: jax.Array, *inputs) -> tuple[Tree, Tree]:
@@ -344,17 +352,40 @@ def conditioned(z: jax.Array, y: jax.Array | None, classes: int) -> jax.Array:
     return jnp.concatenate([z, Embed(classes, EMBED, nn.initializers.normal(1.0))(y)], -1) if classes else z
 
 
+class Minibatch(nn.Module):
+    """phi [b, n] -> [b, n + kernels]: phi, and how near each example is to those of the batch, as each kernel sees it.
+
+    Minibatch discrimination, Salimans et al. 2016, arXiv 1606.03498, section 3.2: the sum over all examples j, i among
+    them, of exp(-|M_ik - M_jk|_1), with M = phi T, of which each kernel has PARTS numbers. axis: a pmap axis whose
+    devices share the batch; otherwise phi is all of it.
+    """
+
+    kernels: int
+    axis: Axis = None
+
+    @nn.compact
+    def __call__(self, phi: jax.Array) -> jax.Array:
+        m = phi @ self.param("kernel", nn.initializers.lecun_normal(), (phi.shape[-1], self.kernels * PARTS))
+        m = m.reshape(len(phi), self.kernels, PARTS)
+        everyone = jax.lax.all_gather(m, self.axis, tiled=True) if isinstance(self.axis, str) else m
+        near = jnp.exp(-abs(m[:, None] - everyone[None]).sum(-1)).sum(1)
+        return jnp.concatenate([phi, near], -1)
+
+
 class Head(nn.Module):
     """One logit per example, plus <e_y, phi(x)> where there are classes (Miyato and Koyama 2018, arXiv 1802.05637).
 
     phi [b, n], y int [b] or None -> float32 (or wider) [b], and phi beside it where features are asked for. With
     outputs above 0 it is an encoder's: [b, outputs], of phi and an embedding of y. Computes in float32 or wider.
+    minibatch, axis: kernels of `Minibatch`, whose numbers are among the features of D then, and its axis.
     """
 
     classes: int
     kernel_init: nn.initializers.Initializer
     embed_init: nn.initializers.Initializer
     outputs: int = 0
+    minibatch: int = 0
+    axis: Axis = None
 
     @nn.compact
     def __call__(self, phi: jax.Array, y: jax.Array | None, features: bool = False):
@@ -362,6 +393,7 @@ class Head(nn.Module):
         if self.outputs:
             phi = conditioned(phi, y, self.classes)
             return nn.Dense(self.outputs, kernel_init=self.kernel_init)(phi).astype(jnp.float32)
+        phi = Minibatch(self.minibatch, self.axis)(phi) if self.minibatch else phi
         logit = nn.Dense(1, kernel_init=self.kernel_init)(phi)[:, 0]
         if self.classes:
             logit += (Embed(self.classes, phi.shape[-1], self.embed_init)(y) * phi).sum(-1)

@@ -57,7 +57,8 @@ class Discriminator(Network):
         x = self.narrow(x.reshape(len(x), -1))
         for _ in range(self.depth):
             x = self.stage(layer, x)
-        return Head(self.classes, LECUN, nn.initializers.normal(x.shape[-1] ** -0.5), self.outputs)(x, y, features)
+        embed, more = nn.initializers.normal(x.shape[-1] ** -0.5), self.discrimination(train, self.axis)
+        return Head(self.classes, LECUN, embed, self.outputs, **more)(x, y, features)
 
 
 def generator(config: Config, spec: Spec) -> Net:

@@ -134,7 +134,8 @@ class Discriminator(Network):
         for i, width in enumerate(self.widths):
             x = self.stage(block, x, i=i, width=width)
         x = widened(nn.relu(normalise(self.spec.norm, train, self.spec.axis)(x))).sum((1, 2))
-        return Head(self.spec.classes, self.outside, self.outside, self.spec.outputs)(x, y, features)
+        more = self.discrimination(train, self.spec.axis)
+        return Head(self.spec.classes, self.outside, self.outside, self.spec.outputs, **more)(x, y, features)
 
 
 def sized(net: str, shape: tuple[int, ...], attention: int) -> Levels:
