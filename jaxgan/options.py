@@ -18,6 +18,22 @@ Norm = Literal["own", "none", "batch", "virtual", "instance", "group", "layer", 
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
+class Mlp:
+    """Multilayer perceptrons; PacGAN's for points have maxout units, and others widths and depths in D than in G."""
+
+    __repr__ = brief
+
+    pieces: int = option(1, "net mlp", needs="critic loss", least=1)
+    """Linear functions of which a unit of D is the greatest (maxout; PacGAN: 5); 1 is a leaky ReLU."""
+    d_width: int = option(0, "net mlp", needs="critic loss")
+    """Units of D's layers where they are not G's (PacGAN: 200, and 400 in G); 0 is the same."""
+    d_depth: int = option(0, "net mlp", needs="critic loss")
+    """Hidden layers of D where they are not G's (PacGAN: 3, and 4 in G); 0 is the same."""
+    init: Literal["he", "normal"] = option("he", "net mlp")
+    """Kernels at first: He's, and LeCun's in last layers, or N(0, 0.02) (PacGAN)."""
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
 class Sngan:
     """ResNets of SNGAN, and of SAGAN with attention."""
 
@@ -99,6 +115,7 @@ class Architecture:
 
     net: Name = option("dcgan", "parts")
     """Architecture of generator and discriminator; own is what a program puts at nets.NETS."""
+    mlp: Mlp = Mlp()
     sngan: Sngan = Sngan()
     biggan: Biggan = Biggan()
     progan: Progan = Progan()

@@ -4,7 +4,7 @@ import dataclasses
 import typing
 
 from jaxgan.config import Config, Eval, Hp
-from jaxgan.options import Biggan, Progan, R3gan, Sngan, Stylegan2
+from jaxgan.options import Biggan, Mlp, Progan, R3gan, Sngan, Stylegan2
 
 FIELDS = {f.name: f for f in dataclasses.fields(Config)}
 HP = [f.name for f in dataclasses.fields(Hp)]
@@ -22,6 +22,7 @@ def other(name):
     special |= {
         "augment": ("flip",),
         "cr_augment": ("cutout",),
+        "mlp": Mlp(pieces=3),
         "sngan": Sngan(wide=True),
         "r3gan": R3gan(blocks=3),
         "biggan": Biggan(deep=True),

@@ -187,6 +187,7 @@ def test_differences_are_what_moves_the_trajectory(name):
         assert (
             told
             == {
+                "mlp": ["mlp.pieces: 1 -> 3"],
                 "sngan": ["sngan.wide: False -> True"],
                 "r3gan": ["r3gan.blocks: 2 -> 3"],
                 "biggan": ["biggan.deep: False -> True"],

@@ -40,7 +40,8 @@ def test_what_acts_stands_under_its_owner(shown):
     assert text.startswith("usage: jaxgan train tiny.py") and "What it shows." in text
     assert next(iter(groups)) == "parts" and not {"loss hinge", "kind ebgan", "kind plain"} & set(groups)
     assert set(groups["loss ns"]) == {"--hp.real-target"}
-    assert set(groups["net mlp"]) == {"--depth"} and groups["parts"]["--width"].startswith("5 ")
+    own = {f"--mlp.{name}" for name in ("pieces", "d-width", "d-depth", "init")}
+    assert set(groups["net mlp"]) == {"--depth"} | own and groups["parts"]["--width"].startswith("5 ")
     assert groups["hp.r1"]["--hp.r1"].startswith("0.125 ") and set(groups["hp.r1"]) == {
         "--hp.r1",
         "--lazy",

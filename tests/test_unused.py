@@ -166,16 +166,16 @@ def test_owners_are_parts_that_there_are():
 
 # what a kind has nothing for, by its mathematics, and says so however it is built
 REFUSED = {
-    "vae": """augment d_norm d_steps fake_batch gradient_norm latent_steps lazy lazy_g lazy_steps loss minibatch pack
-        pool unroll
+    "vae": """augment d_norm d_steps fake_batch gradient_norm latent_steps lazy lazy_g lazy_steps loss minibatch mlp
+        pack pool unroll
         clip cr cr_fake d_scale dragan drift feature_matching gp0 lecam logan_dz max_norm noise orthogonal path_length
         r1 r2 spectral top_k wgan_gp wgan_lp zcr zcr_g apa_target""",  # it has no discriminator
     "infogan": "latent_steps",
     "bigan": "dragan gp0 gradient_norm latent_steps path_length pool wgan_gp wgan_lp zcr zcr_g",
     "aae": "apa_target augment cr cr_fake fake_batch latent_steps path_length pool zcr zcr_g",
     "vaegan": "fake_batch latent_steps pool",
-    "ebgan": "apa_target d_norm d_scale drift fake_batch gradient_norm lazy_steps loss minibatch",
-    "began": "apa_target d_norm d_scale drift fake_batch gradient_norm lazy_steps loss minibatch",
+    "ebgan": "apa_target d_norm d_scale drift fake_batch gradient_norm lazy_steps loss minibatch mlp",
+    "began": "apa_target d_norm d_scale drift fake_batch gradient_norm lazy_steps loss minibatch mlp",
     "pix2pix": "apa_target augment conditional cr cr_fake fake_batch g_norm",
     "cyclegan": "conditional fake_batch feature_matching g_norm latent_steps lecam path_length top_k zcr zcr_g",
     "bicyclegan": "apa_target augment conditional cr cr_fake fake_batch g_norm latent_steps pool",
