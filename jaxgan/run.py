@@ -181,7 +181,7 @@ class Run:
 
     def _map(self, f, ema: bool, *inputs) -> np.ndarray:
         """f(run, vars, *inputs) of all rows, by parts, which bounds memory; an input may be None."""
-        nets = parallel.local(self.state.ema if ema else step.shown(self.game, self.state))
+        nets = parallel.local(self.state.ema if ema else self.shown())
         make = self._compiled.setdefault(f, jax.jit(partial(applied, self.game, f)))
         parts = [slice(i, i + 256) for i in range(0, len(inputs[0]), 256)]
         return np.concatenate([np.asarray(make(nets, *(x if x is None else x[p] for x in inputs))) for p in parts])
@@ -197,6 +197,10 @@ class Run:
             return self.game.sample(nearer, vars, z, y)
 
         return sample
+
+    def shown(self) -> dict:
+        """The networks that draw samples {net: {"params", "vars"}} as they are, not averaged."""
+        return step.shown(self.game, self.state)
 
     def at(self, state: State) -> "Run":
         """This run in another state, with what it has compiled."""

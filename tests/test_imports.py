@@ -32,7 +32,7 @@ ROWS = [
         "protocol",
     ],
     ["theory"],
-    ["evaluate", "looks", "train", "verify", "diagnose", "plan", "draw"],
+    ["evaluate", "export", "looks", "train", "verify", "diagnose", "plan", "draw"],
     ["sweep"],
     ["experiment", "commands", "help", "cli", "__main__"],
 ]

@@ -92,7 +92,7 @@ class Discriminator(Network):
         x = self.narrow(x)
         for width in self.widths:
             x = self.stage(level, x, width=width)
-        x = x.reshape(len(x), -1)
+        x = x.reshape(x.shape[0], -1)
         embed, more = nn.initializers.normal(x.shape[-1] ** -0.5), self.discrimination(train, self.axis)
         return Head(self.classes, LECUN, embed, self.outputs, **more)(x, y, features)
 

@@ -80,7 +80,7 @@ class Discriminator(Network):
         for width in self.widths[1:]:
             x = self.stage(level, x, width=width)
         more = self.discrimination(train, self.axis)
-        return Head(self.classes, NORMAL, NORMAL, self.outputs, **more)(x.reshape(len(x), -1), y, features)
+        return Head(self.classes, NORMAL, NORMAL, self.outputs, **more)(x.reshape(x.shape[0], -1), y, features)
 
 
 def widths(shape: tuple[int, ...], width: int) -> tuple[int, ...]:

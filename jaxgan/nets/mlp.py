@@ -68,7 +68,7 @@ class Discriminator(Network):
             x = normalise(self.norm, train, self.axis)(x)
             return nn.leaky_relu(x, 0.2) if self.pieces == 1 else x.reshape(len(x), self.width, self.pieces).max(-1)
 
-        x = self.narrow(x.reshape(len(x), -1))
+        x = self.narrow(x.reshape(x.shape[0], -1))
         for _ in range(self.depth):
             x = self.stage(layer, x)
         embed, more = nn.initializers.normal(x.shape[-1] ** -0.5), self.discrimination(train, self.axis)
@@ -100,7 +100,7 @@ def translator(config: Config, spec: Spec) -> Net:
     net = generator(config, Spec(spec.shape))
 
     def beside(z, x):
-        return jnp.concatenate([x.reshape(len(x), -1), z], -1)
+        return jnp.concatenate([x.reshape(x.shape[0], -1), z], -1)
 
     return Net(
         lambda key, z, x: net.init(key, beside(z, x), None),

@@ -91,7 +91,7 @@ class Last(nn.Module):
     def __call__(self, x: jax.Array, y: jax.Array | None):
         width = x.shape[-1]
         x = leaky(Conv(width)(spread(x, GROUP)))
-        h = leaky(Dense(width, gain=HE)(x.reshape(len(x), -1)))
+        h = leaky(Dense(width, gain=HE)(x.reshape(x.shape[0], -1)))
         told = one_hot(y, self.classes) if self.classes else None
         if self.outputs:
             return Dense(self.outputs)(h if told is None else jnp.concatenate([h, told], -1)), h

@@ -66,7 +66,7 @@ class Styles(nn.Module):
             now = jax.lax.stop_gradient(w.mean(0))
             now = jax.lax.pmean(now, axis) if isinstance(axis, str) else now
             average.value = now + AVERAGE * (average.value - now)
-        ws = jnp.broadcast_to(w[:, None], (len(w), self.layers, self.latent))
+        ws = jnp.broadcast_to(w[:, None], (w.shape[0], self.layers, self.latent))  # a symbolic number in an export
         if key is not None and self.options.mixing:
             other = mapping(rng.normal(rng.stream(key, "second"), len(z), z.shape[1:], axis), y)[:, None]
             ws = jnp.where(self.second(rng.examples(rng.stream(key, "mixing"), len(z), axis)), other, ws)
@@ -112,7 +112,8 @@ class Layer(nn.Module):
         x = modulated(x, kernel, style, resample.convolved_up if self.up else convolved)
         place, shape = "/".join(self.path), (*x.shape[1:3], 1)
         if key is None:
-            noise = jax.random.normal(rng.stream(rng.root(0), place), shape)[None]
+            with jax.ensure_compile_time_eval():  # numbers of the program, which other formats draw otherwise
+                noise = jax.random.normal(rng.stream(rng.root(0), place), shape)[None]
         else:
             noise = rng.normal(rng.stream(key, place), len(x), shape, self.axis)
         x = matched(x + self.param("noise", nn.initializers.zeros, ()) * noise, x)
@@ -184,7 +185,7 @@ class Generator(Network):
             x = Layer(width, False, self.spec.axis, name=f"conv{i}")(x, ws[:, 2 * i], key)
             return HALF * (x + resample.up(Point(width, name=f"skip{i}")(before))) if residual and i else x
 
-        x, image = jnp.broadcast_to(constant, (len(z), *constant.shape)), None
+        x, image = jnp.broadcast_to(constant, (z.shape[0], *constant.shape)), None
         for i, width in enumerate(self.widths):
             x = self.stage(block, self.narrow(x) if i else x, ws, i=i, width=width)
             if skip or i == last:  # an image shares its style with the next layer
@@ -221,7 +222,7 @@ class Discriminator(Network):
         if skip:
             x = x + Conv(width, 1)(resample.down(image))
         x = Conv(width)(spread(x, self.options.group) if self.options.group > 1 else x)
-        h = leaky(Dense(width)(x.reshape(len(x), -1)))
+        h = leaky(Dense(width)(x.reshape(x.shape[0], -1)))
         if self.spec.outputs:
             told = [Mapping(CLASS_LAYERS, width, self.spec.classes)(None, y)] if self.spec.classes else []
             out = Dense(self.spec.outputs)(jnp.concatenate([h, *told], -1))

@@ -37,7 +37,7 @@ class Translator(Network):
         for i, width in enumerate(self.widths[::-1]):
             x = self.stage(down, x, z, i=i, width=width)
             skips.append(x)
-        code = nn.leaky_relu(Dense(2 * self.widths[0])(x.reshape(len(x), -1)), 0.2)  # sees the whole image
+        code = nn.leaky_relu(Dense(2 * self.widths[0])(x.reshape(x.shape[0], -1)), 0.2)  # sees the whole image
         x = Dense(x[0].size, use_bias=False)(code).reshape(x.shape)
         x = nn.relu(batch_norm(train, self.axis, gain)(x))
         for width in self.widths[1:]:
