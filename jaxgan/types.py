@@ -185,6 +185,7 @@ class Source(NamedTuple):
     bytes:   size of all rows as they would lie on the device
     density: the exact density of a toy, else None
     names:   of the classes, () where they have none
+    why:     there are no classes, where something looks as if there were
     """
 
     name: str
@@ -197,6 +198,7 @@ class Source(NamedTuple):
     bytes: int = 0
     density: Density | None = None
     names: tuple[str, ...] = ()
+    why: str = ""
 
     @property
     def exact(self) -> Density:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from jaxgan import Config, load, plots, train
 from jaxgan.commands.runs import sample
-from jaxgan.data import open_source
+from jaxgan.data import of_config, open_source
 from jaxgan.data.folder import folder
 from jaxgan.data.labels import natural
 from jaxgan.run import class_number
@@ -124,6 +124,33 @@ def test_wrong_files_of_labels_are_refused(root, case):
     (root / name).write_bytes(text.encode("latin-1"))
     with pytest.raises(JaxganError, match=message):
         folder(root, 8)
+
+
+def test_an_image_beside_class_folders_is_named(root, capsys):
+    Image.new("L", (8, 8)).save(root / "cover.png")
+    assert folder(root, 8).classes == 0
+    expected = r"cover.png in no folder, beside the folders 00000, 00001; for classes, move or remove it"
+    assert expected in capsys.readouterr().out
+    for settings in ({"kind": "conditional"}, {"kind": "bigan", "conditional": True}, {"kind": "stargan"}):
+        with pytest.raises(JaxganError, match=f"has no classes: {expected}"):
+            of_config(Config(data=f"folder:{root}", size=8, **settings))
+    assert of_config(Config(data=f"folder:{root}", size=8, kind="auto"))[0].size == 5
+    (root / "prices.csv").write_text("fruit,price\napple,3\n")
+    with pytest.raises(JaxganError, match="cover"):  # the nearest reason
+        of_config(Config(data=f"folder:{root}", size=8, kind="conditional"))
+    (root / "cover.png").unlink()
+    assert of_config(Config(data=f"folder:{root}", size=8, kind="conditional"))[0].classes == 2
+
+
+def test_a_table_whose_column_is_not_clear_is_named(root):
+    for i in range(4):
+        (root / NAMES[i]).rename(root / f"{i}.png")
+    (root / "hats.csv").write_text("file,hat,smile\n" + "".join(f"{i}.png,a,b\n" for i in range(4)))
+    with pytest.raises(
+        JaxganError, match=r"no classes: of the columns of hats.csv \(hat, smile\) none is called label"
+    ):
+        of_config(Config(data=f"folder:{root}", size=8, kind="conditional"))
+    assert of_config(Config(data=f"folder:{root}", size=8, kind="conditional", label="hat"))[0].classes == 1
 
 
 @pytest.fixture

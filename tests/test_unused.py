@@ -23,7 +23,7 @@ from kinds import CLASSES, TABLE, configured
 from runs import Like
 
 # fields that say what the data are: they act where a source is opened
-DATA = {"data", "size", "flip", "holdout", "label"}
+DATA = {"data", "size", "flip", "holdout", "label", "levels"}
 SHAPE = (2,)
 SMALL = {"net": "mlp", "width": 4, "depth": 1, "latent": 2, "batch": 4}
 # values that are valid beside SMALL, where OTHER's is not

@@ -139,10 +139,13 @@ def open_source(
 def of_config(c: Config, source: Source | None = None) -> tuple[Source, Source | None]:
     """What training sees of c's data, and the c.holdout examples that it does not (None if there are none).
 
-    source: real examples in place of those that c names.
+    source: real examples in place of those that c names. JaxganError where c wants classes and the data say why they
+    have none.
     """
     if source is None:
         source = open_source(c.data, flip=c.flip, **reading(c))
+    if source.why and (c.kind in ("conditional", "stargan") or c.conditional):
+        raise JaxganError(f"{c.data} has no classes: {source.why}")
     return split(source, c.holdout) if c.holdout else (source, None)
 
 

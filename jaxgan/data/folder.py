@@ -46,7 +46,10 @@ def folder(path: str | Path, size: int = 32, *, flip: bool = False, **options) -
     found = labels.find(files, how.label)
     images, facts = read(files, found, how)
     classes = found.classes
-    return table(images, facts["labels"], f"folder:{path}", facts["fingerprint"], len(classes), flip, classes)
+    if found.why:
+        print(f"folder {files.root}: no classes ({found.why})")
+    source = table(images, facts["labels"], f"folder:{path}", facts["fingerprint"], len(classes), flip, classes)
+    return source._replace(why=found.why)
 
 
 def read(files: Files, found: Labels, how: Reading) -> tuple[np.ndarray, dict]:

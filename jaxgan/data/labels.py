@@ -178,7 +178,13 @@ def _known(files: Files) -> dict[str, str]:
 
 def _folders(files: Files) -> Labels:
     """The immediate subfolders, in natural order, if every image of all splits lies in one of two or more."""
-    classes = sorted({name.split("/")[0] if "/" in name else "" for name in files.every}, key=natural)
-    if "" in classes or len(classes) < 2:
+    loose = [name for name in files.every if "/" not in name]
+    classes = sorted({name.split("/")[0] for name in files.every if "/" in name}, key=natural)
+    if classes and loose:
+        more = f" and {len(loose) - SHOWN} more" if len(loose) > SHOWN else ""
+        folders = ", ".join(classes[:SHOWN]) + (", ..." if len(classes) > SHOWN else "")
+        beside = f"{', '.join(loose[:SHOWN])}{more} in no folder, beside the folders {folders}"
+        return Labels([], {}, why=f"{beside}; for classes, move or remove it")
+    if len(classes) < 2:
         return Labels([], {})
     return Labels(classes, {name: classes.index(name.split("/")[0]) for name in files.names})
