@@ -259,11 +259,13 @@ def fit(images, labels=None, *, dir=None, quiet: bool = False, **fields) -> Run:
     """Train on arrays: images uint8 [n, h, w, c] or float [n, h, w, c] in [-1, 1], or points [n, d] -> Run.
 
     With net="conv1d" they are sequences, floats [n, length, channels]. labels: ints [n], which make the GAN
-    class-conditional. Other keywords are fields of Config (steps, seed, loss, ...) and of Hp (g_lr, r1, ...). dir keeps
-    the run folder; without it nothing stays on disk.
+    class-conditional. Other keywords are fields of Config (steps, seed, loss, ...) and of Hp (g_lr, r1, ...); with size
+    images are cropped and resized. dir keeps the run folder; without it nothing stays on disk.
     """
-    sequences = fields.get("net") == "conv1d"
-    source = data.from_arrays(images, labels, flip=fields.get("flip", False), sequences=sequences)
+    if named := next((name for name in ("data", *data.reading(Config())) if name in fields and name != "size"), ""):
+        raise JaxganError(f"fit has no use for {named}: it trains on the arrays that it is given; leave it out")
+    arrays = {name: fields[name] for name in ("flip", "size") if name in fields}
+    source = data.from_arrays(images, labels, sequences=fields.get("net") == "conv1d", **arrays)
     traced = {name: fields.pop(name) for name in list(fields) if name in config.Hp.__dataclass_fields__}
     unknown = [name for name in fields if name not in Config.__dataclass_fields__]
     if unknown:

@@ -242,6 +242,10 @@ ARRAYS = [  # arguments of fit, what the message must name
     ({"images": POINTS, "net": "dcgan"}, "dcgan"),
     ({"images": POINTS, "kind": "conditional"}, "no labels"),
     ({"images": POINTS, "batch": 64}, "batch is 64"),
+    ({"images": POINTS, "size": 8}, r"size is 8, but rows of shape \(2,\) are no images"),
+    ({"images": IMAGES, "size": 2.5}, "size must be a number of pixels"),
+    ({"images": IMAGES, "data": "mnist5k"}, "no use for data"),
+    ({"images": IMAGES, "label": "hat"}, "no use for label"),
     ({"images": np.array(["a", "b"])}, "type|dtype"),
 ]
 

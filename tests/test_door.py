@@ -1,11 +1,13 @@
 """A user's own arrays at every door: what training scales, a trained run scales the same way, and neither guesses."""
 
+import json
+
 import numpy as np
 import pytest
 
-from jaxgan import games
+from jaxgan import fit, games
 from jaxgan.config import from_dict
-from jaxgan.data import from_arrays
+from jaxgan.data import from_arrays, of_config
 from jaxgan.errors import JaxganError
 from jaxgan.run import Run
 from jaxgan.state import initial
@@ -70,6 +72,23 @@ def test_bright_images_pass_where_they_are_said_to_be_finished(door):
     np.testing.assert_array_equal(call(run, bright, finished=True), call(run, bright.astype(np.float64), finished=True))
     with pytest.raises(JaxganError, match="pass 2"):
         call(run, bright)
+
+
+@pytest.mark.parametrize("images", [BYTES, FLOATS, BYTES[..., 0]], ids=["bytes", "floats", "grey"])
+def test_fit_resizes_as_folders_are(images, tmp_path):
+    """And config.json says the size that was trained on; without it, none."""
+    wide = np.concatenate([images[:, :, :1]] * 2 + [images] + [images[:, :, -1:]] * 2, 2)  # the centre is images
+    assert from_arrays(wide, size=4).fingerprint == from_arrays(images).fingerprint
+    run = fit(wide.repeat(2, 1).repeat(2, 2), size=4, dir=tmp_path / "run", steps=1, quiet=True, **SETTINGS)
+    assert run.sample(1).shape == (1, 4, 4, 1) and run.config.size == 4
+    assert json.loads((tmp_path / "run/config.json").read_text())["size"] == run.env["shape"][0] == 4
+    assert fit(images, steps=1, quiet=True, **SETTINGS).config.size == 0
+    small = from_arrays(images, size=2)
+    assert small.shape == (2, 2, 1)
+    x = small.finish(small.rows(np.arange(5)), np.zeros(5))["x"]
+    assert np.abs(x).max() <= 1 and np.abs(x.mean((1, 2)) - FLOATS.mean((1, 2))).max() < 0.2
+    with pytest.raises(JaxganError, match=r"size is 2, but the examples of arrays have shape \(4, 4, 1\)"):
+        of_config(from_dict({**SETTINGS, "data": "arrays", "size": 2}), from_arrays(images))
 
 
 def test_points_have_no_range():

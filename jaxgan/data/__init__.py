@@ -142,6 +142,10 @@ def of_config(c: Config, source: Source | None = None) -> tuple[Source, Source |
     source: real examples in place of those that c names. JaxganError where c wants classes and the data say why they
     have none.
     """
+    if source is not None and c.size and source.shape[:2] != (c.size, c.size):
+        raise JaxganError(
+            f"size is {c.size}, but the examples of {source.name} have shape {source.shape}; leave it at 0"
+        )
     if source is None:
         source = open_source(c.data, flip=c.flip, **reading(c))
     if source.why and (c.kind in ("conditional", "stargan") or c.conditional):

@@ -18,14 +18,23 @@ MNIST5K = Path(__file__).with_name("mnist5k.npz")
 MNIST5K_SHA256 = "2007f7273d88bc7458dc0c8f9089727f2e26f0f99be8231fe498b022db49e864"
 
 
-def from_arrays(images, labels=None, *, name: str = "arrays", flip: bool = False, sequences: bool = False) -> Source:
+def from_arrays(
+    images, labels=None, *, name: str = "arrays", flip: bool = False, sequences: bool = False, size: int = 0
+) -> Source:
     """Examples from arrays: images [n, h, w] or [n, h, w, c], uint8 or floats in [-1, 1]; or float vectors [n, d].
 
-    sequences: rows are sequences [n, length] or [n, length, channels], floats of any range.
+    sequences: rows are sequences [n, length] or [n, length, channels], floats of any range. size: pixels to which
+    images are cropped and resized as `folder` does, 0 leaves them.
     labels: integers [n] from 0; classes without examples are allowed. Raises JaxganError, naming the first bad row, for
     anything else: nothing is rescaled by guess.
     """
     images = (_check_sequences if sequences else _check_images)(_as_array(images, name, "images"), name)
+    if not isinstance(size, int) or size < 0:
+        raise JaxganError(f"{name}: size must be a number of pixels, 0 to leave images as they are; got {size!r}")
+    if size and images.ndim != 4:
+        raise JaxganError(f"{name}: size is {size}, but rows of shape {images.shape[1:]} are no images; leave it at 0")
+    if size and images.shape[1:3] != (size, size):
+        images = resize_all(images, size)
     if labels is not None:
         labels = _check_labels(_as_array(labels, name, "labels"), len(images), name)
     classes = 0 if labels is None else int(labels.max()) + 1
