@@ -154,6 +154,8 @@ class Config(Architecture):
     """Skip image files that cannot be read, and count them, in place of an error."""
     label: str = option("", "data", later=True)
     """Column of a folder's table of labels that holds the classes; empty is the one called label, if there is one."""
+    max_pixels: int = option(178_956_970, "data", neutral=True, later=True, least=1)
+    """Pixels of an image file above which it is not read: it may be damaged, and takes memory (Pillow's own bound)."""
     levels: Literal["bytes", "floats"] = option("bytes", "data", later=True)
     """What folders are kept as: bytes, 256 levels, or floats, for 16-bit and float images with all of theirs."""
     holdout: int = option(0, "data")

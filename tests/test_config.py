@@ -30,6 +30,7 @@ AT_LEAST_1 = [
     "pack",
     "lazy",
     "lazy_g",
+    "max_pixels",
 ]
 AT_LEAST_0 = [
     "size",
@@ -58,7 +59,7 @@ NEUTRAL = {
         "keep",
         "diagnose_every",
     ),
-    *("writers", "skip_corrupt", "accumulate", "remat", "profile"),
+    *("writers", "skip_corrupt", "max_pixels", "accumulate", "remat", "profile"),
     *("eval_every", "eval.metrics", "eval.features", "eval.n", "eval.best"),
 }
 

@@ -294,6 +294,18 @@ def test_corrupt_files_are_skipped_and_counted_when_asked(root, capsys):
         folder(root, 8)
 
 
+def test_large_images_are_allowed_by_a_number(root, monkeypatch):
+    """Above Pillow's bound, which is put back, and which the number may be below too."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # above it Pillow warns, above twice that it refuses
+    save(root, "large.png", Image.fromarray(noise(1, (20, 20, 3))))
+    save(root, "small.png", Image.fromarray(noise()))
+    assert folder(root, 8).size == 2 and Image.MAX_IMAGE_PIXELS == 100
+    with pytest.raises(JaxganError, match=r"1 of 2 files .*\n  large.png: .*has 400 pixels; --max-pixels 400 reads it"):
+        open_source(f"folder:{root}", size=8, max_pixels=399)
+    assert open_source(f"folder:{root}", size=8, max_pixels=399, skip_corrupt=True).size == 1
+    assert open_source(f"folder:{root}", size=8, max_pixels=400, skip_corrupt=True).size == 2
+
+
 def test_many_corrupt_files_are_cut_at_twenty(root):
     for i in range(25):
         (root / f"{i:02}.png").write_bytes(b"x")

@@ -110,11 +110,12 @@ def open_source(
     skip_corrupt: bool = False,
     label: str = "",
     levels: str = "bytes",
+    max_pixels: int = Config.max_pixels,
 ) -> Source:
     """The source called name: mnist5k, a toy, a sequence, folder:PATH, tfds:NAME[:SPLIT], or one of pairs (pairs.py).
 
     data_dir: where prepared data sets live, "" is $TFDS_DATA_DIR or ~/tensorflow_datasets. size: pixels, 0 keeps the
-    data's own (folder: 32). skip_corrupt, label, levels: as in Config, for folders.
+    data's own (folder: 32). skip_corrupt, label, levels, max_pixels: as in Config, for folders.
     Raises JaxganError for an unknown name or unusable data.
     """
     if not isinstance(size, int) or size < 0:
@@ -129,7 +130,7 @@ def open_source(
             f"levels is {levels!r}, but only folders of images are read so, not {name}; leave it at 'bytes'"
         )
     if prefix in SOURCES:
-        how = {"skip_corrupt": skip_corrupt, "label": label, "levels": levels}
+        how = {"skip_corrupt": skip_corrupt, "label": label, "levels": levels, "max_pixels": max_pixels}
         return SOURCES[prefix](argument, data_dir=data_dir, size=size, flip=flip, **how)
     plain = [prefix for prefix in SOURCES if prefix not in ENDS]
     known = [*plain, *ENDS.values()]
@@ -155,7 +156,7 @@ def of_config(c: Config, source: Source | None = None) -> tuple[Source, Source |
 
 def reading(c: Config) -> dict:
     """How c reads its data: arguments of `open_source`."""
-    return {name: getattr(c, name) for name in ("data_dir", "size", "skip_corrupt", "label", "levels")}
+    return {name: getattr(c, name) for name in ("data_dir", "size", "skip_corrupt", "label", "levels", "max_pixels")}
 
 
 def _hint(name: str, plain: list[str]) -> str:

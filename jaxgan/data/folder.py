@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxgan.config import Config
 from jaxgan.data import cache, labels, levels
 from jaxgan.data.files import Files, find, told
 from jaxgan.data.images import decode, decode_floats, fit, fit_array
@@ -29,6 +30,7 @@ class Reading(NamedTuple):
     skip_corrupt: bool = False
     label: str = ""
     levels: str = "bytes"
+    max_pixels: int = Config.max_pixels
 
 
 def folder(path: str | Path, size: int = 32, *, flip: bool = False, **options) -> Source:
@@ -66,7 +68,8 @@ def read(files: Files, found: Labels, how: Reading) -> tuple[np.ndarray, dict]:
         print(f"folder {files.root}: {told(others)} left out, which are no images")
     directory = cache.writable(cache.user_cache() / "folder")
     key = content_key(files, found, how)
-    images, facts = cache.cached(directory, key, lambda part: _build(files, found, how, part))
+    with levels.any_size():
+        images, facts = cache.cached(directory, key, lambda part: _build(files, found, how, part))
     if facts["skipped"] and not how.skip_corrupt:  # an earlier run skipped what this one must not
         raise _unreadable(files, facts["skipped"])
     for words in facts["levels"]:
@@ -85,7 +88,8 @@ def content_key(files: Files, found: Labels, how: Reading) -> str:
         except Exception:  # of a file or an archive
             return b"unreadable"  # decoding will report it
 
-    total = hashlib.sha256(f"{VERSION} {how.size} {how.levels} {len(files.names)}".encode())
+    definition = f"{VERSION} {how.size} {how.levels} {how.max_pixels} {len(files.names)}"
+    total = hashlib.sha256(definition.encode())
     for name, digest in zip(files.names, _parallel(one, files.names, "reading files")):
         total.update(os.fsencode(name) + b"\0" + digest + b"%d" % found.of.get(name, -1))
     return total.hexdigest()
@@ -102,7 +106,9 @@ def _parallel(function, items, what: str):
 def _build(files: Files, found: Labels, how: Reading, part: Path) -> dict:
     """Decode all files to the .npy `part`; returns facts as in `read`."""
     names, size = files.names, how.size
-    ends, words = levels.ends([span for span in _parallel(partial(_span, files), names, "looking at files") if span])
+    ends, words = levels.ends(
+        [span for span in _parallel(partial(_span, files, how), names, "looking at files") if span]
+    )
     full_path = part.with_suffix(".full.npy")
     full, shapes = (
         cache.reserve(full_path, (len(names), size, size, 3), DTYPES[how.levels]),
@@ -111,11 +117,13 @@ def _build(files: Files, found: Labels, how: Reading, part: Path) -> dict:
 
     def one(i):
         try:
+            data = files.read(names[i])
+            levels.check_size(data, how.max_pixels)
             if how.levels == "floats":
-                array = decode_floats(files.read(names[i]), ends)
+                array = decode_floats(data, ends)
                 full[i], shapes[i] = fit_array(array, size), array.shape[1::-1]
             else:
-                image = decode(files.read(names[i]), ends)
+                image = decode(data, ends)
                 full[i], shapes[i] = np.asarray(fit(image, size)), image.size
         except Exception as e:  # decoders raise nearly anything on damaged files
             return f"{type(e).__name__}: {e}"
@@ -134,10 +142,11 @@ def _build(files: Files, found: Labels, how: Reading, part: Path) -> dict:
     return {"labels": numbers, "shapes": shapes[keep].tolist(), "levels": words, "skipped": skipped}
 
 
-def _span(files: Files, name: str) -> tuple[str, float, float] | None:
+def _span(files: Files, how: Reading, name: str) -> tuple[str, float, float] | None:
     """levels.span of a file of more than 8 bits, None of others and of those that decoding will find unreadable."""
     try:
         data = files.read(name)
+        levels.check_size(data, how.max_pixels)
         found = levels.span(levels.read(data)) if levels.is_deep(data) else None
     except Exception:
         return None

@@ -1,6 +1,8 @@
 """Image files of more than 8 bits: their numbers, and which of them are black and white in a set."""
 
+import contextlib
 import io
+import math
 import sys
 from typing import NamedTuple
 
@@ -49,6 +51,26 @@ def is_deep(data: bytes) -> bool:
         return isinstance(_of_numpy(data), np.ndarray)
     image = Image.open(io.BytesIO(data))
     return image.mode == "F" or image.mode.startswith("I") or any(_raw(tile) in SIXTEEN for tile in image.tile)
+
+
+@contextlib.contextmanager
+def any_size():
+    """A context in which Pillow opens images of any number of pixels, for `check_size` to judge."""
+    from PIL import Image
+
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+def check_size(data: bytes, most: int) -> None:
+    """ValueError where the head of an image file says that it has more than `most` pixels."""
+    from PIL import Image
+
+    if not data.startswith(NUMPY) and (pixels := math.prod(Image.open(io.BytesIO(data)).size)) > most:
+        raise ValueError(f"has {pixels:,} pixels; --max-pixels {pixels} reads it, if it is what it should be")
 
 
 def _of_numpy(data: bytes):
