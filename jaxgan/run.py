@@ -19,6 +19,7 @@ from jaxgan.errors import JaxganError, nearest
 from jaxgan.games.info import values as code_values
 from jaxgan.games.info import with_code
 from jaxgan.nets import styles
+from jaxgan.nets.standing import mean, of_one_batch
 from jaxgan.state import template
 from jaxgan.types import Game, State, halves
 
@@ -41,6 +42,7 @@ class Run:
         ema: bool = True,
         codes: dict | None = None,
         psi: float = 1.0,
+        standing: int = 0,
     ) -> np.ndarray:
         """n examples [n, *shape], images in [-1, 1]; sample i depends on seed and i alone.
 
@@ -48,11 +50,45 @@ class Run:
         coordinate, 0 is off (Brock et al. 2018, arXiv 1809.11096). ema: the averaged generator in place of the last.
         codes: {number of a code: its value, or one for each example}, for infogan; one not given is random. psi: of
         stylegan2, how far from the mean style samples are, below 1 less varied (Karras et al. 2018, arXiv 1812.04948).
+        standing: batches for statistics of batch norm, see `standing`; 0 takes the running ones of training.
         """
+        if standing:
+            run = self.standing(standing, seed, truncation, ema)
+            return run.sample(n, seed, labels, truncation, ema, codes, psi)
         z = latents(self.game, n, seed, truncation)
         for i, value in (codes or {}).items():
             z = with_code(self.game.codes, z, i, np.broadcast_to(value, n))
         return self.generate(z, labels, ema, psi)
+
+    def standing(self, batches: int, seed: int = 0, truncation: float = 0.0, ema: bool = True) -> "Run":
+        """The run with standing statistics in G's batch norms: means of those of so many batches of the run's size.
+
+        Brock et al. 2018, arXiv 1809.11096, section 3: for a G whose parameters, averages of many steps, or latents,
+        under truncation, are not those of the last updates of training. The batches are of this seed, labels at random.
+        """
+        game, n = self.game, self.config.fake_batch or self.config.batch
+        if batches < 1:
+            raise JaxganError(f"asked for statistics of {batches} batches; expected at least 1")
+        if game.picture:
+            raise JaxganError(
+                f"kind {self.config.kind!r} makes images of images, and standing statistics are of latents"
+            )
+        nets = parallel.local(self.state.ema if ema else self.shown())
+
+        @jax.jit
+        def one(nets, i):
+            key = jax.random.fold_in(rng.stream(rng.root(seed), "standing"), i)
+            label = lambda key: jax.random.randint(key, (), 0, game.classes)  # noqa: E731
+            y = jax.vmap(label)(rng.examples(rng.stream(key, "labels"), n)) if game.classes else None
+            z = drawn(game, rng.stream(key, "z"), n, truncation)
+            run = step.runner(game, {"g": nets["g"]["params"]})
+            return of_one_batch(lambda vars: run({"g": vars}, "g", z, y)[1]["g"], nets["g"]["vars"])
+
+        vars = mean([one(nets, i) for i in range(batches)])
+        if not ema:
+            return self.at(dataclasses.replace(self.state, vars={**self.state.vars, "g": vars}))
+        averaged = {**self.state.ema, "g": {**self.state.ema["g"], "vars": vars}}
+        return self.at(dataclasses.replace(self.state, ema=averaged))
 
     def traverse(self, code: int, rows: int, seed: int = 0, labels=None, ema: bool = True) -> np.ndarray:
         """rows * k examples; along each row only a code changes, over its k categories, or in 10 steps from -1 to 1.
@@ -234,7 +270,11 @@ def latents(game: Game, n: int, seed: int, truncation: float = 0.0):
     """z [n, latent] of this seed; truncation as in Run.sample, codes are not truncated."""
     if n < 1:
         raise JaxganError(f"asked for {n} samples; expected at least 1")
-    key = rng.stream(rng.root(seed), "eval")
+    return drawn(game, rng.stream(rng.root(seed), "eval"), n, truncation)
+
+
+def drawn(game: Game, key, n: int, truncation: float):
+    """z [n, latent] of this key, as `latents`."""
     z = game.latent(key, n)
     if truncation < 0:
         raise JaxganError(f"truncation is {truncation}; expected a bound above 0, or 0 for none")

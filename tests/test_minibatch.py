@@ -9,7 +9,7 @@ from jaxgan import games
 from jaxgan.config import from_dict
 from jaxgan.errors import JaxganError
 from jaxgan.nets import build, encoder
-from jaxgan.nets.layers import PARTS, Minibatch
+from jaxgan.nets.minibatch import PARTS, Minibatch
 
 SHAPES = {"mlp": (2,), "dcgan": (8, 8, 1), "conv1d": (8, 2), "sngan": (28, 28, 1), "biggan": (28, 28, 1)}
 

@@ -50,6 +50,7 @@ def sample(
     labels: tuple[str, ...] = (),
     truncation: float = 0.0,
     psi: float = 1.0,
+    standing: int = 0,
     interpolate: bool = False,
     traverse: int = -1,
     code: tuple[str, ...] = (),
@@ -70,6 +71,7 @@ def sample(
             (stargan).
         truncation: Largest |z| per coordinate; smaller is less varied; 0 is off.
         psi: How far from the mean style samples are (stylegan2); below 1 less varied, 0 is the mean.
+        standing: Batches of this seed whose means are the statistics of G's batch norm; 0 takes those of training.
         interpolate: Walk from one latent to another along each row.
         traverse: Change only the code of this number along each row, over all of its values (infogan).
         code: NUMBER=VALUE of codes to hold, such as --code 0=3 1=-0.5 (infogan).
@@ -93,6 +95,7 @@ def sample(
         raise JaxganError("--back goes with --translate")
     if psi != 1 and (interpolate or traverse >= 0 or reconstruct or translate):
         raise JaxganError("--psi goes with plain samples, not with walks, reconstructions or translations")
+    trained = trained.standing(standing, seed, truncation, ema) if standing else trained
     if translate:
         (x, columns), y = draw.translated(trained, n, seed, labels, back, ema), None
     elif reconstruct:

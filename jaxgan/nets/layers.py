@@ -9,11 +9,12 @@ import jax.numpy as jnp
 
 from jaxgan.backend import on_cpu
 from jaxgan.config import Config
+from jaxgan.nets.minibatch import Minibatch
 from jaxgan.types import Axis, JaxganError, Net, Tree
 
 REFERENCE = 64  # examples of a virtual batch
 EMBED = 32  # features of the label's embedding in G
-PARTS = 5  # numbers of each kernel of minibatch discrimination, as in the authors' code
+MOMENTUM = 0.9  # of a batch norm's running statistics that stays at each update
 LAYOUT = ("NHWC", "HWIO", "NHWC")  # of images, kernels and outputs
 
 
@@ -96,7 +97,7 @@ def batch_norm(train: bool, axis: Axis = None, scale_init=nn.initializers.ones, 
     norm = nn.BatchNorm(
         use_running_average=not train,
         axis_name=axis if isinstance(axis, str) else None,
-        momentum=0.9,
+        momentum=MOMENTUM,
         epsilon=1e-5,
         scale_init=scale_init,
         use_scale=affine,
@@ -350,26 +351,6 @@ def conditioned(z: jax.Array, y: jax.Array | None, classes: int) -> jax.Array:
     To be called inside a compact method, whose module then owns the embedding.
     """
     return jnp.concatenate([z, Embed(classes, EMBED, nn.initializers.normal(1.0))(y)], -1) if classes else z
-
-
-class Minibatch(nn.Module):
-    """phi [b, n] -> [b, n + kernels]: phi, and how near each example is to those of the batch, as each kernel sees it.
-
-    Minibatch discrimination, Salimans et al. 2016, arXiv 1606.03498, section 3.2: the sum over all examples j, i among
-    them, of exp(-|M_ik - M_jk|_1), with M = phi T, of which each kernel has PARTS numbers. axis: a pmap axis whose
-    devices share the batch; otherwise phi is all of it.
-    """
-
-    kernels: int
-    axis: Axis = None
-
-    @nn.compact
-    def __call__(self, phi: jax.Array) -> jax.Array:
-        m = phi @ self.param("kernel", nn.initializers.lecun_normal(), (phi.shape[-1], self.kernels * PARTS))
-        m = m.reshape(len(phi), self.kernels, PARTS)
-        everyone = jax.lax.all_gather(m, self.axis, tiled=True) if isinstance(self.axis, str) else m
-        near = jnp.exp(-abs(m[:, None] - everyone[None]).sum(-1)).sum(1)
-        return jnp.concatenate([phi, near], -1)
 
 
 class Head(nn.Module):
