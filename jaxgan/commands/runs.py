@@ -89,12 +89,7 @@ def sample(
     from jaxgan.run import load
 
     trained = load(run, step)
-    if sum((interpolate, traverse >= 0, reconstruct, translate)) > 1:
-        raise JaxganError("choose one of --interpolate, --traverse, --reconstruct and --translate")
-    if back and not translate:
-        raise JaxganError("--back goes with --translate")
-    if psi != 1 and (interpolate or traverse >= 0 or reconstruct or translate):
-        raise JaxganError("--psi goes with plain samples, not with walks, reconstructions or translations")
+    _check_one_way((interpolate, traverse >= 0, reconstruct, translate), back, psi)
     trained = trained.standing(standing, seed, truncation, ema) if standing else trained
     if translate:
         (x, columns), y = draw.translated(trained, n, seed, labels, back, ema), None
@@ -105,6 +100,16 @@ def sample(
         x, y, columns = draw.drawn(trained, n, seed, labels, truncation, interpolate, traverse, held, ema, psi)
     draw.save(out, x, y, columns, trained.env.get("names", ()))
     print(f"{len(x)} samples of step {int(trained.state.step)} in {out}")
+
+
+def _check_one_way(ways: tuple[bool, bool, bool, bool], back: bool, psi: float) -> None:
+    """JaxganError for flags of sample that do not go together; ways: walk, traverse, reconstruct, translate."""
+    if sum(ways) > 1:
+        raise JaxganError("choose one of --interpolate, --traverse, --reconstruct and --translate")
+    if back and not ways[-1]:
+        raise JaxganError("--back goes with --translate")
+    if psi != 1 and any(ways):
+        raise JaxganError("--psi goes with plain samples, not with walks, reconstructions or translations")
 
 
 def verify(run: Annotated[str, tyro.conf.Positional], steps: int = 0, step: str = "") -> None:
