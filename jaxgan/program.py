@@ -101,11 +101,15 @@ def _abstract(c: Config, source: Source):
 def loop(game: Game, solver, batches):
     """(rows, state, n) -> state, metrics: up to n steps in one loop; batches: (rows, state, i) -> step i's data."""
 
+    @partial(jax.jit, inline=True)  # traced once, though the loop below asks first what it returns
+    def one(rows, state, i):
+        state, metrics = step.train_step(game, state, batches(rows, state, i), solver)
+        return state, metrics | {"step": state.step}
+
     def steps(rows, state, n):
         def body(carry):
             i, state, _ = carry
-            state, metrics = step.train_step(game, state, batches(rows, state, i), solver)
-            return i + 1, state, metrics | {"step": state.step}
+            return i + 1, *one(rows, state, i)
 
         def go_on(carry):
             i, _, metrics = carry
