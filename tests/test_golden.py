@@ -40,7 +40,7 @@ def numbers(settings) -> dict:
     """Metrics of a small game's second step; [length, sum] of what two steps moved, for each network and memory."""
     c, game, shape = made({"optimizer": "sgd", **settings, "hp": {**HP, **settings.get("hp", {})}})
     example = {"x": jnp.zeros((2, *shape)), "y": jnp.zeros(2, jnp.int32)}
-    start = step.init(game, c.seed, dataclasses.asdict(c.hp), example)
+    start = jax.jit(lambda: step.init(game, c.seed, dataclasses.asdict(c.hp), example))()
     state = start = dataclasses.replace(start, memory=SOLVERS[c.solver].init(game, start.params))
     advance = jax.jit(lambda state, batch: step.train_step(game, state, batch, SOLVERS[c.solver].step))
     for i in range(2):
