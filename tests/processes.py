@@ -128,7 +128,7 @@ def halted(pid: int) -> bool:
 
 def environment(devices: int) -> dict[str, str]:
     """Of a process with so many virtual devices."""
-    flags = f"--xla_force_host_platform_device_count={devices}"
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
     return {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
 
 
