@@ -23,6 +23,7 @@ SERVER = """
 import json, os, sys
 import jax, numpy, optax, orbax.checkpoint, tqdm, filelock, grain, PIL.Image
 import jaxgan.cli, jaxgan.train, jaxgan.data.folder, jaxgan.data.stream
+import matplotlib.figure, matplotlib.backends.backend_agg  # of the pictures at their end
 for line in sys.stdin:
     order = json.loads(line)
     if "wait" in order:

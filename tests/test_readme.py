@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxgan import cli
+from jaxgan import cli, config, data, program, train, unused
 from jaxgan.games import KINDS
 from jaxgan.losses import LOSSES
 from jaxgan.penalties import PENALTIES
@@ -58,7 +58,11 @@ def here(home, monkeypatch) -> Path:
 
 def is_long(command: str) -> bool:
     """Whether a command compiles much, and no short one needs what it makes; other tests compile the same."""
-    return any(word in command for word in ("sweep", "infogan", "bigan", "sines", "curves", "translation", "diagnose"))
+    long = ("sweep", "infogan", "bigan", "sines", "curves", "translation", "diagnose", "ada", "apa")
+    return any(word in command for word in long)
+
+
+SMALL = ["--steps", "4", "--sample-every", "2", "--width", "8", "--batch", "16"]
 
 
 @pytest.mark.parametrize("long", [False, pytest.param(True, marks=pytest.mark.slow)])
@@ -68,12 +72,11 @@ def test_commands_run_in_order(here, long, capsys):
         if "fashion" in command and not FASHION.is_dir():
             continue
         words = command.replace("/path/to/my/images", str(here / "images")).split()
-        small = ["--steps", "4", "--sample-every", "2", "--width", "8", "--batch", "16"]
         if words[1] == "train":
-            words += small
+            words += SMALL
         if words[1] == "sweep" and words[2].endswith(".py"):
             words[3:] = [*words[words.index("--dir") :][:2]] if "--dir" in words else []
-            words += ["--grid", "hp.g_lr=1e-4,2e-4", "--seeds", "1", *small]
+            words += ["--grid", "hp.g_lr=1e-4,2e-4", "--seeds", "1", *SMALL]
         if words[1] == "eval" and "--images" not in words:
             words += ["-n", "100"]
         cli.main(words[1:])
@@ -84,6 +87,21 @@ def test_commands_run_in_order(here, long, capsys):
     assert ran >= 7
     assert (here / "grid.png").stat().st_size > 1000
     assert (here / "runs/mine/samples/00000004.png").exists()
+
+
+@pytest.mark.parametrize("command", [c for c in commands() if is_long(c) and c.startswith("jaxgan train")])
+def test_long_commands_name_runs_that_can_be(here, monkeypatch, command):
+    """Their step is traced, and reads all that they set."""
+    asked = []
+
+    def traced(c, dir, **rest):
+        source, _ = data.of_config(config.check(c))
+        unused.check(c, program.reads(c, source))
+        asked.append(c)
+
+    monkeypatch.setattr(train, "run", traced)
+    cli.main([*command.split()[1:], *SMALL])
+    assert len(asked) == 1
 
 
 def test_the_command_is_installed(home):
