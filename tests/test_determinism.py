@@ -102,11 +102,12 @@ def test_streamed_rows_are_those_of_the_device():
 def test_an_example_draws_anew_each_time_it_is_seen():
     """Points of a density never repeat, and a row is mirrored in some epochs and not in others."""
     toy = data.open_source("ring8")
-    drawn = [np.asarray(feed.from_device(toy, {}, rng.root(0), i, 2, 8, 8)["x"]) for i in range(3)]
+    draw = jax.jit(lambda i: feed.from_device(toy, {}, rng.root(0), i, 2, 8, 8)["x"])
+    drawn = [np.asarray(draw(i)) for i in range(3)]
     assert len(np.unique(np.concatenate(drawn).reshape(-1, 2), axis=0)) == 3 * 2 * 8
     one = data.from_arrays(np.arange(6, dtype=np.uint8).reshape(1, 1, 6), flip=True)
-    rows = jax.tree.map(jnp.asarray, one.rows(np.arange(1)))
-    seen = np.asarray(feed.from_device(one, rows, rng.root(0), 0, 100, 1, 1)["x"])[:, 0, 0, :, 0]
+    draw = jax.jit(lambda rows: feed.from_device(one, rows, rng.root(0), 0, 100, 1, 1)["x"])
+    seen = np.asarray(draw(one.rows(np.arange(1))))[:, 0, 0, :, 0]
     assert 30 < (seen[:, 0] < seen[:, 1]).sum() < 70
 
 

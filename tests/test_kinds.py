@@ -88,7 +88,8 @@ def test_contract(name, steps):
     if "encode" in game.views:
         run = step.runner(game, state.params)
         y = jnp.arange(4) % CLASSES if game.classes else None
-        assert game.views["encode"](run, state.vars, batches(game, shape)["x"][0][:4], y).shape == (4, c.latent)
+        x = batches(game, shape)["x"][0][:4]
+        assert jax.eval_shape(lambda: game.views["encode"](run, state.vars, x, y)).shape == (4, c.latent)
 
 
 def check_learning(c, game, start, fields):
@@ -181,14 +182,18 @@ def test_diagnosis_asks_the_game_for_scores():
     for name in ("bigan-y", "vae-y", "aae"):
         c, game, shape = configured(name)
         state = initial(game, c, shape)
-        logits, diversity = judge(game, state, batch, state.key)
+        logits, diversity = jax.jit(lambda s, game=game: judge(game, s, batch, s.key))(state)
         assert np.isfinite(diversity)
         assert set(logits) == ({"training", "generated"} if name == "bigan-y" else set())
         if logits:
-            run = step.runner(game, state.params)
-            code = game.views["encode"](run, state.vars, batch["x"], batch["y"])
-            expected, _ = run(state.vars, "d", batch["x"], (batch["y"], code))
-            np.testing.assert_allclose(logits["training"], expected, atol=1e-6)
+
+            @jax.jit
+            def expected(state, game=game):
+                run = step.runner(game, state.params)
+                code = game.views["encode"](run, state.vars, batch["x"], batch["y"])
+                return run(state.vars, "d", batch["x"], (batch["y"], code))[0]
+
+            np.testing.assert_allclose(logits["training"], expected(state), atol=1e-6)
     axes = Figure().subplots()
     plots._scores(axes, {})
     assert "no D" in axes.get_title()

@@ -55,7 +55,7 @@ NAMES = [f.__name__ for f, _ in CASES]
 def test_equals_its_definition_exactly(form, by_hand, shape):
     n, h, w, cin, cout = shape
     x, kernel = whole(0, (n, h, w, cin)), whole(1, (4, 4, cin, cout))
-    np.testing.assert_array_equal(form(x, kernel), by_hand(x, kernel))
+    np.testing.assert_array_equal(jax.jit(form)(x, kernel), by_hand(x, kernel))
 
 
 @pytest.mark.parametrize(("form", "by_hand"), CASES, ids=NAMES)
@@ -67,12 +67,17 @@ def test_derivatives_equal_the_definition_exactly(form, by_hand, shape):
     dx, dk = whole(2, x.shape), whole(3, kernel.shape)
     ct = whole(4, by_hand(x, kernel).shape)
     loss = lambda x, kernel: (form(x, kernel) * ct).sum()  # noqa: E731
-    gx, gk = jax.grad(loss, (0, 1))(x, kernel)
+
+    @jax.jit
+    def derivatives(x, kernel):
+        mixed = jax.grad(lambda kernel: (jax.grad(loss)(x, kernel) * dx).sum())(kernel)
+        return *jax.grad(loss, (0, 1))(x, kernel), mixed, jax.jvp(form, (x, kernel), (dx, dk))[1]
+
+    gx, gk, mixed, tangent = map(np.asarray, derivatives(x, kernel))
     assert (gx * dx).sum() == (by_hand(dx, kernel) * ct).sum()
     assert (gk * dk).sum() == (by_hand(x, dk) * ct).sum()
-    mixed = jax.grad(lambda kernel: (jax.grad(loss)(x, kernel) * dx).sum())(kernel)
     assert (mixed * dk).sum() == (by_hand(dx, dk) * ct).sum()
-    np.testing.assert_array_equal(jax.jvp(form, (x, kernel), (dx, dk))[1], by_hand(dx, kernel) + by_hand(x, dk))
+    np.testing.assert_array_equal(tangent, by_hand(dx, kernel) + by_hand(x, dk))
 
 
 @pytest.mark.parametrize("kind", ["down", "up"])
@@ -81,16 +86,17 @@ def test_gradient_penalty_agrees_between_forms(kind):
 
     def penalty(form):  # the kernel's gradient of R1, through a curved function of the output
         score = lambda x, kernel: nn.softplus(form(x, kernel)).sum()  # noqa: E731
-        return jax.grad(lambda kernel: (jax.grad(score)(x, kernel) ** 2).mean())(kernel)
+        return np.asarray(jax.jit(jax.grad(lambda kernel: (jax.grad(score)(x, kernel) ** 2).mean()))(kernel))
 
     want = penalty(getattr(layers, f"{kind}_conv"))
-    np.testing.assert_allclose(penalty(getattr(layers, f"{kind}_matmul")), want, atol=1e-5 * jnp.abs(want).max())
+    np.testing.assert_allclose(penalty(getattr(layers, f"{kind}_matmul")), want, atol=1e-5 * abs(want).max())
 
 
 @pytest.mark.parametrize("form", DOWN + UP, ids=NAMES)
 def test_vmap_over_members(form):
     x, kernel = whole(0, (3, 2, 4, 4, 3)), whole(1, (3, 4, 4, 3, 5))
-    np.testing.assert_array_equal(jax.vmap(form)(x, kernel), [form(a, k) for a, k in zip(x, kernel)])
+    alone, together = jax.jit(form), jax.jit(jax.vmap(form))
+    np.testing.assert_array_equal(together(x, kernel), [alone(a, k) for a, k in zip(x, kernel)])
 
 
 class Counter(nn.Module):

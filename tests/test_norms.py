@@ -1,6 +1,7 @@
 """Normalisation of networks: what it divides by, when its memory moves, what flows through it, on any device."""
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -333,7 +334,8 @@ def test_examples_do_not_see_each_other(virtually):
     game, _, state = virtually
     run = step.runner(game, state.params)
     x, y = normal((6, 16, 16, 1)).astype(np.float32), jnp.arange(6) % 3 if game.classes else None
-    score = jax.jit(lambda x, y: run(state.vars, "d", x, y)[0])
+    judge = jax.jit(lambda vars, x, y: run(vars, "d", x, y)[0])
+    score = partial(judge, state.vars)
     draw = jax.jit(lambda z, y: generate(game, state.ema, z, y))
     z = latents(game, 6, 0)
     for f, inputs in ((score, x), (draw, z)):
@@ -342,7 +344,7 @@ def test_examples_do_not_see_each_other(virtually):
         assert len(np.unique(np.asarray(whole).reshape(6, -1), axis=0)) == 6
     kept = state.vars["d"]["reference"]
     other = {**state.vars, "d": {**state.vars["d"], "reference": (5 * kept[0], kept[1])}}
-    assert abs(run(other, "d", x, y)[0] - score(x, y)).max() > 1e-3, "the reference matters"
-    evaluated, kept = run(state.vars, "d", x, y, train=False)
+    assert abs(judge(other, x, y) - score(x, y)).max() > 1e-3, "the reference matters"
+    evaluated, kept = jax.jit(lambda vars: run(vars, "d", x, y, train=False))(state.vars)
     np.testing.assert_allclose(evaluated, score(x, y), atol=1e-6)
     assert same(kept, state.vars)

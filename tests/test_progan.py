@@ -42,12 +42,7 @@ def test_when_stages_act_and_fade():
 def made():
     nets = build(setting(), SHAPE, 0)
     z, x = jax.random.normal(jax.random.key(0), (4, 5)), jax.random.uniform(jax.random.key(1), (4, *SHAPE), minval=-1)
-    params = {side: nets[side].init(jax.random.key(2), v, None)[0] for side, v in (("g", z), ("d", x))}
-
-    @jax.jit
-    def run(side, v, done):
-        return nets[side].apply(params[side], {"done": done}, v, None, train=False)[0]
-
+    params = {side: jax.jit(nets[side].init)(jax.random.key(2), v, None)[0] for side, v in (("g", z), ("d", x))}
     draw = jax.jit(lambda done: nets["g"].apply(params["g"], {"done": done}, z, None, train=False)[0])
     score = jax.jit(lambda x, done: nets["d"].apply(params["d"], {"done": done}, x, None, train=False)[0])
     return draw, score, x
@@ -61,15 +56,15 @@ def square(x, n):
 
 def test_images_are_those_of_their_stage(made):
     """Early images are made of squares; a stage that begins to fade in shows what was there before, and no jump."""
-    draw, _, _ = made
+    draw = lambda done: np.asarray(made[0](done))  # noqa: E731
     for done, n in ((0, 4), (PHASE, 4), (PHASE + 1, 2), (2 * PHASE, 2), (3 * PHASE, 2), (3 * PHASE + 1, 1), (99, 1)):
-        x = np.asarray(draw(jnp.int32(done)))
+        x = draw(jnp.int32(done))
         np.testing.assert_allclose(x, square(x, n).repeat(n, 1).repeat(n, 2), atol=1e-6)
         assert n == 1 or abs(x - square(x, 2 * n).repeat(2 * n, 1).repeat(2 * n, 2)).max() > 1e-3 or done == PHASE * 3
     for end in (PHASE, 3 * PHASE):
         np.testing.assert_allclose(draw(jnp.int32(end)), draw(jnp.int32(end - 1)), atol=1e-6)
-        half = (np.asarray(draw(jnp.int32(end))) + np.asarray(draw(jnp.int32(end + PHASE)))) / 2
-        blend = np.asarray(draw(jnp.int32(end))) * (1 - 1 / PHASE) + np.asarray(draw(jnp.int32(end + PHASE))) / PHASE
+        half = (draw(jnp.int32(end)) + draw(jnp.int32(end + PHASE))) / 2
+        blend = draw(jnp.int32(end)) * (1 - 1 / PHASE) + draw(jnp.int32(end + PHASE)) / PHASE
         np.testing.assert_allclose(draw(jnp.int32(end + 1)), blend, atol=1e-5)
         assert abs(half - blend).max() > 1e-3
 
@@ -132,7 +127,8 @@ def test_only_stages_that_act_move():
             count = optax.tree_utils.tree_get(state.opt[side], "count")
             assert int(count) == (i + 1 if i < PHASE else i + 1 - PHASE), "moments begin anew with the second stage"
             for name, p in state.params[side].items():
-                if (ravel_pytree(p)[0] != ravel_pytree(start.params[side][name])[0]).any():
+                before = jax.tree.leaves(start.params[side][name])
+                if any(np.not_equal(a, b).any() for a, b in zip(jax.tree.leaves(p), before, strict=True)):
                     moved.setdefault((side, name), i)
     # a stage's RGB layer and block fade in from its first step on, at which their share is still 0
     begins = {"0": 0, "1": PHASE + 1}
@@ -170,9 +166,9 @@ def convolved(p, x):
 
 def made_of(module, *inputs):
     """A module's parameters, all moved, so that no bias is 0; and its output."""
-    flat, back = ravel_pytree(module.init(jax.random.key(1), *inputs)["params"])
+    flat, back = ravel_pytree(jax.jit(module.init)(jax.random.key(1), *inputs)["params"])
     p = back(flat + 0.3 * jax.random.normal(jax.random.key(2), flat.shape))
-    return p, module.apply({"params": p}, *inputs)
+    return p, jax.jit(module.apply)({"params": p}, *inputs)
 
 
 def test_blocks_by_hand():

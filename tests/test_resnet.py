@@ -42,9 +42,14 @@ def double(x):
 
 def moved(block, *inputs):
     """Parameters of a module, none of them 0, in float64."""
-    params = block.init(jax.random.key(0), *inputs, True)["params"]
+    params = jax.jit(lambda: block.init(jax.random.key(0), *inputs, True))()["params"]
     leaves, tree = jax.tree.flatten(params)
-    return jax.tree.unflatten(tree, [p + 0.3 * normal(*p.shape, seed=i) for i, p in enumerate(leaves)])
+    return jax.tree.unflatten(tree, [np.asarray(p) + 0.3 * normal(*p.shape, seed=i) for i, p in enumerate(leaves)])
+
+
+def made(block, params, *inputs):
+    """What a module makes in training, in one program."""
+    return jax.jit(lambda params: block.apply({"params": params}, *inputs, True))(params)
 
 
 @pytest.mark.parametrize("groups", [1, 3])
@@ -57,7 +62,8 @@ def test_all_forms_of_a_convolution_are_one_map(size, groups):
         for platform in ("cpu", "tpu"):
             token = PLATFORM.set(platform)
             f = lambda x, kernel: resnet.convolved(x, kernel, groups)  # noqa: E731
-            found[platform] = f(x, kernel), jax.grad(lambda *a, f=f: (f(*a) ** 3).sum(), (0, 1))(x, kernel)
+            look = lambda *a, f=f: (f(*a), jax.grad(lambda *a: (f(*a) ** 3).sum(), (0, 1))(*a))  # noqa: E731
+            found[platform] = jax.jit(look)(x, kernel)
             PLATFORM.reset(token)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10), found["cpu"], found["tpu"])
 
@@ -67,15 +73,13 @@ def test_blocks_of_sngan():
     up = sngan.Up(4, SPEC)
     p = moved(up, x, y)
     inner = conv(relu(conv(double(relu(x)), p["Conv_0"])), p["Conv_1"])
-    np.testing.assert_allclose(
-        up.apply({"params": p}, x, y, True), inner + conv(double(x), p["Conv_2"]), rtol=1e-4, atol=1e-4
-    )
+    np.testing.assert_allclose(made(up, p, x, y), inner + conv(double(x), p["Conv_2"]), rtol=1e-4, atol=1e-4)
     for first, halves, width in ((True, True, 4), (False, True, 4), (False, False, 4), (False, False, 6)):
         down = sngan.Down(width, 5, halves, first, SPEC)
         p, shrink = moved(down, x), pool if halves else lambda x: x
         inner = shrink(conv(relu(conv(x if first else relu(x), p["Conv_0"])), p["Conv_1"]))
         skip = x if width == 6 else shrink(conv(x, p["Conv_2"]))
-        np.testing.assert_allclose(down.apply({"params": p}, x, True), inner + skip, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(made(down, p, x), inner + skip, rtol=1e-4, atol=1e-4)
 
 
 def test_the_discriminator_of_sngan():
@@ -90,7 +94,7 @@ def test_the_discriminator_of_sngan():
         at = pool(conv(relu(conv(relu(at), second["Conv_0"])), second["Conv_1"])) + pool(conv(at, second["Conv_2"]))
         head = p["Head_0"]["Dense_0"]
         want = relu(at).sum((1, 2)) @ np.asarray(head["kernel"]) + np.asarray(head["bias"])
-        np.testing.assert_allclose(d.apply({"params": p}, x, None, True), want[:, 0], rtol=1e-3, atol=1e-2)
+        np.testing.assert_allclose(made(d, p, x, None), want[:, 0], rtol=1e-3, atol=1e-2)
 
 
 def test_blocks_of_biggan():
@@ -104,7 +108,7 @@ def test_blocks_of_biggan():
     p = moved(up, x, c)
     inner = conv(double(norm(x, p["LinearNorm_0"])), p["Conv_0"])
     want = conv(norm(inner, p["LinearNorm_1"]), p["Conv_2"]) + conv(double(x), p["Conv_1"])
-    np.testing.assert_allclose(up.apply({"params": p}, x, c, True), want, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(made(up, p, x, c), want, rtol=1e-3, atol=1e-3)
     for doubles in (False, True):
         up, grow = biggan.DeepUp(5, doubles, SPEC), double if doubles else lambda x: x
         p = moved(up, x, c)
@@ -112,7 +116,7 @@ def test_blocks_of_biggan():
         inner = conv(grow(norm(inner, p["LinearNorm_1"])), p["Conv_1"])
         inner = conv(norm(inner, p["LinearNorm_2"]), p["Conv_2"])
         want = conv(norm(inner, p["LinearNorm_3"]), p["Conv_3"]) + grow(np.asarray(x)[..., :5])
-        np.testing.assert_allclose(up.apply({"params": p}, x, c, True), want, rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(made(up, p, x, c), want, rtol=1e-3, atol=1e-3)
 
 
 def test_the_deep_discriminator():
@@ -132,7 +136,7 @@ def test_the_deep_discriminator():
     at = conv(relu(inner), p["Conv_9"]) + at
     head = p["Head_0"]["Dense_0"]
     want = relu(at).sum((1, 2)) @ np.asarray(head["kernel"]) + np.asarray(head["bias"])
-    np.testing.assert_allclose(d.apply({"params": p}, x, None, True), want[:, 0], rtol=1e-3, atol=1e-2)
+    np.testing.assert_allclose(made(d, p, x, None), want[:, 0], rtol=1e-3, atol=1e-2)
 
 
 NETS = ("sngan", "biggan", "stylegan2", "r3gan")

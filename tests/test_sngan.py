@@ -113,9 +113,9 @@ def test_every_kernel_of_a_spectral_side_has_norm_1(norms):
     state = initial(game, c, (32, 32, 3))
     for side in ("d", "g") if norms else ("d",):
         params, vars = state.params[side], state.vars[side]
-        for _ in range(200):
-            vars = game.nets[side].apply(params, vars, train=True)[1]
-        for name, kernel in kernels.named(divided(params, vars["u"])).items():
+        turn = lambda _, vars: game.nets[side].apply(params, vars, train=True)[1]  # noqa: B023, E731
+        vars = jax.jit(lambda vars: jax.lax.fori_loop(0, 200, turn, vars))(vars)  # noqa: B023
+        for name, kernel in kernels.named(jax.jit(divided)(params, vars["u"])).items():
             assert abs(np.linalg.svd(kernels.matrix(kernel), compute_uv=False)[0] - 1) < 1e-3, name
         assert not any("gain" in name for name in vars["u"])
     if not norms:

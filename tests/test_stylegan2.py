@@ -75,9 +75,9 @@ def test_convolutions_between_resolutions(cpu, monkeypatch):
     with jax.enable_x64():
         x = jax.random.normal(jax.random.key(0), (2, 6, 4, 3), "float64")
         kernel = jax.random.normal(jax.random.key(1), (3, 3, 3, 2), "float64")
-        np.testing.assert_allclose(resample.convolved_up(x, kernel), by_hand(x, kernel, up_then_filter), atol=1e-12)
-        down = by_hand(x, kernel, filter_then_down)
-        np.testing.assert_allclose(resample.convolved_down(x, kernel), down, atol=1e-12)
+        up, down = jax.jit(lambda *a: (resample.convolved_up(*a), resample.convolved_down(*a)))(x, kernel)
+        np.testing.assert_allclose(up, by_hand(x, kernel, up_then_filter), atol=1e-12)
+        np.testing.assert_allclose(down, by_hand(x, kernel, filter_then_down), atol=1e-12)
 
 
 def test_modulation_is_one_kernel_for_each_example():
@@ -97,7 +97,7 @@ def test_modulation_is_one_kernel_for_each_example():
 def test_the_mapping_by_its_formula():
     mapping = net.Mapping(2, 5, 3)
     y = jnp.array([0, 2, 1, 1])
-    params = moved(mapping.init(jax.random.key(0), Z, y))["params"]
+    params = moved(jax.jit(mapping.init)(jax.random.key(0), Z, y))["params"]
     p = jax.tree.map(np.asarray, params)
     unit = lambda x: x / np.sqrt((x**2).mean(1, keepdims=True) + 1e-8)  # noqa: E731
     label = np.eye(3)[y] @ p["label"]["kernel"] / math.sqrt(3) + p["label"]["bias"]
@@ -105,7 +105,7 @@ def test_the_mapping_by_its_formula():
     for name in ("Dense_0", "Dense_1"):
         x = x @ p[name]["kernel"] * (0.01 / math.sqrt(x.shape[1])) + 0.01 * p[name]["bias"]
         x = np.where(x > 0, x, 0.2 * x) * math.sqrt(2)
-    np.testing.assert_allclose(mapping.apply({"params": params}, Z, y), x, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(jax.jit(mapping.apply)({"params": params}, Z, y), x, rtol=1e-4, atol=1e-6)
 
 
 def test_initial_values():
@@ -255,8 +255,9 @@ def test_mixed_styles():
     n, layers = 400, 4
     module = net.Styles(layers, LATENT, setting(stylegan2={"mixing": 0.75}).stylegan2, net.Spec(SHAPE))
     z = jnp.broadcast_to(Z[:1], (n, LATENT))
-    variables = module.init(jax.random.key(0), z, None, False)
-    seen = lambda key, z=z: np.asarray(module.apply(variables, z, None, True, key, mutable=["average"])[0])  # noqa: E731
+    variables = jax.jit(lambda: module.init(jax.random.key(0), z, None, False))()
+    apply = jax.jit(lambda z, key: module.apply(variables, z, None, True, key, mutable=["average"])[0])
+    seen = lambda key, z=z: np.asarray(apply(z, key))  # noqa: E731
     ws = seen(jax.random.key(1))
     own = seen(None)[:1, :1]
     first = (abs(ws - own).max(2) > 1e-7).argmax(1)  # 0 where all are its own
@@ -272,13 +273,13 @@ def test_mixed_styles():
 
 def test_the_mean_style_and_truncation():
     g, params, vars = generator()
-    _, new = g.apply(params, vars, Z, None, train=True, key=jax.random.key(0))
+    _, new = jax.jit(lambda: g.apply(params, vars, Z, None, train=True, key=jax.random.key(0)))()
     w = net.Mapping(2, LATENT, 0).apply({"params": params["styles"]["mapping"]}, Z, None)
     np.testing.assert_allclose(
         new["average"]["styles"]["style"], 0.005 * w.mean(0), atol=1e-7
     )  # a small difference of w
-    draw = lambda psi: g.apply(params, new, Z, None, train=False, psi=psi)[0]  # noqa: E731
-    whole = g.apply(params, new, Z, None, train=False)[0]
+    draw = jax.jit(lambda psi: g.apply(params, new, Z, None, train=False, psi=psi)[0])
+    whole = jax.jit(lambda: g.apply(params, new, Z, None, train=False)[0])()
     np.testing.assert_allclose(draw(jnp.ones(4)), whole, atol=1e-5)
     mean = draw(jnp.zeros(4))
     np.testing.assert_allclose(mean, jnp.broadcast_to(mean[:1], mean.shape), atol=1e-5)
