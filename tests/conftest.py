@@ -43,6 +43,11 @@ def pytest_configure(config):
         os.environ.setdefault("XLA_FLAGS", FORMER)
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with the longest file of the end of the alphabet, for which one process would wait else."""
+    items.sort(key=lambda item: item.path.name != "test_unused.py")
+
+
 # The same examples every time; compiling is slow, and a busy machine is no failure.
 settings.register_profile("jaxgan", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("jaxgan")
