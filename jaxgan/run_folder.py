@@ -1,6 +1,7 @@
 """The run folder: config.json, env.json, metrics.jsonl, samples/ and checkpoints/; who may enter it, and with what."""
 
 import contextlib
+import dataclasses
 import json
 import os
 from collections.abc import Iterator
@@ -102,6 +103,8 @@ def _described(source: Source) -> dict:
 
 def _check_same(dir: Path, c: Config, source: Source) -> dict:
     old, env = read_config(dir), read_env(dir)
+    if env["fingerprint"] == source.fingerprint:  # the same data may have moved, or have been packed
+        old = dataclasses.replace(old, data=c.data)
     changed = config.differences(old, c)
     if changed:
         fields = "\n  ".join(changed)
@@ -119,7 +122,8 @@ def check_data(dir: Path, c: Config, env: dict, source: Source) -> None:
     if env["fingerprint"] != source.fingerprint:
         raise JaxganError(
             f"the data {c.data!r} is not what the run in {dir} was trained on (fingerprint {source.fingerprint[:12]}, "
-            f"was {env['fingerprint'][:12]}); bring the old data back, or choose another --dir"
+            f"was {env['fingerprint'][:12]}); bring the old data back, say by --data where they are now, or choose "
+            "another --dir"
         )
 
 

@@ -112,25 +112,40 @@ def _check_one_way(ways: tuple[bool, bool, bool, bool], back: bool, psi: float) 
         raise JaxganError("--psi goes with plain samples, not with walks, reconstructions or translations")
 
 
-def verify(run: Annotated[str, tyro.conf.Positional], steps: int = 0, step: str = "") -> None:
+def verify(run: Annotated[str, tyro.conf.Positional], steps: int = 0, step: str = "", data: str = "") -> None:
     """Replay a run from its seed and compare it with its recorded digests, bit for bit.
 
     Args:
         run: Run folder.
         steps: Replay no further than this step; 0 is all of it.
         step: The same by a checkpoint: its number, or best.
+        data: The same data under another name, such as folder:PATH after a move; empty is the run's own.
     """
     start_jax()
     from jaxgan.run import load
     from jaxgan.sweep import replay
     from jaxgan.verify import verify
 
+    if data and replay.is_member(run):
+        raise JaxganError(f"{run} belongs to a sweep, whose members share their data; bring these back, without --data")
+
     if step:
         steps = int(load(run, step).state.step)
-    (replay.verify if replay.is_member(run) else verify)(run, steps=steps)
+    if replay.is_member(run):
+        replay.verify(run, steps=steps)
+    else:
+        verify(run, _moved(run, data), steps=steps)
 
 
-def diagnose(run: Annotated[str, tyro.conf.Positional], held_out: str = "") -> None:
+def _moved(run: str, name: str):
+    """The source called name, read as the run reads its own; None where it has no other name."""
+    from jaxgan import data, run_folder
+
+    c = run_folder.read_config(run_folder.find(run))
+    return data.open_source(name, flip=c.flip, **data.reading(c)) if name else None
+
+
+def diagnose(run: Annotated[str, tyro.conf.Positional], held_out: str = "", data: str = "") -> None:
     """Measure where a run's game is going, say what it means, and draw it into RUN/diagnosis.png.
 
     Eigenvalues of the game's Jacobian, rotation, what each player gains by a best response, D on held-out data, path
@@ -140,8 +155,9 @@ def diagnose(run: Annotated[str, tyro.conf.Positional], held_out: str = "") -> N
         run: Run folder.
         held_out: Data that training did not see, such as tfds:fashion_mnist:test; empty is what the run held out
             (--holdout), or the test split of a prepared data set or a folder.
+        data: The same data under another name, such as folder:PATH after a move; empty is the run's own.
     """
     start_jax()
     from jaxgan.diagnose import diagnose
 
-    diagnose(run, held_out=held_out)
+    diagnose(run, _moved(run, data), held_out)
