@@ -147,7 +147,9 @@ def _with_defaults(command, act, default: dict, extra: tuple[str, ...]):
         c = values["config"]
         prefix, colon, path = c.data.partition(":")
         if colon and prefix in ("folder", "pairs", "unpaired"):  # the run folder must find it from anywhere
-            values["config"] = dataclasses.replace(c, data=f"{prefix}:{Path(path).expanduser().absolute()}")
+            values["config"] = c = dataclasses.replace(c, data=f"{prefix}:{Path(path).expanduser().absolute()}")
+        if c.init:
+            values["config"] = dataclasses.replace(c, init=str(Path(c.init).expanduser().absolute()))
         act(**values)
 
     filled.__signature__ = old.replace(parameters=new)  # type: ignore[attr-defined]

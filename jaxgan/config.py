@@ -32,14 +32,14 @@ KINDS = {
     "infogan": Made("info", "search"),
     "ssgan": Made("rotation"),
     "lrgan": Made("encoder"),
-    "bigan": Made("encoder", "again search latent alone g_loss"),
-    "aae": Made("encoder", "again counts search latent views"),
+    "bigan": Made("encoder", "again search latent alone g_loss layers"),
+    "aae": Made("encoder", "again counts search latent views layers"),
     "vae": Made("encoder", "critic loss again counts search latent views alone"),
     "vaegan": Made("encoder", "again counts search"),
-    "ebgan": Made("autoencoder", "loss counts"),
-    "began": Made("autoencoder", "loss counts"),
+    "ebgan": Made("autoencoder", "loss counts layers"),
+    "began": Made("autoencoder", "loss counts layers"),
     "pix2pix": Made("translate", f"{TRANSLATOR} labels views"),
-    "cyclegan": Made("translate", f"{TRANSLATOR} labels search latent one"),
+    "cyclegan": Made("translate", f"{TRANSLATOR} labels search latent one layers"),
     "bicyclegan": Made("translate", f"{TRANSLATOR} labels views again search"),
     "stargan": Made("star", f"{TRANSLATOR} again search latent"),
 }
@@ -210,6 +210,10 @@ class Config(Architecture):
     """Newest checkpoints that stay on disk."""
     writers: tuple[Literal["tensorboard", "wandb"], ...] = option((), "run folder", neutral=True, free=True)
     """Where metrics go besides metrics.jsonl."""
+    init: str = option("", "run", never=("net progan",), later=True)
+    """Begin with another run's weights, RUN or RUN:STEP or RUN:best, as far as shapes agree; optimizers begin anew."""
+    freeze: str = option("", "init", needs="critic layers", later=True)
+    """d:N keeps the first N layers of D, counted from the image, as init gives them (FreezeD, Mo et al. 2020)."""
     hp: Hp = dataclasses.field(default_factory=Hp)
 
 

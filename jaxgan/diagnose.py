@@ -8,12 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan import data, games, log, plots, rng, run_folder
+from jaxgan import data, games, log, plots, rng, run_folder, transfer
 from jaxgan.data import feed
 from jaxgan.errors import JaxganError
-from jaxgan.run import load
+from jaxgan.run import Run, load
 from jaxgan.solvers import SOLVERS
-from jaxgan.state import initial
 from jaxgan.step import at_now, train_step
 from jaxgan.theory import jacobian
 from jaxgan.theory.diagnosis import COLUMNS, instruments, readings
@@ -45,7 +44,7 @@ def diagnose(dir, source: Source | None = None, held_out: str = "", say=log.show
     words = readings(report.row)
     for text in words:
         say(f"- {text}")
-    path = along(game, c, source, run.state)
+    path = along(game, c, source, run)
     history = log.read(dir / "metrics.jsonl")
     found = {"step": int(run.state.step), "train_steps_of_cost": round(cost, 1), "readings": words, **report.row}
     run_folder.replace(dir / "diagnosis.json", json.dumps(found, indent=2))
@@ -92,9 +91,10 @@ def batches_of(game, c, source: Source, step: int) -> dict:
     return feed.from_host(source, rows, rng.root(c.seed), jnp.int32(step), game.updates, c.batch)
 
 
-def along(game, c, source: Source, state) -> dict[str, np.ndarray]:
+def along(game, c, source: Source, run: Run) -> dict[str, np.ndarray]:
     """{"reach", "angle", "field"} on the line from the run's first parameters to its present ones."""
-    start = initial(game, c, source.shape)
+    state = run.state
+    start = transfer.first(game, c, source.shape, transfer.given(c, noted=run.env.get("init")))
     batches = batches_of(game, c, source, int(state.step))
     players = jax.tree.map(lambda b: b[jnp.arange(len(game.players)) % len(b)], batches)
 

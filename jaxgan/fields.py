@@ -18,6 +18,7 @@ OFFERS = {
     "counts": "other number of generated examples than of real ones",
     "views": "examples that may be moved alone",
     "alone": "discriminator of examples alone",
+    "layers": "discriminator whose layers run from an image to a logit",
     "one": "discriminator that judges all examples alike",
     "labels": "networks that take labels",
     "generator": "generator from latents and labels",

@@ -3,6 +3,8 @@
 Regularisers of weights alone are transformations too: they stand before or after the optimizer in a chain.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -75,6 +77,19 @@ def restarted(tx: optax.GradientTransformation, steps: tuple[int, ...]) -> optax
         return updates, {"updates": state["updates"] + 1, "inner": inner}
 
     return optax.GradientTransformation(init, update)
+
+
+def frozen(still: Callable[[tuple], bool]) -> optax.GradientTransformation:
+    """Leaves parameters as they are whose path still is true of. Stands last in a chain.
+
+    Mo et al. 2020, arXiv 2002.10964, for the first layers of D.
+    """
+
+    def update(updates, state, params):
+        keep = lambda path, u: jnp.zeros_like(u) if still(path) else u  # noqa: E731
+        return jax.tree_util.tree_map_with_path(keep, updates), state
+
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
 
 
 RULES = {"max_norm": max_norm, "clip": clip_weights}

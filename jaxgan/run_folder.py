@@ -37,8 +37,10 @@ def locked(dir: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def entered(dir: Path, c: Config, source: Source) -> Iterator[dict]:
+def entered(dir: Path, c: Config, source: Source, init: dict | None = None) -> Iterator[dict]:
     """A context in which dir is this run's own, new or resumed -> env.json's contents.
+
+    init: what a new run begins with, as `transfer.Given.noted` says it.
 
     JaxganError, and an untouched folder, if it holds anything but a run of c on these data; what the operating system
     refuses to write inside the context becomes one too.
@@ -50,7 +52,8 @@ def entered(dir: Path, c: Config, source: Source) -> Iterator[dict]:
             if jax.process_index() > 0:
                 return read_env(dir)
             stack.enter_context(locked(dir))
-            return _enter(dir, c, inspect(dir, c, source))  # again: another process may have begun a run
+            found = inspect(dir, c, source)  # again: another process may have begun a run
+            return _enter(dir, c, found | ({"init": init} if init and not found["starts"] else {}))
 
         with _clear_errors(dir):
             yield parallel.first(enter)
@@ -152,14 +155,15 @@ def read_config(dir: Path) -> Config:
 def read_env(dir: Path) -> dict:
     """env.json of a run folder: shape and classes of the data, its fingerprint, and each start's environment.
 
-    names, of the classes, are not there where they have none, nor in runs of version 0.1.0.
+    names, of the classes, are not there where they have none, nor in runs of version 0.1.0; init, {"run", "step",
+    "digest"} of what a run with Config.init began with.
     """
     path = dir / "env.json"
     kinds = {"shape": list, "classes": int, "fingerprint": str, "starts": list}
     try:
         env = json.loads(path.read_text("utf-8"))
         if all(isinstance(env[name], kind) for name, kind in kinds.items()):
-            return {name: env[name] for name in (*kinds, "names") if name in env}
+            return {name: env[name] for name in (*kinds, "names", "init") if name in env}
         reason = "a field has another type"
     except OSError as e:
         reason = e.strerror or str(e)

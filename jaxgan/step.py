@@ -223,10 +223,15 @@ def init(game: Game, seed, hp: dict, batch) -> State:
     inputs = game.inputs(batch, rng.stream(key, "shapes"))
     made = {name: net.init(rng.stream(rng.stream(key, "init"), name), *inputs[name]) for name, net in game.nets.items()}
     hp = {name: jnp.asarray(value, jnp.float32) for name, value in hp.items()}
-    first = {name: value[0, 0] if value.ndim else value for name, value in hp.items()}  # of schedules
     params = {name: params for name, (params, _) in made.items()}
+    return begin(game, key, hp, params, {name: vars for name, (_, vars) in made.items()})
+
+
+def begin(game: Game, key, hp: dict, params: dict, vars: dict) -> State:
+    """The state before the first step with these parameters and vars, {net: tree}: optimizers and averages are new."""
+    first = {name: value[0, 0] if value.ndim else value for name, value in hp.items()}  # of schedules
     own = {name: {net: params[net] for net in player.nets} for name, player in game.players.items()}
     opt = {name: player.tx(first).init(own[name]) for name, player in game.players.items()}
-    state = State(jnp.int32(0), key, hp, params, {name: vars for name, (_, vars) in made.items()}, opt, {}, {})
+    state = State(jnp.int32(0), key, hp, params, vars, opt, {}, {})
     copy = jax.tree.map(jnp.copy, shown(game, state))  # its own buffers: a donated buffer may appear once only
     return dataclasses.replace(state, ema=copy)

@@ -26,6 +26,7 @@ from jaxgan import (
     parallel,
     program,
     run_folder,
+    transfer,
     unused,
 )
 from jaxgan.config import Config
@@ -33,20 +34,26 @@ from jaxgan.errors import JaxganError, LostProcess, NonFiniteError, nearest
 from jaxgan.looks import Look, Seen, begin, looks
 from jaxgan.run import Run
 from jaxgan.signals import Stop
-from jaxgan.state import initial, template
+from jaxgan.state import template
 from jaxgan.types import Source, State
 
 PROFILED = 10  # steps in a trace
 
 
 def run(
-    c: Config, dir, source: Source | None = None, quiet: bool = False, stop: Stop | None = None, new: dict | None = None
+    c: Config,
+    dir,
+    source: Source | None = None,
+    quiet: bool = False,
+    stop: Stop | None = None,
+    new: dict | None = None,
+    init: Run | None = None,
 ) -> Run:
     """Train until c.steps in folder dir, from its newest checkpoint if it holds this run already.
 
-    source: real examples in place of c.data. new: numbers of Hp that change from here on (override.py). Raises
-    JaxganError for what the user can mend, and at the first non-finite number. SIGTERM and Ctrl-C save a checkpoint and
-    return; the state has then made fewer than c.steps steps.
+    source: real examples in place of c.data. new: numbers of Hp that change from here on (override.py). init: a run in
+    place of the folder that c.init names. Raises JaxganError for what the user can mend, and at the first non-finite
+    number. SIGTERM and Ctrl-C save a checkpoint and return; the state has then made fewer than c.steps steps.
     """
     c, dir = config.check(c), Path(dir).expanduser()
     say = log.show if not quiet and jax.process_index() == 0 else lambda text: None
@@ -56,15 +63,21 @@ def run(
         devices = parallel.devices(c.parallel)
         game = games.make(c, source.shape, source.classes, devices.axis)
         compiled = program.build(game, source, c, devices)  # checks that it can be, before a file is written
+        given = None
         if not (dir / "config.json").exists():  # a run that is there goes on, though what it set was not read
             override.check_new(new)
             unused.check(c, program.reads(c, source))
+            given = transfer.given(c, init)
         with (
-            run_folder.entered(dir, c, source) as env,
+            run_folder.entered(dir, c, source, given and given.noted) as env,
             _closing(checkpoint.Checkpoints(dir / "checkpoints", c.keep, best=c.eval.best)) as saved,
         ):
             fields = saved.restore(template(game, c, source.shape), say)
-            state = initial(game, c, source.shape) if fields is None else checkpoint.from_host(fields)
+            if fields is None:
+                given = given or transfer.given(c, init, env.get("init"))
+                state = transfer.first(game, c, source.shape, given, say)
+            else:
+                state = checkpoint.from_host(fields)
             start = int(state.step)
             if start >= c.steps:
                 say(f"{dir} is finished at step {start}. To train on: --steps {2 * start}")
@@ -73,23 +86,28 @@ def run(
             state = override.applied(state, changed)
             if jax.process_index() == 0:
                 log.rewind(dir / "metrics.jsonl", start)
-            kind = jax.devices()[0].device_kind
             say(f"{'resuming' if start else 'training'} {dir} from step {start} to {c.steps}")
             for row in changed:
                 say(f"since step {row['step']}: hp.{row['name']} {row['old']} -> {hp.plain(row['new'])}")
             for text in changes.since(env, c, source) if start else ():
                 say(f"NOTE: {text}")
-            micro = f", {c.accumulate} micro-batches" if c.accumulate > 1 else ""
-            say(f"data: {c.data}, {compiled.feed}; devices: {devices.count} x {kind}, {devices.mode}{micro}")
-            if not parallel.reproducible():
-                say(
-                    "NOTE: on this GPU the same seed may give other bits: XLA is not asked for, or does not know, "
-                    f"--{parallel.DETERMINISTIC}=true"
-                )
+            for text in _where(c, compiled, devices):
+                say(text)
             with parallel.together():
                 state = _loop(c, dir, source, devices, compiled, state, saved, say, stop, held)
             _conclude(c, dir, start, int(state.step), say)
     return Run(c, state, env, dir)
+
+
+def _where(c: Config, compiled: program.Program, devices: parallel.Devices) -> list[str]:
+    """Lines that say on what a run trains."""
+    kind, micro = jax.devices()[0].device_kind, f", {c.accumulate} micro-batches" if c.accumulate > 1 else ""
+    note = (
+        "NOTE: on this GPU the same seed may give other bits: XLA is not asked for, or does not know, "
+        f"--{parallel.DETERMINISTIC}=true"
+    )
+    line = f"data: {c.data}, {compiled.feed}; devices: {devices.count} x {kind}, {devices.mode}{micro}"
+    return [line] if parallel.reproducible() else [line, note]
 
 
 @contextlib.contextmanager
@@ -255,12 +273,13 @@ def _diverged(names: str, step: int, dir: Path) -> str:
     )
 
 
-def fit(images, labels=None, *, dir=None, quiet: bool = False, **fields) -> Run:
+def fit(images, labels=None, *, dir=None, quiet: bool = False, init=None, **fields) -> Run:
     """Train on arrays: images uint8 [n, h, w, c] or float [n, h, w, c] in [-1, 1], or points [n, d] -> Run.
 
     With net="conv1d" they are sequences, floats [n, length, channels]. labels: ints [n], which make the GAN
     class-conditional. Other keywords are fields of Config (steps, seed, loss, ...) and of Hp (g_lr, r1, ...); with size
-    images are cropped and resized. dir keeps the run folder; without it nothing stays on disk.
+    images are cropped and resized. dir keeps the run folder; without it nothing stays on disk. init: a Run, or the
+    folder of one, whose weights it begins with.
     """
     if named := next((name for name in ("data", *data.reading(Config())) if name in fields and name != "size"), ""):
         raise JaxganError(f"fit has no use for {named}: it trains on the arrays that it is given; leave it out")
@@ -273,9 +292,11 @@ def fit(images, labels=None, *, dir=None, quiet: bool = False, **fields) -> Run:
         raise JaxganError(f"fit has no argument {unknown[0]!r}.{nearest(unknown[0], known)}")
     defaults: dict[str, Any] = {"data": "arrays", "kind": "plain" if labels is None else "conditional"}
     defaults |= {"net": "dcgan" if len(source.shape) == 3 else "mlp", "batch": min(64, source.size)}
+    given = init if isinstance(init, Run) else None
+    fields |= {"init": transfer.name(init)} if init is not None else {}
     c = config.from_dict({**defaults, **fields, "hp": traced})
     if dir is not None:
-        return run(c, dir, source, quiet)
+        return run(c, dir, source, quiet, init=given)
     with tempfile.TemporaryDirectory() as temporary:
-        trained = run(c, temporary, source, quiet)
+        trained = run(c, temporary, source, quiet, init=given)
     return Run(trained.config, trained.state, trained.env)

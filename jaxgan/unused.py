@@ -69,7 +69,7 @@ def _shown(c: Config, name: str) -> str:
     value = attrgetter(name)(c)
     if isinstance(value, tuple) and not name.startswith("hp."):
         return ", ".join(map(str, value)) or "empty"
-    return text(value) if name.startswith("hp.") else str(value)
+    return text(value) if name.startswith("hp.") else str(value) or "empty"
 
 
 def check(config: Config, read: frozenset[str]) -> None:

@@ -3,20 +3,28 @@
 import dataclasses
 from pathlib import Path
 
-from jaxgan import changes, checkpoint, data, games, log, override, parallel, program, run_folder
+from jaxgan import changes, checkpoint, data, games, log, override, parallel, program, run_folder, transfer
 from jaxgan.config import Config
 from jaxgan.errors import JaxganError
 from jaxgan.parallel import Devices
-from jaxgan.state import initial
+from jaxgan.run import Run
 from jaxgan.train import check_finite
 from jaxgan.types import Source
 
 
-def verify(dir, source: Source | None = None, steps: int = 0, say=log.show, devices: Devices | None = None) -> int:
+def verify(
+    dir,
+    source: Source | None = None,
+    steps: int = 0,
+    say=log.show,
+    devices: Devices | None = None,
+    init: Run | None = None,
+) -> int:
     """Replay the run in dir and compare each recorded digest (up to `steps`, 0 is all) -> how many agreed.
 
-    devices: those to replay on, None is what the configuration says. Raises JaxganError at the first difference. Equal
-    bits need the same jax version, kind and number of devices.
+    devices: those to replay on, None is what the configuration says. init: the run whose weights it began with, None is
+    where the configuration says. Raises JaxganError at the first difference, or where that run is gone or has changed.
+    Equal bits need the same jax version, kind and number of devices.
     """
     dir = run_folder.find(dir)
     c, env = run_folder.read_config(dir), run_folder.read_env(dir)
@@ -28,8 +36,9 @@ def verify(dir, source: Source | None = None, steps: int = 0, say=log.show, devi
         say(f"NOTE: {text}")
     devices = devices or parallel.devices(c.parallel)
     game = games.make(c, source.shape, source.classes, devices.axis)
+    state = transfer.first(game, c, source.shape, transfer.given(c, init, env.get("init")))
     compiled = program.build(game, source, c, devices)
-    return replay(dir, c, env, recorded, compiled, devices.replicate(initial(game, c, source.shape)), say)
+    return replay(dir, c, env, recorded, compiled, devices.replicate(state), say)
 
 
 def digests(dir: Path, steps: int = 0) -> dict[int, str]:

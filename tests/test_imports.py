@@ -28,6 +28,7 @@ ROWS = [
         "program",
         "state",
         "run",
+        "transfer",
         "override",
         "protocol",
     ],

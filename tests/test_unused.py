@@ -22,8 +22,8 @@ from jaxgan.state import initial
 from kinds import CLASSES, TABLE, configured
 from runs import Like
 
-# fields that say what the data are: they act where a source is opened
-DATA = {"data", "size", "flip", "holdout", "label", "levels"}
+# fields that say what the data or the first weights are: they act where these are opened
+DATA = {"data", "size", "flip", "holdout", "label", "levels", "init"}
 SHAPE = (2,)
 SMALL = {"net": "mlp", "width": 4, "depth": 1, "latent": 2, "batch": 4}
 # values that are valid beside SMALL, where OTHER's is not
@@ -166,18 +166,18 @@ def test_owners_are_parts_that_there_are():
 
 # what a kind has nothing for, by its mathematics, and says so however it is built
 REFUSED = {
-    "vae": """augment d_norm d_steps fake_batch gradient_norm latent_steps lazy lazy_g lazy_steps loss minibatch mlp
-        pack pool unroll
+    "vae": """augment d_norm d_steps fake_batch freeze gradient_norm latent_steps lazy lazy_g lazy_steps loss minibatch
+        mlp pack pool unroll
         clip cr cr_fake d_scale dragan drift feature_matching gp0 lecam logan_dz max_norm noise orthogonal path_length
         r1 r2 spectral top_k wgan_gp wgan_lp zcr zcr_g apa_target""",  # it has no discriminator
     "infogan": "latent_steps",
-    "bigan": "dragan gp0 gradient_norm latent_steps path_length pool wgan_gp wgan_lp zcr zcr_g",
-    "aae": "apa_target augment cr cr_fake fake_batch latent_steps path_length pool zcr zcr_g",
+    "bigan": "dragan freeze gp0 gradient_norm latent_steps path_length pool wgan_gp wgan_lp zcr zcr_g",
+    "aae": "apa_target augment cr cr_fake fake_batch freeze latent_steps path_length pool zcr zcr_g",
     "vaegan": "fake_batch latent_steps pool",
-    "ebgan": "apa_target d_norm d_scale drift fake_batch gradient_norm lazy_steps loss minibatch mlp",
-    "began": "apa_target d_norm d_scale drift fake_batch gradient_norm lazy_steps loss minibatch mlp",
+    "ebgan": "apa_target d_norm d_scale drift fake_batch freeze gradient_norm lazy_steps loss minibatch mlp",
+    "began": "apa_target d_norm d_scale drift fake_batch freeze gradient_norm lazy_steps loss minibatch mlp",
     "pix2pix": "apa_target augment conditional cr cr_fake fake_batch g_norm",
-    "cyclegan": "conditional fake_batch feature_matching g_norm latent_steps lecam path_length top_k zcr zcr_g",
+    "cyclegan": "conditional fake_batch freeze feature_matching g_norm latent_steps lecam path_length top_k zcr zcr_g",
     "bicyclegan": "apa_target augment conditional cr cr_fake fake_batch g_norm latent_steps pool",
     "stargan": "fake_batch g_norm latent_steps path_length pool zcr zcr_g",
 }

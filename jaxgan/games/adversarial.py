@@ -20,8 +20,8 @@ from jaxgan.games.norms import check_norms, normalised, refreshed
 from jaxgan.games.sides import judged, observer
 from jaxgan.games.terms import D_TERMS, G_TERMS, LAZY, Play, Term, active
 from jaxgan.losses import LOSSES, Loss, value
-from jaxgan.nets import build, real, restarts
-from jaxgan.optim import OPTIMIZERS, RULES, hold, orthogonal, restarted, spectral, with_lazy_steps
+from jaxgan.nets import build, first_layers, part, real, restarts
+from jaxgan.optim import OPTIMIZERS, RULES, frozen, hold, orthogonal, restarted, spectral, with_lazy_steps
 from jaxgan.penalties import PAIRED
 from jaxgan.solvers import SOLVERS
 from jaxgan.step import everywhere
@@ -201,8 +201,11 @@ def optimizer(config: Config, side: str, shape, lazy: int = 0) -> tuple[Callable
         hp = with_lazy_steps(hp, lr, lazy) if lazy else hp
         return OPTIMIZERS[config.optimizer](hp[lr], hp)
 
+    kept = first_layers(config, shape) if side == "d" else ()
+
     def rules(hp):
-        return [RULES[name](hp[name]) for name in on]
+        last = [frozen(lambda path: path[0].key == "d" and part(path[1:]) in kept)] if kept else []
+        return [*(RULES[name](hp[name]) for name in on), *last]
 
     def tx(hp):
         parts = [orthogonal(hp["orthogonal"])] if own.on("orthogonal") else []

@@ -4,6 +4,9 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+
 from jaxgan import options
 from jaxgan.config import Config
 from jaxgan.nets import mlp, unet
@@ -58,6 +61,47 @@ def restarts(config: Config, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Steps before which optimizers begin anew; none in networks that do not grow."""
     made = getattr(chosen(config), "restarts", None)
     return made(config, tuple(shape)) if made else ()
+
+
+def d_layers(config: Config, shape: tuple[int, ...]) -> list[tuple[str, ...]]:
+    """The layers of D in the order from the image: names of its parts with a kernel, each with those without after it.
+
+    A block of layers that is one part counts as one.
+    """
+    names: list[tuple[str, bool]] = []
+
+    def traced():
+        params, _ = build(config, shape)["d"].init(jax.random.key(0), jnp.zeros((2, *shape)), None)
+        names.extend((name, max(jnp.ndim(x) for x in jax.tree.leaves(part)) > 1) for name, part in params.items())
+
+    jax.eval_shape(traced)  # in a trace, Flax's dicts still have the order in which their parts were made
+    found: list[tuple[str, ...]] = []
+    for name, kernel in names:
+        if kernel or not found:
+            found.append((name,))
+        else:
+            found[-1] += (name,)
+    return found
+
+
+def first_layers(config: Config, shape: tuple[int, ...]) -> tuple[str, ...]:
+    """Names of the parts of D that config.freeze keeps, () without it; JaxganError for what D does not have."""
+    if not config.freeze:
+        return ()
+    side, _, count = config.freeze.partition(":")
+    known = d_layers(config, shape)
+    if side != "d" or not count.isdecimal() or not 0 < int(count) < len(known):
+        raise JaxganError(
+            f"freeze is {config.freeze!r}; expected d:1 to d:{len(known) - 1}, as D has {len(known)} layers, from the "
+            f"image on: {', '.join(layer[0] for layer in known)}"
+        )
+    return tuple(name for layer in known[: int(count)] for name in layer)
+
+
+def part(path: tuple) -> str:
+    """The name in `d_layers` of what a parameter of D belongs to, by its path; those of `heads.beside` lie deeper."""
+    names = [str(key.key) for key in path]
+    return names[1] if names[0] == "d" else names[0]
 
 
 def encoder(config: Config, shape: tuple[int, ...], classes: int, axis: Axis, outputs: int) -> Net:

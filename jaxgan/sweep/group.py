@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxgan import changes, checkpoint, log, program, run_folder
+from jaxgan import changes, checkpoint, log, program, run_folder, transfer
 from jaxgan.config import Config
 from jaxgan.errors import JaxganError, NonFiniteError, nearest
 from jaxgan.signals import Stop
@@ -155,11 +155,15 @@ def enter(
     """Enter the run folder of the member in place `slot` -> its dispatches, place and newest state (as to_host's)."""
     id = chunk.ids[slot]
     run, tell = store.run_dir(dir, id), lambda text: say(f"{id}: {text}")
+    given = None if (run / "config.json").exists() else transfer.given(c)
     with (
-        run_folder.entered(run, c, k.source) as env,
+        run_folder.entered(run, c, k.source, given and given.noted) as env,
         contextlib.closing(checkpoint.Checkpoints(run / "checkpoints", c.keep, best=c.eval.best)) as saved,
     ):
-        fields = saved.restore(k.like, tell) or checkpoint.to_host(k.start(c))
+        fields = saved.restore(k.like, tell)
+        if fields is None:
+            given = given or transfer.given(c, noted=env.get("init"))
+            fields = checkpoint.to_host(k.start(c, given, tell))
         step = int(fields["step"])
         for text in changes.since(env, c, k.source) if step else ():
             tell(f"NOTE: {text}")

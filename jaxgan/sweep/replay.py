@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxgan import checkpoint, log, parallel, program, run_folder
+from jaxgan import checkpoint, log, parallel, program, run_folder, transfer
 from jaxgan.errors import JaxganError
 from jaxgan.sweep import group, shared, store
 from jaxgan.verify import digests, replay
@@ -40,7 +40,11 @@ def verify(dir, steps: int = 0, say=log.show) -> int:
     run_folder.check_data(dir, c, env, k.source)
     if chunk.width % shared.mesh().size:
         raise JaxganError(f"{dir} was trained on {part['devices']} devices; verify it on as many")
-    fields = [checkpoint.to_host(k.start(members[one][1])) for one in chunk.ids]
+    fields = []
+    for one in chunk.ids:
+        own = members[one][1]
+        noted = run_folder.read_env(store.run_dir(sweep, one)).get("init") if own.init else None
+        fields.append(checkpoint.to_host(k.start(own, transfer.given(own, noted=noted))))
     states = shared.place([*fields, *[fields[0]] * (chunk.width - len(fields))])
     advance, size = shared.advance(k, chunk.mode, chunk.width), program.adaptive()
 

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxgan import checkpoint, data, games, parallel, program, unused
+from jaxgan import checkpoint, data, games, parallel, program, transfer, unused
 from jaxgan.config import Config, Hp
 from jaxgan.errors import JaxganError
 from jaxgan.fields import facts
@@ -27,8 +27,9 @@ SHARE = 0.8  # of the memory that is free
 
 
 class Shared(NamedTuple):
-    """source: training examples. looks: as in looks.py. start: Config -> initial State. like: shapes of a checkpoint.
+    """source: training examples. looks: as in looks.py. like: shapes of a checkpoint.
 
+    start: (Config, what it begins with or None, say) -> the State before the first step.
     loop: (rows, state, n) -> state, metrics of one member.
     """
 
@@ -89,7 +90,11 @@ def _shared(c: Config) -> Shared:
     source, held = _data(_named(c))
     game = games.make(c, source.shape, source.classes)
     like = template(game, c, source.shape)
-    start = initializer(game, c.solver, source.shape)
+    initial = initializer(game, c.solver, source.shape)
+
+    def start(c: Config, given: transfer.Given | None = None, say=lambda text: None):
+        return initial(c) if given is None else transfer.onto(game, c, source.shape, initial(c), given, say)
+
     loop = program.from_device(game, source, c, c.batch)
     return Shared(c, source, looks(c, source, held), start, like, loop)
 
