@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import jaxgan
-from jaxgan import cli, config, games, nets, train, transfer
+from jaxgan import cli, config, games, nets, train, transfer, unused
 from jaxgan.config import Config, from_dict
 from jaxgan.data import from_arrays
 from jaxgan.errors import JaxganError
@@ -135,6 +135,7 @@ def test_a_run_is_replayed_and_needs_the_same_source(first, tmp_path, capsys):
     assert verify(run.dir, source(), init=jaxgan.load(first.dir, 8), say=lambda text: None) == 2
 
 
+@pytest.mark.slow
 def test_a_run_that_was_cut_short_begins_with_the_same_step(first, tmp_path):
     """Before its first checkpoint, and though the source has gone on since."""
     shutil.copytree(first.dir, tmp_path / "first")
@@ -161,6 +162,7 @@ def test_fit_begins_with_a_run_in_memory_or_a_folder(first, tmp_path):
     assert verify(kept.dir, from_arrays(x, y), init=lone, say=lambda text: None) == 1
 
 
+@pytest.mark.slow
 def test_a_member_of_a_sweep_begins_as_a_run_alone(first, tmp_path):
     ring = Config(data="ring8", net="mlp", width=4, latent=2, batch=4, steps=2, sample_every=0, chunk=1)
     train.run(ring, tmp_path / "first", quiet=True)
@@ -176,7 +178,9 @@ def test_a_member_of_a_sweep_begins_as_a_run_alone(first, tmp_path):
     ("settings", "count", "kept"),
     [
         ({"net": "mlp", "depth": 2, "hp": {"clip": 0.01}}, 1, {"Dense_0"}),
-        ({"net": "dcgan", "kind": "conditional"}, 2, {"Down_0", "Down_1", "BatchNorm_0"}),
+        pytest.param(
+            *({"net": "dcgan", "kind": "conditional"}, 2, {"Down_0", "Down_1", "BatchNorm_0"}), marks=pytest.mark.slow
+        ),
         ({"net": "dcgan", "kind": "conditional", "head": "concat", "solver": "extragradient"}, 1, {"Down_0"}),
         ({"net": "mlp", "depth": 2, "solver": "lookahead", "hp": {"max_norm": 0.1}}, 2, {"Dense_0", "Dense_1"}),
     ],
@@ -246,11 +250,9 @@ def test_what_cannot_be_begun(first, changes, named):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
 )
-def test_what_does_not_go_together(changes, named, tmp_path):
-    c = from_dict({"net": "mlp", "width": 4, "latent": 2, "batch": 4, "sample_every": 0, **changes})
-    images = from_arrays(np.zeros((8, 16, 16, 1), np.uint8))
+def test_what_does_not_go_together(changes, named):
     with pytest.raises(JaxganError, match=named):
-        train.run(c, tmp_path / "run", images, quiet=True)
+        unused.check(from_dict({"net": "mlp", **changes}), frozenset())
 
 
 @pytest.mark.parametrize(
