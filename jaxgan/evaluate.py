@@ -17,9 +17,7 @@ from jaxgan.protocol import PART, Protocol
 from jaxgan.run import Run, latents, load
 from jaxgan.types import Game, Source
 
-SPLITS = (
-    "train, what the run was trained on; holdout, what it held out; or a split of a prepared data set, such as test"
-)
+SPLITS = "train, what the run was trained on; holdout, what it held out; or test and the like, where data have splits"
 
 
 def evaluate(
@@ -87,10 +85,12 @@ def neighbours(
     return together.reshape(n * (1 + k), *x.shape[1:]), percentile
 
 
-def picture(dir: str | Path, n: int = 16, features: str = "", seed: int = 0, say=log.show) -> Path:
+def picture(
+    dir: str | Path, n: int = 16, features: str = "", seed: int = 0, source: Source | None = None, say=log.show
+) -> Path:
     """Draw `neighbours` of the run in dir into eval/neighbours_STEP.png, four samples a row, and say how near."""
     run = load(dir)
-    x, percentile = neighbours(run, n, features=features, seed=seed)
+    x, percentile = neighbours(run, n, features=features, seed=seed, source=source)
     if len(run.env["shape"]) != 3:
         raise JaxganError("--neighbours draws images; examples of this run are none")
     path = Path(run.dir or dir) / "eval" / f"neighbours_{int(run.state.step):08d}.png"
@@ -147,10 +147,16 @@ def reference(run: Run, split: str = "train", source: Source | None = None) -> S
         if held is None:
             raise JaxganError("this run held nothing out; take --split train, or train with --holdout 500")
         return held
-    if not c.data.startswith("tfds:"):
+    if not c.data.startswith(("tfds:", "folder:")):
         raise JaxganError(f"--split is {split!r}, and {c.data} has no splits; choose {SPLITS}")
-    name = ":".join([*c.data.split(":")[:2], split])
-    return data.open_source(name, data_dir=c.data_dir, size=c.size)
+    name = ":".join([*c.data.split(":")[:2], split]) if c.data.startswith("tfds:") else _folder(c.data, split)
+    return data.open_source(name, **data.reading(c))
+
+
+def _folder(name: str, split: str) -> str:
+    """folder:PATH:split of folder:PATH or folder:PATH:other."""
+    path = Path(name.partition(":")[2]).expanduser()
+    return f"{name if path.exists() else name.rpartition(':')[0]}:{split}"
 
 
 def unmirrored(c: Config, source: Source) -> Source:

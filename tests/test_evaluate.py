@@ -292,3 +292,15 @@ def test_neighbours_tell_copies_from_new_examples(monkeypatch, cache):
         assert low <= np.median(percentile) <= high
         copies = np.array([np.array_equal(one, near) for one, near in x[:, :2]])
         assert copies.all() if low == 100 else not copies.any()
+
+
+def test_a_folder_of_splits_is_compared_with_its_test_images(tmp_path):
+    images = data.open_source("mnist5k").rows(np.arange(40))["x"]
+    for name, some in (("train", images[:30]), ("test", images[30:])):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for i, image in enumerate(some):
+            Image.fromarray(image[..., 0]).save(tmp_path / "set" / name / f"{i:02}.png")
+    for asked in (f"folder:{tmp_path}/set", f"folder:{tmp_path}/set:train"):
+        run = jaxgan.run.Run(dataclasses.replace(BASE, data=asked, size=28), None, {"shape": [28, 28, 1], "classes": 0})
+        assert (evaluate.reference(run).size, evaluate.reference(run, "test").size) == (30, 10)
+        np.testing.assert_array_equal(evaluate.reference(run, "test").rows(np.arange(10))["x"], images[30:])

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import tyro
 
-from jaxgan.commands.start import start_jax
+from jaxgan.commands.start import moved, start_jax
 from jaxgan.errors import JaxganError
 
 
@@ -23,6 +23,7 @@ def evaluate(
     ema: bool = True,
     interval: bool = True,
     neighbours: int = 0,
+    data: str = "",
 ) -> None:
     """Compare a run's samples with real examples: FID, KID, precision, recall, ... each under a name with its protocol.
 
@@ -46,6 +47,7 @@ def evaluate(
         interval: Errors by a jackknife for metrics that say none, which takes ten times as long.
         neighbours: Draw so many samples, each before the three training examples nearest to it, in place of metrics:
             has the run learned them by heart?
+        data: The run's data under another name, such as folder:PATH after a move; empty is the run's own.
     """
     if bool(run) == bool(images) or bool(images) != bool(reference):
         raise JaxganError("give a run folder, jaxgan eval RUN; or jaxgan eval --images DIR --reference DIR")
@@ -53,8 +55,10 @@ def evaluate(
     from jaxgan import evaluate
 
     if run and neighbours:
-        evaluate.picture(run, neighbours, features, seed)
+        evaluate.picture(run, neighbours, features, seed, moved(run, data))
     elif run:
-        evaluate.evaluate(run, metrics, features, n, split, step or None, weights, seed, ema, interval)
+        evaluate.evaluate(
+            run, metrics, features, n, split, step or None, weights, seed, ema, interval, moved(run, data)
+        )
     else:
         evaluate.compare(images, reference, metrics, features, n, size, weights, interval)

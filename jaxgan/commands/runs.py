@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from jaxgan.commands.start import INTERRUPTED, check_out, start_jax
+from jaxgan.commands.start import INTERRUPTED, check_out, moved, start_jax
 from jaxgan.config import Config
 from jaxgan.errors import JaxganError
 
@@ -134,15 +134,7 @@ def verify(run: Annotated[str, tyro.conf.Positional], steps: int = 0, step: str 
     if replay.is_member(run):
         replay.verify(run, steps=steps)
     else:
-        verify(run, _moved(run, data), steps=steps)
-
-
-def _moved(run: str, name: str):
-    """The source called name, read as the run reads its own; None where it has no other name."""
-    from jaxgan import data, run_folder
-
-    c = run_folder.read_config(run_folder.find(run))
-    return data.open_source(name, flip=c.flip, **data.reading(c)) if name else None
+        verify(run, moved(run, data), steps=steps)
 
 
 def diagnose(run: Annotated[str, tyro.conf.Positional], held_out: str = "", data: str = "") -> None:
@@ -160,4 +152,4 @@ def diagnose(run: Annotated[str, tyro.conf.Positional], held_out: str = "", data
     start_jax()
     from jaxgan.diagnose import diagnose
 
-    diagnose(run, _moved(run, data), held_out)
+    diagnose(run, moved(run, data), held_out)

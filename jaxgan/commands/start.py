@@ -28,3 +28,11 @@ def check_out(out: Path) -> None:
         raise JaxganError(f"--out is {out}; expected a name that ends in .png or .npz")
     if not out.parent.is_dir():
         raise JaxganError(f"--out is {out}, but there is no folder {out.parent}")
+
+
+def moved(run: str, name: str):
+    """The source called name, read as the run reads its own; None where it has no other name."""
+    from jaxgan import data, run_folder
+
+    c = run_folder.read_config(run_folder.find(run))
+    return data.open_source(name, flip=c.flip, **data.reading(c)) if name else None
