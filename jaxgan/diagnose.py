@@ -29,7 +29,7 @@ def diagnose(dir, source: Source | None = None, held_out: str = "", say=log.show
     """
     run = load(dir)
     c, dir = run.config, run.dir
-    source, held = data.of_config(c, source)
+    source, held = run_folder.examples(dir, c, source)
     run_folder.check_data(dir, c, run.env, source)
     game = games.make(c, source.shape, source.classes)
     held = _unseen(c, source, held, held_out, game.classes)

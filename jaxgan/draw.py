@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxgan import data, plots
+from jaxgan import plots, run_folder
 from jaxgan.data import feed
 from jaxgan.errors import JaxganError
 from jaxgan.games.info import values
@@ -57,7 +57,7 @@ def codes(pairs: tuple[str, ...]) -> dict[int, float]:
 
 def real(trained, rows: int, seed: int) -> dict:
     """Rows of 8 real examples {"x", "y"} in one batch, fewer where there are fewer; held-out ones if there are."""
-    source, held = data.of_config(trained.config)
+    source, held = run_folder.examples(trained.dir, trained.config)
     source = held or source
     return feed.examples(source, min(8 * rows, source.size // 8 * 8 or source.size or 8 * rows), seed)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxgan import __version__, data, log, plots, protocol, rng, run_folder
 from jaxgan.config import Config, Eval
+from jaxgan.data import kept
 from jaxgan.errors import JaxganError
 from jaxgan.metrics import READS, Score, nearest
 from jaxgan.protocol import PART, Protocol
@@ -136,9 +137,9 @@ def draws(run: Run, p: Protocol, labels, seed: int = 0, ema: bool = True) -> Ite
 def reference(run: Run, split: str = "train", source: Source | None = None) -> Source:
     """The real examples that a run is compared with, none of them mirrored."""
     c = dataclasses.replace(run.config, flip=False)
-    if source is None and c.data == "arrays":
+    if source is None and run.dir is None and c.data == kept.NAME:
         raise JaxganError("this run was trained on arrays: give them, source=jaxgan.data.from_arrays(images)")
-    whole, held = data.of_config(c, source)
+    whole, held = run_folder.examples(run.dir, c, source)
     if split == "train":
         if run.dir is not None:
             run_folder.check_data(run.dir, c, run.env, whole)

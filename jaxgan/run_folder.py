@@ -9,12 +9,14 @@ from pathlib import Path
 
 import jax
 
-from jaxgan import config, log, parallel, plots
+from jaxgan import config, data, log, parallel, plots
 from jaxgan.config import Config
+from jaxgan.data import kept
 from jaxgan.errors import JaxganError
 from jaxgan.types import Source
 
-OWN = {"env.json", "samples", "checkpoints", "metrics.jsonl", ".lock"}  # what a start that was cut short may leave
+# what a start that was cut short may leave
+OWN = {"env.json", kept.FILE, "samples", "checkpoints", "metrics.jsonl", ".lock"}
 
 
 @contextlib.contextmanager
@@ -118,6 +120,13 @@ def _check_same(dir: Path, c: Config, source: Source) -> dict:
     check_data(dir, c, env, source)
     log.read(dir / "metrics.jsonl")  # complains before anything is written
     return env | _described(source)
+
+
+def examples(dir: Path | None, c: Config, source: Source | None = None) -> tuple[Source, Source | None]:
+    """data.of_config for the run in dir, which may hold the arrays it was trained on; source: in place of them."""
+    if source is None and dir is not None and c.data == kept.NAME:
+        source = kept.kept(dir, c)
+    return data.of_config(c, source)
 
 
 def check_data(dir: Path, c: Config, env: dict, source: Source) -> None:

@@ -30,6 +30,7 @@ from jaxgan import (
     unused,
 )
 from jaxgan.config import Config
+from jaxgan.data import kept
 from jaxgan.errors import JaxganError, LostProcess, NonFiniteError, nearest
 from jaxgan.looks import Look, Seen, begin, looks
 from jaxgan.run import Run
@@ -48,12 +49,14 @@ def run(
     stop: Stop | None = None,
     new: dict | None = None,
     init: Run | None = None,
+    keep: Source | None = None,
 ) -> Run:
     """Train until c.steps in folder dir, from its newest checkpoint if it holds this run already.
 
     source: real examples in place of c.data. new: numbers of Hp that change from here on (override.py). init: a run in
-    place of the folder that c.init names. Raises JaxganError for what the user can mend, and at the first non-finite
-    number. SIGTERM and Ctrl-C save a checkpoint and return; the state has then made fewer than c.steps steps.
+    place of the folder that c.init names. keep: examples whose rows stay in dir (data/kept.py). Raises JaxganError for
+    what the user can mend, and at the first non-finite number. SIGTERM and Ctrl-C save a checkpoint and return; the
+    state has then made fewer than c.steps steps.
     """
     c, dir = config.check(c), Path(dir).expanduser()
     say = log.show if not quiet and jax.process_index() == 0 else lambda text: None
@@ -72,6 +75,7 @@ def run(
             run_folder.entered(dir, c, source, given and given.noted) as env,
             _closing(checkpoint.Checkpoints(dir / "checkpoints", c.keep, best=c.eval.best)) as saved,
         ):
+            kept.keep(dir, keep, say)
             fields = saved.restore(template(game, c, source.shape), say)
             if fields is None:
                 given = given or transfer.given(c, init, env.get("init"))
@@ -290,13 +294,13 @@ def fit(images, labels=None, *, dir=None, quiet: bool = False, init=None, **fiel
     if unknown:
         known = [*Config.__dataclass_fields__, *config.Hp.__dataclass_fields__]
         raise JaxganError(f"fit has no argument {unknown[0]!r}.{nearest(unknown[0], known)}")
-    defaults: dict[str, Any] = {"data": "arrays", "kind": "plain" if labels is None else "conditional"}
+    defaults: dict[str, Any] = {"data": kept.NAME, "kind": "plain" if labels is None else "conditional"}
     defaults |= {"net": "dcgan" if len(source.shape) == 3 else "mlp", "batch": min(64, source.size)}
     given = init if isinstance(init, Run) else None
     fields |= {"init": transfer.name(init)} if init is not None else {}
     c = config.from_dict({**defaults, **fields, "hp": traced})
     if dir is not None:
-        return run(c, dir, source, quiet, init=given)
+        return run(c, dir, source, quiet, init=given, keep=source)
     with tempfile.TemporaryDirectory() as temporary:
         trained = run(c, temporary, source, quiet, init=given)
     return Run(trained.config, trained.state, trained.env)
