@@ -111,7 +111,7 @@ def test_an_example_draws_anew_each_time_it_is_seen():
     assert 30 < (seen[:, 0] < seen[:, 1]).sum() < 70
 
 
-@pytest.mark.parametrize("chunk", [0, 3])
+@pytest.mark.parametrize("chunk", [0, 3, pytest.param(8, marks=pytest.mark.slow)])  # as users get it
 def test_streaming_gives_the_run_of_the_device(base, tmp_path, chunk):
     streamed = trained(tmp_path / "run", feed="stream", chunk=chunk)
     assert digests(tmp_path / "run") == digests(base[0])
