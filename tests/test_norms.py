@@ -35,7 +35,7 @@ def largest(kernel):
 
 def effective(state, net):
     """Largest singular value of each kernel as its network uses it."""
-    used = divided(state.params[net], state.vars[net]["u"])
+    used = jax.jit(divided)(state.params[net], state.vars[net]["u"])
     return np.array([largest(kernel) for kernel in kernels.named(used).values()])
 
 
@@ -89,9 +89,14 @@ def test_vectors_move_once_in_an_update_of_their_own_player(trained):
             np.testing.assert_allclose(new[name], once / np.linalg.norm(once), atol=1e-5)
         assert not same(new, old)
     run, z, y = step.runner(game, state.params), latents(game, 4, 0), jnp.arange(4) % 3
+
+    @partial(jax.jit, static_argnames="train")
+    def looked(vars, train):
+        x, vars = run(vars, "g", z, y, train=train)
+        return run(vars, "d", x, y, train=train)[1]
+
     for train in (True, False):
-        x, vars = run(state.vars, "g", z, y, train=train)
-        _, vars = run(vars, "d", x, y, train=train)
+        vars = looked(state.vars, train=train)
         assert same(vars["d"]["u"], state.vars["d"]["u"]) and same(vars["g"]["u"], state.vars["g"]["u"])
 
 
@@ -104,7 +109,7 @@ def test_steps_of_a_player_are_its_iterations(trained):
         for name, kernel in kernels.named(start.params[net]).items():
             u = start.vars[net]["u"][name]
             for _ in range(count):
-                u = kernels.iterated(kernel, u)
+                u = jax.jit(kernels.iterated)(kernel, u)
             np.testing.assert_allclose(after.vars[net]["u"][name], u, atol=1e-5)
 
 
@@ -132,8 +137,9 @@ def test_the_gradient_through_the_division(shape):
     """
     with jax.enable_x64(True):
         w, a, u = (jnp.asarray(normal(s, i)) for i, s in enumerate((shape, shape, shape[-1:])))
-        loss = lambda w, u: (a * divided({"kernel": w}, {"kernel": u})["kernel"]).sum()  # noqa: E731
-        slope, h = jax.grad(loss)(w, u), 1e-6
+        loss = jax.jit(lambda w, u: (a * divided({"kernel": w}, {"kernel": u})["kernel"]).sum())
+        slopes, h = jax.jit(jax.grad(loss)), 1e-6
+        slope = slopes(w, u)
         for i in range(3):
             way = normal(shape, 10 + i)
             numeric = (loss(w + h * way, u) - loss(w - h * way, u)) / (2 * h)
@@ -141,9 +147,9 @@ def test_the_gradient_through_the_division(shape):
         m, flat = np.asarray(w).reshape(-1, shape[-1]), np.asarray(a).reshape(-1, shape[-1])
         v, s, ut = np.linalg.svd(m, full_matrices=False)
         expected = (flat - (flat * m).sum() / s[0] * np.outer(v[:, 0], ut[0])) / s[0]
-        np.testing.assert_allclose(jax.grad(loss)(w, jnp.asarray(ut[0])).reshape(m.shape), expected, atol=1e-12)
-        turn = jax.grad(lambda w: loss(w, kernels.iterated(w, u)))(w)
-        np.testing.assert_array_equal(turn, jax.grad(loss)(w, kernels.iterated(w, u)), "u and v are constants")
+        np.testing.assert_allclose(slopes(w, jnp.asarray(ut[0])).reshape(m.shape), expected, atol=1e-12)
+        turn = jax.jit(jax.grad(lambda w: loss(w, kernels.iterated(w, u))))(w)
+        np.testing.assert_array_equal(turn, slopes(w, jax.jit(kernels.iterated)(w, u)), "u and v are constants")
 
 
 def test_known_kernels():
@@ -170,7 +176,7 @@ def test_evaluation_equals_training(trained):
         )
         < 1.3
     ).all()
-    x = generate(game, state.ema, latents(game, 3, 0), jnp.arange(3))
+    x = jax.jit(lambda z: generate(game, state.ema, z, jnp.arange(3)))(latents(game, 3, 0))
     assert x.shape == (3, *shape) and np.isfinite(x).all() and x.std() > 0
 
 
