@@ -137,9 +137,19 @@ def share(batch: int, d: Devices, name: str = "batch", accumulate: int = 1) -> i
         micro = f"{accumulate} micro-batches" if accumulate > 1 else ""
         over = " of ".join(filter(None, [micro, f"{d.count} devices" if d.count > 1 or not micro else ""]))
         raise JaxganError(
-            f"{name} {batch} cannot be split over {over}; use a multiple of {parts}, such as --{name} {near}"
+            f"{name} {batch} cannot be split over {over}; {_kept(batch, d, accumulate)}in a new run use a multiple of "
+            f"{parts}, such as --{name} {near}"
         )
     return batch // d.count if d.mode == "pmap" else batch
+
+
+def _kept(batch: int, d: Devices, accumulate: int) -> str:
+    """How a run that has begun, and so keeps its batch, can go on: the most devices or micro-batches that divide it."""
+    devices = next((n for n in range(d.count, 0, -1) if batch % (n * accumulate) == 0), 0)
+    micro = next((n for n in range(accumulate, 0, -1) if batch % (d.count * n) == 0), 0)
+    shown = {"gpu": " (CUDA_VISIBLE_DEVICES)", "tpu": " (TPU_VISIBLE_CHIPS)"}.get(jax.default_backend(), "")
+    ways = [f"{devices} of the devices{shown}"] * bool(devices) + [f"--accumulate {micro}"] * bool(micro)
+    return f"a run that has begun goes on with {' or '.join(ways)}; " if ways else ""
 
 
 def first(work: Callable):

@@ -12,7 +12,8 @@ import pytest
 from flax import linen as nn
 
 import jaxgan
-from jaxgan import checkpoint, train
+from jaxgan import checkpoint, parallel, train
+from jaxgan.errors import JaxganError
 from jaxgan.experiment import experiment
 from processes import ENDLESS, SMOOTH, digests, pair, python, rounding, rows, steps_saved
 
@@ -263,3 +264,32 @@ def test_a_bad_start_ends_all_processes_with_its_message(experiments, tmp_path):
     assert "holds other files (thesis.tex)" in both.texts[0]
     assert "another process of this run could not start" in both.texts[1]
     assert os.listdir(tmp_path / "run") == ["thesis.tex"]
+
+
+def devices_of(count):
+    return parallel.one()._replace(count=count)
+
+
+@pytest.mark.parametrize(
+    ("batch", "count", "accumulate", "kept"),
+    [
+        (8, 3, 1, "goes on with 2 of the devices; "),
+        (12, 5, 1, "goes on with 4 of the devices; "),
+        (7, 3, 1, "goes on with 1 of the devices; "),
+        (12, 4, 2, "goes on with 3 of the devices or --accumulate 1; "),
+        (30, 1, 4, "goes on with --accumulate 3; "),
+        (9, 2, 2, ""),
+    ],
+)
+def test_advice_on_a_batch_that_is_not_divided_can_be_followed(batch, count, accumulate, kept):
+    """By a run that has begun, which keeps its batch, and by a new one."""
+    with pytest.raises(JaxganError) as caught:
+        parallel.share(batch, devices_of(count), accumulate=accumulate)
+    said = str(caught.value)
+    assert f"{kept}in a new run use a multiple" in said
+    if found := re.search(r"(\d+) of the devices", said):
+        parallel.share(batch, devices_of(int(found[1])), accumulate=accumulate)
+    if found := re.search(r"--accumulate (\d+)", said):
+        parallel.share(batch, devices_of(count), accumulate=int(found[1]))
+    near = int(re.search(r"--batch (\d+)", said)[1])
+    parallel.share(near, devices_of(count), accumulate=accumulate)
