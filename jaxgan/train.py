@@ -95,7 +95,7 @@ def run(
                 say(f"since step {row['step']}: hp.{row['name']} {row['old']} -> {hp.plain(row['new'])}")
             for text in changes.since(env, c, source) if start else ():
                 say(f"NOTE: {text}")
-            for text in _where(c, compiled, devices):
+            for text in _where(c, source, compiled, devices):
                 say(text)
             with parallel.together():
                 state = _loop(c, dir, source, devices, compiled, state, saved, say, stop, held)
@@ -103,15 +103,16 @@ def run(
     return Run(c, state, env, dir)
 
 
-def _where(c: Config, compiled: program.Program, devices: parallel.Devices) -> list[str]:
-    """Lines that say on what a run trains."""
+def _where(c: Config, source: Source, compiled: program.Program, devices: parallel.Devices) -> list[str]:
+    """Lines that say on what data and devices a run trains."""
     kind, micro = jax.devices()[0].device_kind, f", {c.accumulate} micro-batches" if c.accumulate > 1 else ""
     note = (
         "NOTE: on this GPU the same seed may give other bits: XLA is not asked for, or does not know, "
         f"--{parallel.DETERMINISTIC}=true"
     )
     line = f"data: {c.data}, {compiled.feed}; devices: {devices.count} x {kind}, {devices.mode}{micro}"
-    return [line] if parallel.reproducible() else [line, note]
+    found = [f"found: {source.found}"] if source.found else []
+    return [*found, line] if parallel.reproducible() else [*found, line, note]
 
 
 @contextlib.contextmanager

@@ -186,6 +186,7 @@ class Source(NamedTuple):
     density: the exact density of a toy, else None
     names:   of the classes, () where they have none
     why:     there are no classes, where something looks as if there were
+    found:   what the rows are and how they were read, in words; "" for a density
     """
 
     name: str
@@ -199,6 +200,7 @@ class Source(NamedTuple):
     density: Density | None = None
     names: tuple[str, ...] = ()
     why: str = ""
+    found: str = ""
 
     @property
     def exact(self) -> Density:

@@ -151,13 +151,13 @@ def test_arrays_that_are_no_image_are_named(root):
     assert "objects.npy: ValueError: Object arrays cannot be loaded" in str(caught.value)
 
 
-def test_what_is_left_out_is_counted_by_kind(root, capsys):
+def test_what_is_left_out_is_counted_by_kind(root):
     for name in ("a/1.png", "b/2.tif"):
         save(root, name, Image.fromarray(noise()))
     for name in ("a/list.txt", "b/LIST.TXT", "a/film.mp4", "b/README"):
         (root / name).write_text("x")
-    assert folder(root, 8).classes == 2
-    assert "2 .txt, 1 .mp4, 1 without a suffix left out" in capsys.readouterr().out
+    source = folder(root, 8)
+    assert source.classes == 2 and "left out: 2 .txt, 1 .mp4, 1 without a suffix" in source.found
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
@@ -282,11 +282,11 @@ def test_all_corrupt_files_are_named(root):
     assert "good" not in str(caught.value)
 
 
-def test_corrupt_files_are_skipped_and_counted_when_asked(root, capsys):
+def test_corrupt_files_are_skipped_and_counted_when_asked(root):
     damage(root)
     for _ in range(2):  # decoded, then from the cache
         source = open_source(f"folder:{root}", size=8, skip_corrupt=True)
-        assert "skipped 3 of 6" in capsys.readouterr().out
+        assert "skipped 3 of 6" in source.found
         np.testing.assert_array_equal(rows(source)["x"], np.stack([noise(i) for i in range(3)]))
     with pytest.raises(
         JaxganError, match="3 of 6 files"

@@ -126,11 +126,11 @@ def test_wrong_files_of_labels_are_refused(root, case):
         folder(root, 8)
 
 
-def test_an_image_beside_class_folders_is_named(root, capsys):
+def test_an_image_beside_class_folders_is_named(root):
     Image.new("L", (8, 8)).save(root / "cover.png")
     assert folder(root, 8).classes == 0
     expected = r"cover.png in no folder, beside the folders 00000, 00001; for classes, move or remove it"
-    assert expected in capsys.readouterr().out
+    assert expected in folder(root, 8).found
     for settings in ({"kind": "conditional"}, {"kind": "bigan", "conditional": True}, {"kind": "stargan"}):
         with pytest.raises(JaxganError, match=f"has no classes: {expected}"):
             of_config(Config(data=f"folder:{root}", size=8, **settings))

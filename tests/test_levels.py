@@ -87,7 +87,7 @@ def test_every_bit_of_a_file_is_read(name):
 
 @pytest.mark.parametrize("kind", ["grey png", "colour png", "tiff of 3 < True"])
 @pytest.mark.parametrize(("top", "white"), [(4095, 4095), (3000, 4095), (255, 255), (16000, 16383), (65535, 65535)])
-def test_white_is_the_largest_number_of_the_least_bits_that_hold_the_set(root, kind, top, white, capsys):
+def test_white_is_the_largest_number_of_the_least_bits_that_hold_the_set(root, kind, top, white):
     channels, write = FILES[kind]
     first, second = numbers(top, channels), numbers(top // 2, channels, 1)
     (root / "a.png").write_bytes(write(first))
@@ -98,7 +98,8 @@ def test_white_is_the_largest_number_of_the_least_bits_that_hold_the_set(root, k
         expected = np.floor(values.astype(float) * 255 / white + 0.5)
         np.testing.assert_array_equal(found, np.broadcast_to(expected, (8, 8, 3)))
     np.testing.assert_array_equal(x[2, 0, 0], (7, 8, 9))  # files of 8 bits are as they were
-    assert f"from 0 to {top:,}, of which 0 is black and {white:,} white" in capsys.readouterr().out
+    found = open_source(f"folder:{root}", size=8).found
+    assert f"from 0 to {top:,}, of which 0 is black and {white:,} white" in found
 
 
 REALS = {

@@ -1,6 +1,7 @@
 """A folder of image files as examples: any sizes, nested or in class folders, decoded once and cached."""
 
 import hashlib
+import math
 import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -48,10 +49,33 @@ def folder(path: str | Path, size: int = 32, *, flip: bool = False, **options) -
     found = labels.find(files, how.label)
     images, facts = read(files, found, how)
     classes = found.classes
-    if found.why:
-        print(f"folder {files.root}: no classes ({found.why})")
     source = table(images, facts["labels"], f"folder:{path}", facts["fingerprint"], len(classes), flip, classes)
-    return source._replace(why=found.why)
+    notes = told_of(files, found, how, facts)
+    return source._replace(why=found.why, found="; ".join([source.found, *notes]))
+
+
+def told_of(files: Files, found: Labels, how: Reading, facts: dict) -> list[str]:
+    """How the images were read, and what was left out, in words."""
+    others = Counter(files.others) - Counter([os.path.splitext(found.file)[1]] if found.file else [])
+    skipped = len(facts["skipped"])
+    return [
+        *([f"labels of {found.file}"] if found.file else []),
+        *([f"no classes, as {found.why}"] if found.why else []),
+        *([f"the split {files.split} of {', '.join(files.splits)}"] if files.splits else []),
+        _fitted([(w, h) for w, h in facts["shapes"]], how.size),
+        *(facts["levels"] or ["8 bits"]),
+        *([f"left out: {told(others)}"] if others else []),
+        *([f"skipped {skipped} of {len(files.names)} files that cannot be read"] if skipped else []),
+    ]
+
+
+def _fitted(shapes: list[tuple[int, int]], size: int) -> str:
+    """What was done to images of these widths and heights."""
+    w, h = min(shapes, key=math.prod)
+    v, g = max(shapes, key=math.prod)
+    every = f"{w}x{h} in their files" if (w, h) == (v, g) else f"{w}x{h} to {v}x{g} in their files"
+    crop = "" if all(w == h for w, h in shapes) else ", cropped to the central square"
+    return every + crop + ("" if all(min(shape) == size for shape in shapes) else f", resized to {size}")
 
 
 def read(files: Files, found: Labels, how: Reading) -> tuple[np.ndarray, dict]:
@@ -62,20 +86,12 @@ def read(files: Files, found: Labels, how: Reading) -> tuple[np.ndarray, dict]:
     """
     if how.size < 1:
         raise JaxganError(f"folder: size must be at least 1 pixel; got {how.size}")
-    if files.splits:
-        print(f"folder {files.root}: the split {files.split} of {', '.join(files.splits)}")
-    if others := Counter(files.others) - Counter([os.path.splitext(found.file)[1]] if found.file else []):
-        print(f"folder {files.root}: {told(others)} left out, which are no images")
     directory = cache.writable(cache.user_cache() / "folder")
     key = content_key(files, found, how)
     with levels.any_size():
         images, facts = cache.cached(directory, key, lambda part: _build(files, found, how, part))
     if facts["skipped"] and not how.skip_corrupt:  # an earlier run skipped what this one must not
         raise _unreadable(files, facts["skipped"])
-    for words in facts["levels"]:
-        print(f"folder {files.root}: {words}")
-    if facts["skipped"]:
-        print(f"folder {files.root}: skipped {len(facts['skipped'])} of {len(files.names)} files that cannot be read")
     return images, facts
 
 

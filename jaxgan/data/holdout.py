@@ -23,5 +23,6 @@ def _some(source: Source, keep: np.ndarray, words: str) -> Source:
         size=len(keep),
         rows=lambda index: source.rows(keep[np.asarray(index)]),
         fingerprint=f"{source.fingerprint} {words}",
+        found=f"{source.found}; {words}",
         bytes=source.bytes * len(keep) // source.size,
     )

@@ -6,11 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgan.data.files import Files, find
-from jaxgan.data.folder import Reading, read
+from jaxgan.data.folder import Reading, read, told_of
 from jaxgan.data.images import resize_all
 from jaxgan.data.labels import SHOWN, Labels
 from jaxgan.data.memory import load_mnist5k
-from jaxgan.data.rows import fingerprint, mirror, table, to_float
+from jaxgan.data.rows import counted, fingerprint, mirror, table, to_float
 from jaxgan.types import JaxganError, Source
 
 
@@ -51,7 +51,8 @@ def pairs(path: str, size: int, *, flip: bool, **options) -> Source:
     """
     sides = [find(root) for root in _roots(path, "pairs")]
     _check_counterparts(path, *sides)
-    (a, of_a), (b, of_b) = (read(files, Labels([], {}), Reading(size, **options)) for files in sides)
+    how = Reading(size, **options)
+    (a, of_a), (b, of_b) = (read(files, Labels([], {}), how) for files in sides)
     if not len(a) == len(b) == len(sides[0].names):
         raise JaxganError(
             f"pairs {path}: {len(sides[0].names) - min(len(a), len(b))} files cannot be read, and would leave their "
@@ -59,7 +60,15 @@ def pairs(path: str, size: int, *, flip: bool, **options) -> Source:
         )
     _check_shapes(path, sides[0].names, of_a["shapes"], of_b["shapes"])
     index = np.arange(len(a))
-    return _together(f"pairs:{path}", a, b, index, index, f"{of_a['fingerprint']} {of_b['fingerprint']}", flip)
+    return _together(f"pairs:{path}", (a, index, of_a), (b, index, of_b), _told(sides, how, of_a, of_b), flip)
+
+
+def _told(sides: list[Files], how: Reading, *facts: dict) -> str:
+    """What the two sets are, in words."""
+    return "; ".join(
+        f"{side}: {len(found['shapes']):,} images, {', '.join(told_of(files, Labels([], {}), how, found))}"
+        for side, files, found in zip("AB", sides, facts)
+    )
 
 
 def _check_counterparts(path: str, a: Files, b: Files) -> None:
@@ -95,10 +104,11 @@ def unpaired(path: str, size: int, *, flip: bool, **options) -> Source:
     A row pairs two at random, always the same; images of the smaller set come more than once.
     """
     sides = [find(root) for root in _roots(path, "unpaired")]
-    (a, of_a), (b, of_b) = (read(files, Labels([], {}), Reading(size, **options)) for files in sides)
+    how = Reading(size, **options)
+    (a, of_a), (b, of_b) = (read(files, Labels([], {}), how) for files in sides)
     order, n = np.random.default_rng(0), max(len(a), len(b))
     i, j = (np.concatenate([order.permutation(len(x)) for _ in range(-(-n // len(x)))])[:n] for x in (a, b))
-    return _together(f"unpaired:{path}", a, b, i, j, f"{of_a['fingerprint']} {of_b['fingerprint']}", flip)
+    return _together(f"unpaired:{path}", (a, i, of_a), (b, j, of_b), _told(sides, how, of_a, of_b), flip)
 
 
 def _roots(path: str, what: str) -> list[Path]:
@@ -112,13 +122,16 @@ def _roots(path: str, what: str) -> list[Path]:
     return [root / "A", root / "B"]
 
 
-def _together(name: str, a, b, of_a: np.ndarray, of_b: np.ndarray, digest: str, flip: bool) -> Source:
-    """Rows i of images a[of_a[i]] and b[of_b[i]]; grey ones get three channels where the others have them."""
-    channels = max(a.shape[-1], b.shape[-1])
+def _together(name: str, a: tuple, b: tuple, told: str, flip: bool) -> Source:
+    """Rows of two sets (images, which of them are in the rows, facts), side by side on the last axis.
+
+    Grey images get three channels where the others have them.
+    """
+    channels = max(a[0].shape[-1], b[0].shape[-1])
 
     def rows(index):
         index = np.asarray(index)
-        sides = [np.asarray(images[of[index]]) for images, of in ((a, of_a), (b, of_b))]
+        sides = [np.asarray(images[of[index]]) for images, of, _ in (a, b)]
         sides = [x if x.shape[-1] == channels else x.repeat(channels, -1) for x in sides]
         return {"x": np.concatenate(sides, -1), "y": np.zeros(len(index), np.int32)}
 
@@ -126,6 +139,7 @@ def _together(name: str, a, b, of_a: np.ndarray, of_b: np.ndarray, digest: str, 
         x = to_float(rows["x"])
         return {"x": mirror(x, keys) if flip else x, "y": rows["y"].astype(jnp.int32)}
 
-    shape = (*a.shape[1:-1], 2 * channels)
-    size = len(of_a) * int(np.prod(shape))
-    return Source(name, shape, 0, len(of_a), rows, finish, f"{name.split(':')[0]} {digest}", size)
+    n, shape = len(a[1]), (*a[0].shape[1:-1], 2 * channels)
+    digest = f"{name.split(':')[0]} {a[2]['fingerprint']} {b[2]['fingerprint']}"
+    size = n * int(np.prod(shape)) * a[0].dtype.itemsize
+    return Source(name, shape, 0, n, rows, finish, digest, size, found=f"{counted(n, shape, 'pairs')}; {told}")

@@ -9,6 +9,8 @@ import numpy as np
 from jaxgan import rng
 from jaxgan.types import JaxganError, Source
 
+MOST = 12  # classes that are counted one by one
+
 
 def fingerprint(*arrays) -> str:
     """SHA-256 of dtypes, shapes and bytes."""
@@ -47,5 +49,22 @@ def table(images, labels, name: str, digest: str, classes: int, flip: bool = Fal
         x = to_float(rows["x"])
         return {"x": mirror(x, keys) if flip else x, "y": rows["y"].astype(jnp.int32)}
 
-    size = images.nbytes + y.nbytes
-    return Source(name, images.shape[1:], classes, len(images), rows, finish, digest, size, names=tuple(names))
+    shape, size, names = images.shape[1:], images.nbytes + y.nbytes, tuple(names)
+    found = f"{counted(len(images), shape)}, {class_counts(y, classes, names)}"
+    return Source(name, shape, classes, len(images), rows, finish, digest, size, names=names, found=found)
+
+
+def counted(n: int, shape: tuple[int, ...], what: str = "") -> str:
+    """1,200 images 32x32x3, or what else they are."""
+    kind = what or {3: "images", 2: "sequences", 1: "points"}[len(shape)]
+    return f"{n:,} {kind} {'x'.join(map(str, shape))}"
+
+
+def class_counts(y, classes: int, names=()) -> str:
+    """2 classes: cat 400, dog 500; of many classes the first, and the smallest and largest number."""
+    if not classes:
+        return "no classes"
+    counts = np.bincount(y, minlength=classes)
+    first = [f"{name} {count:,}" for name, count in zip(names or map(str, range(classes)), counts[:MOST])]
+    ends = f" of {counts.min():,} to {counts.max():,}" if classes > MOST else ""
+    return f"{classes} classes{ends}: {', '.join(first)}{', ...' if classes > MOST else ''}"

@@ -4,6 +4,7 @@ import hashlib
 
 import numpy as np
 
+from jaxgan.data.rows import counted
 from jaxgan.types import JaxganError, Source
 
 TRIPLES = 128_000  # of training, as in PacGAN (Lin et al. 2018, arXiv 1712.04086) and VEEGAN
@@ -34,6 +35,8 @@ def stacked(digits: Source) -> Source:
         classes=1000,
         size=TRIPLES,
         rows=rows,
+        names=(),
+        found=f"{counted(TRIPLES, (*digits.shape[:2], 3))}, 1000 classes; of {digits.found}",
         fingerprint=hashlib.sha256(f"stacked {TRIPLES} {digits.fingerprint}".encode()).hexdigest(),
         bytes=TRIPLES * (3 * every["x"][0].nbytes + 4),
     )

@@ -38,7 +38,8 @@ def tfds(name: str, split: str = "train", data_dir: str = "", *, size: int = 0, 
     key = hashlib.sha256(definition.encode()).hexdigest()
     what = f"tfds:{name}:{split}"
     images, facts = cache.cached(directory, key, lambda part: _build(data, image, label, size, what, part))
-    return table(images, facts["labels"], what, facts["fingerprint"], len(names), flip, names)
+    source = table(images, facts["labels"], what, facts["fingerprint"], len(names), flip, names)
+    return source._replace(found=f"{source.found}{f'; central squares, resized to {size}' if size else ''}")
 
 
 def find_prepared(name: str, root: Path) -> Path:
