@@ -48,7 +48,7 @@ def _two_folders(name):
         from jaxgan.data import pairs
 
         if not argument:
-            raise JaxganError(f"{name}: needs a path: {name}:PATH, a folder that holds A and B")
+            raise JaxganError(f"{name}: needs a path: {name}:PATH, a folder that holds A and B, see data/README.md")
         return getattr(pairs, name)(argument, size or 32, flip=flip, **how)
 
     return opened

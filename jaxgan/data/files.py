@@ -52,10 +52,7 @@ def find(path: str | Path) -> Files:
     Symbolic links in a folder are followed; hidden files are left out. If all images lie in folders that are called
     train, test or the like, they are those of one: of SPLIT where path is FOLDER:SPLIT, else of train, or the only one.
     """
-    root, wanted = Path(path).expanduser(), ""
-    head, _, tail = str(path).rpartition(":")
-    if head and not root.exists() and Path(head).expanduser().exists():
-        root, wanted = Path(head).expanduser(), tail
+    root, wanted = parted(path)
     names, read = _listed(root)
     known = suffixes()
     images = sorted(name for name in names if _suffix(name) in known)
@@ -77,6 +74,14 @@ def find(path: str | Path) -> Files:
         tuple(splits),
         tuple(name.partition("/")[2] if top else name for name in images),
     )
+
+
+def parted(path: str | Path) -> tuple[Path, str]:
+    """The folder or archive of PATH or PATH:SPLIT, and the split or ""."""
+    head, _, tail = str(path).rpartition(":")
+    if head and not Path(path).expanduser().exists() and Path(head).expanduser().exists():
+        return Path(head).expanduser(), tail
+    return Path(path).expanduser(), ""
 
 
 def _splits(images: list[str]) -> dict[str, str]:

@@ -14,7 +14,7 @@ import numpy as np
 from jaxgan.config import Config
 from jaxgan.data import cache, labels, levels
 from jaxgan.data.files import Files, find, told
-from jaxgan.data.images import decode, decode_floats, fit, fit_array
+from jaxgan.data.images import decode, decode_floats, fit, fit_array, halved
 from jaxgan.data.labels import Labels
 from jaxgan.data.rows import table
 from jaxgan.types import JaxganError, Source
@@ -25,13 +25,17 @@ QUIET = 2000  # files or images up to which no progress is shown
 
 
 class Reading(NamedTuple):
-    """How image files become rows: fields of Config of the same names, size being at least 1."""
+    """How image files become rows: fields of Config of the same names, size being at least 1.
+
+    half: left or right, of images that hold two side by side.
+    """
 
     size: int = 32
     skip_corrupt: bool = False
     label: str = ""
     levels: str = "bytes"
     max_pixels: int = Config.max_pixels
+    half: str = ""
 
 
 def folder(path: str | Path, size: int = 32, *, flip: bool = False, **options) -> Source:
@@ -104,7 +108,7 @@ def content_key(files: Files, found: Labels, how: Reading) -> str:
         except Exception:  # of a file or an archive
             return b"unreadable"  # decoding will report it
 
-    definition = f"{VERSION} {how.size} {how.levels} {how.max_pixels} {len(files.names)}"
+    definition = f"{VERSION} {how.size} {how.levels} {how.max_pixels} {how.half} {len(files.names)}"
     total = hashlib.sha256(definition.encode())
     for name, digest in zip(files.names, _parallel(one, files.names, "reading files")):
         total.update(os.fsencode(name) + b"\0" + digest + b"%d" % found.of.get(name, -1))
@@ -125,6 +129,8 @@ def _build(files: Files, found: Labels, how: Reading, part: Path) -> dict:
     ends, words = levels.ends(
         [span for span in _parallel(partial(_span, files, how), names, "looking at files") if span]
     )
+    from PIL import Image
+
     full_path = part.with_suffix(".full.npy")
     full, shapes = (
         cache.reserve(full_path, (len(names), size, size, 3), DTYPES[how.levels]),
@@ -136,10 +142,10 @@ def _build(files: Files, found: Labels, how: Reading, part: Path) -> dict:
             data = files.read(names[i])
             levels.check_size(data, how.max_pixels)
             if how.levels == "floats":
-                array = decode_floats(data, ends)
+                array = halved(decode_floats(data, ends), how.half)
                 full[i], shapes[i] = fit_array(array, size), array.shape[1::-1]
             else:
-                image = decode(data, ends)
+                image = Image.fromarray(halved(np.asarray(decode(data, ends)), how.half))
                 full[i], shapes[i] = np.asarray(fit(image, size)), image.size
         except Exception as e:  # decoders raise nearly anything on damaged files
             return f"{type(e).__name__}: {e}"

@@ -38,6 +38,14 @@ def _on_white(image):
     return image.convert("RGB")
 
 
+def halved(image: np.ndarray, half: str) -> np.ndarray:
+    """The left or right half of an image [h, w, c]; all of it where half is ""."""
+    height, width = image.shape[:2]
+    if half and (width % 2 or width <= height):
+        raise ValueError(f"is {width}x{height}; two images side by side have an even width above their height")
+    return {"": image, "left": image[:, : width // 2], "right": image[:, width // 2 :]}[half]
+
+
 def fit(image, size: int):
     """The central square of a PIL image, resized to size x size with antialiasing (Lanczos)."""
     from PIL import Image

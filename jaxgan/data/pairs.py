@@ -1,11 +1,11 @@
 """Two sets of images to translate between: rows hold an image of set A and one of set B, stacked on the last axis."""
 
-from pathlib import Path
+from pathlib import PurePosixPath
 
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan.data.files import Files, find
+from jaxgan.data.files import SPLITS, Files, find, parted
 from jaxgan.data.folder import Reading, read, told_of
 from jaxgan.data.images import resize_all
 from jaxgan.data.labels import SHOWN, Labels
@@ -44,23 +44,34 @@ def mnist5k_outlines(size: int = 0, flip: bool = False, unpaired: bool = False) 
 
 
 def pairs(path: str, size: int, *, flip: bool, **options) -> Source:
-    """The images of PATH/A and of PATH/B, read as `folder` reads them, where the same name makes a pair.
+    """The images of two folders (`_sides`), read as `folder` reads them, where the same name makes a pair.
 
-    options: other fields of Reading. Raises JaxganError, with the names, where an image has no counterpart, and where
-    the two of a pair differ in the ratio of their sides, so that a crop would show two places.
+    Where there are no such folders, the images below path are halved: A's is on the left, B's on the right. options:
+    other fields of Reading. Raises JaxganError, with the names, where an image has no counterpart, and where the two of
+    a pair differ in the ratio of their sides, so that a crop would show two places.
     """
-    sides = [find(root) for root in _roots(path, "pairs")]
-    _check_counterparts(path, *sides)
     how = Reading(size, **options)
-    (a, of_a), (b, of_b) = (read(files, Labels([], {}), how) for files in sides)
-    if not len(a) == len(b) == len(sides[0].names):
+    sides = _sides(path, "pairs")
+    if sides:
+        a, b = _matched(path, *sides)
+        read_as = how, how
+    else:
+        a = b = find(path)
+        read_as = how._replace(half="left"), how._replace(half="right")
+    try:
+        (x, of_a), (y, of_b) = (read(files, Labels([], {}), how) for files, how in zip((a, b), read_as))
+    except JaxganError as e:
+        raise (
+            e if sides else JaxganError(f"{_expected(path, 'pairs')}, or images that hold both side by side. {e}")
+        ) from e
+    if sides and not len(x) == len(y) == len(a.names):
         raise JaxganError(
-            f"pairs {path}: {len(sides[0].names) - min(len(a), len(b))} files cannot be read, and would leave their "
+            f"pairs {path}: {len(a.names) - min(len(x), len(y))} files cannot be read, and would leave their "
             f"counterparts alone; remove both, or use unpaired:{path}"
         )
-    _check_shapes(path, sides[0].names, of_a["shapes"], of_b["shapes"])
-    index = np.arange(len(a))
-    return _together(f"pairs:{path}", (a, index, of_a), (b, index, of_b), _told(sides, how, of_a, of_b), flip)
+    _check_shapes(path, a.names, of_a["shapes"], of_b["shapes"])
+    index = np.arange(len(x))
+    return _together(f"pairs:{path}", (x, index, of_a), (y, index, of_b), _told([a, b], how, of_a, of_b), flip)
 
 
 def _told(sides: list[Files], how: Reading, *facts: dict) -> str:
@@ -71,13 +82,29 @@ def _told(sides: list[Files], how: Reading, *facts: dict) -> str:
     )
 
 
-def _check_counterparts(path: str, a: Files, b: Files) -> None:
-    for here, there, files, others in (("A", "B", a, b), ("B", "A", b, a)):
-        if alone := sorted({*files.names} - {*others.names}):
+def _matched(path: str, a: Files, b: Files) -> tuple[Files, Files]:
+    """a, and b in a's order: by the same name, else by the same but for the suffix."""
+    if a.names == b.names:
+        return a, b
+    of_a, of_b = (_stems(path, files) for files in (a, b))
+    for here, there, names, others in (("A", "B", of_a, of_b), ("B", "A", of_b, of_a)):
+        if alone := [name for stem, name in names.items() if stem not in others]:
             raise JaxganError(
                 f"pairs {path}: {_listed(alone)} of {here} have no image of the same name in {there}; add or remove "
                 f"some, or use unpaired:{path}, which needs no counterparts"
             )
+    return a, b._replace(names=[of_b[stem] for stem in of_a])
+
+
+def _stems(path: str, files: Files) -> dict[str, str]:
+    """{name without its suffix: name}."""
+    found: dict[str, str] = {}
+    for name in files.names:
+        stem = str(PurePosixPath(name).with_suffix(""))
+        if stem in found:
+            raise JaxganError(f"pairs {path}: {found[stem]} and {name} of one set could both be {stem}; keep one")
+        found[stem] = name
+    return found
 
 
 def _check_shapes(path: str, names: list[str], a: list, b: list) -> None:
@@ -103,7 +130,9 @@ def unpaired(path: str, size: int, *, flip: bool, **options) -> Source:
 
     A row pairs two at random, always the same; images of the smaller set come more than once.
     """
-    sides = [find(root) for root in _roots(path, "unpaired")]
+    sides = _sides(path, "unpaired")
+    if not sides:
+        raise JaxganError(_expected(path, "unpaired"))
     how = Reading(size, **options)
     (a, of_a), (b, of_b) = (read(files, Labels([], {}), how) for files in sides)
     order, n = np.random.default_rng(0), max(len(a), len(b))
@@ -111,15 +140,32 @@ def unpaired(path: str, size: int, *, flip: bool, **options) -> Source:
     return _together(f"unpaired:{path}", (a, i, of_a), (b, j, of_b), _told(sides, how, of_a, of_b), flip)
 
 
-def _roots(path: str, what: str) -> list[Path]:
-    root = Path(path).expanduser()
-    missing = [side for side in "AB" if not (root / side).is_dir()]
-    if missing:
-        raise JaxganError(
-            f"{what} {path}: there is no folder {' and no folder '.join(missing)}; expected {root / 'A'} and "
-            f"{root / 'B'} with the images of the two sets"
-        )
-    return [root / "A", root / "B"]
+def _sides(path: str, what: str) -> list[Files]:
+    """The files of sets A and B; none of them where path has no folders for both; JaxganError where it has one.
+
+    They are A and B, or trainA and trainB, or train/A and train/B; of another split than train with path PATH:SPLIT.
+    """
+    root, split = parted(path)
+    words = next((words for words in SPLITS.values() if (split or "train") in words), {split})
+    inside = [f"{word}{between}" for word in sorted(words) for between in ("", "/")]
+    for start in [*([] if split else [""]), *inside]:
+        there = [(root / f"{start}{side}").is_dir() for side in "AB"]
+        if all(there):
+            return [find(root / f"{start}{side}") for side in "AB"]
+        if any(there):
+            raise JaxganError(_expected(path, what, start, "AB"[there[0]]))
+    if split and all((root / side).is_dir() for side in "AB"):
+        return [find(f"{root / side}:{split}") for side in "AB"]
+    return []
+
+
+def _expected(path: str, what: str, start: str = "", side: str = "") -> str:
+    """That the folders of both sets are missing, or the one of this side, whose names begin so."""
+    missing = f"no folder {side} beside the other" if side else "no folder A and no folder B"
+    a, b = (parted(path)[0] / f"{start}{side}" for side in "AB")
+    return (
+        f"{what} {path}: there is {missing}; expected {a} and {b} with the images of the two sets, or trainA and trainB"
+    )
 
 
 def _together(name: str, a: tuple, b: tuple, told: str, flip: bool) -> Source:
