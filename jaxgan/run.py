@@ -63,8 +63,8 @@ class Run:
     def standing(self, batches: int, seed: int = 0, truncation: float = 0.0, ema: bool = True) -> "Run":
         """The run with standing statistics in G's batch norms: means of those of so many batches of the run's size.
 
-        Brock et al. 2018, arXiv 1809.11096, section 3: for a G whose parameters, averages of many steps, or latents,
-        under truncation, are not those of the last updates of training. The batches are of this seed, labels at random.
+        Brock et al. 2018, arXiv 1809.11096: for a G whose parameters, averages of many steps, or latents, truncated
+        ones, are not those of the last updates of training. The batches are of this seed, their labels at random.
         """
         game, n = self.game, self.config.fake_batch or self.config.batch
         if batches < 1:

@@ -172,6 +172,8 @@ CASES = [  # command line, what the message must name
     ("sample runs/ok -n 0", "0 samples"),
     ("sample runs/ok --labels 3", "without labels"),
     ("sample runs/ok --truncation -1", "truncation is -1"),
+    ("sample runs/ok --standing -1", "statistics of -1 batches; expected at least 1"),
+    ("sample runs/ok --standing 2", "G has no batch norm"),
     ("sample runs/ok --psi nan", "psi is nan; expected a finite number"),
     ("sample runs/ok --psi 0.5", "net 'mlp' has no styles; --net stylegan2 has"),
     ("sample runs/ok --psi 0.5 --interpolate", "--psi goes with plain samples"),

@@ -100,10 +100,11 @@ def test_steps_are_those_written_by_hand(float64):
     assert [adams[side].t for side in ("d", "g")] == [4 + 2, 4 + 2], "the second players' steps"
 
 
-def test_both_losses_are_the_one_that_analyses_see():
+@pytest.mark.parametrize(("kind", "shape"), [("plain", (2,)), ("pix2pix", (4,))])
+def test_both_losses_are_the_one_that_analyses_see(kind, shape):
     """At one point and key: the whole loss's gradient is the first part's and the second's by its period."""
-    game, state = made()
-    batch = {name: x[0] for name, x in batches(game, (2,)).items()}
+    game, state = made(kind=kind, **({"shape": shape} if kind == "pix2pix" else {}))
+    batch = {name: x[0] for name, x in batches(game, shape).items()}
 
     def gradient(side, player):
         own = game._replace(players={side: player})

@@ -122,8 +122,8 @@ def group_norm(count: Callable, scale_init=nn.initializers.ones, affine: bool = 
         channels = x.shape[-1]
         if x.ndim == 2 and count(channels) == channels:
             raise JaxganError(
-                "instance norm takes the mean over places away, and what it is to normalise here has none: it would "
-                "be 0; take layer, group or batch"
+                "instance norm takes the mean over places away, and a layer of single numbers has none: 0 would be "
+                "left; take layer, group or batch, and several units"
             )
         options = {"use_scale": affine, "use_bias": affine, "scale_init": scale_init}
         return matched(nn.GroupNorm(count(channels), epsilon=1e-5, use_fast_variance=False, **options)(x), x)
