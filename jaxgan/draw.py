@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxgan import plots, run_folder
+from jaxgan import inputs, plots, run_folder
 from jaxgan.data import feed
 from jaxgan.errors import JaxganError
 from jaxgan.games.info import values
@@ -92,3 +92,25 @@ def translated(trained, n: int, seed: int, labels, back: bool, ema: bool):
         ), columns
     x = halves(x)[back]
     return np.asarray(stacked(columns, x, trained.translate(x, back=back, seed=seed, ema=ema, finished=True))), columns
+
+
+def projected(trained, paths, out: Path, labels, seed: int, ema: bool, say, **options) -> None:
+    """Project the images of paths: latents and more into an .npz, and a picture of images above what was found."""
+    x, names = inputs.images(paths, tuple(trained.env["shape"]))
+    if trained.game.classes and len(labels) not in (1, len(x)):
+        raise JaxganError(
+            f"this run is conditional, and there are {len(labels)} --labels; give one class for all {len(x)} images, "
+            "or one for each"
+        )
+    y = np.resize(chosen(trained, labels, 0), len(x)) if labels else None
+    found = trained.project(x, y, seed=seed, ema=ema, say=say, **options)
+    arrays: dict = found._asdict() | {"names": names} | ({} if y is None else {"y": y})
+    np.savez(out.with_suffix(".npz"), **arrays)
+    for name, error, rms in zip(names, found.errors, found.rms):
+        say(f"{name}: {found.distance} {error:.4f}" + (f", rms {rms:.4f}" if found.distance == "lpips" else ""))
+    say(f"latents {found.space} of {len(x)} images in {out.with_suffix('.npz')}")
+    if out.suffix == ".png":
+        columns = min(8, len(x))
+        white = np.ones((-len(x) % columns, *x.shape[1:]), np.float32)
+        save(out, np.asarray(stacked(columns, *(np.concatenate([v, white]) for v in (x, found.images)))), None, columns)
+        say(f"each above what was found for it in {out}")

@@ -188,12 +188,15 @@ def _has_terminal() -> bool:
 
 
 class Progress:
-    """A bar with losses, images/s and remaining time on a terminal; one line per log period elsewhere."""
+    """A bar with losses, images/s and remaining time on a terminal; one line per log period elsewhere.
 
-    def __init__(self, done: int, total: int, batch: float, say: Callable):
+    unit: what a step has `batch` of.
+    """
+
+    def __init__(self, done: int, total: int, batch: float, say: Callable, unit: str = "images"):
         from tqdm import tqdm
 
-        self.total, self.batch, self.say = total, batch, say
+        self.total, self.batch, self.say, self.unit = total, batch, say, unit
         self.tty = say is show and _has_terminal()
         self.begin: tuple[float, int] | None = None  # (time, step) at the end of the first dispatch
         self.speed, self.text = 0.0, ""  # images/s, without the first dispatch, which compiles
@@ -213,7 +216,7 @@ class Progress:
         else:
             self.speed = (step - self.begin[1]) * self.batch / max(time.monotonic() - self.begin[0], 1e-9)
         losses = " ".join(f"{n} {v:.3g}" for n, v in metrics.items() if n.endswith("_loss"))
-        speed = f"{self.speed:,.0f} images/s" if self.speed > 0 else ""
+        speed = f"{self.speed:,.0f} {self.unit}/s" if self.speed > 0 else ""
         self.text = ", ".join(filter(None, (note, losses, speed)))
         self.bar.set_postfix_str(self.text, refresh=False)
         self.bar.update(step - self.bar.n)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan import checkpoint, games, parallel, rng, run_folder, step
+from jaxgan import checkpoint, games, parallel, project, rng, run_folder, step
 from jaxgan.config import Config
 from jaxgan.data.memory import check_values
 from jaxgan.data.rows import to_float
@@ -167,6 +167,36 @@ class Run:
         x = _examples("images to translate", x, tuple(self.env["shape"]), finished)
         z = jax.nn.one_hot(self._checked(labels, len(x)), self.game.classes)
         return self._map(self.game.views["turn"], ema, z, x)
+
+    def project(
+        self,
+        x,
+        labels=None,
+        steps: int = 500,
+        starts: int = 4,
+        seed: int = 0,
+        distance: str = "auto",
+        ema: bool = True,
+        say=lambda text: None,
+    ) -> project.Projected:
+        """The latents whose examples are nearest to x [n, *shape], images in [-1, 1]: z, or the style w of stylegan2.
+
+        By gradient descent from `starts` points, the mean and draws of the seed, over `steps` steps. distance: pixel,
+        lpips, or auto, which is lpips for images where its weights are here. labels: ints [n] for a conditional run.
+        """
+        check_shape("examples", x, tuple(self.env["shape"]))
+        if self.game.picture:
+            raise JaxganError(f"kind {self.config.kind!r} translates images, and makes none from latents alone")
+        if self.game.codes:
+            raise JaxganError(
+                f"latents of kind {self.config.kind!r} hold codes, which cannot move; project another kind"
+            )
+        if self.game.classes and labels is None:
+            raise JaxganError(f"this run is conditional: give the labels of the {len(x)} examples")
+        nets = parallel.local(self.state.ema if ema else step.shown(self.game, self.state))
+        y = self._checked(labels, len(x))
+        options = {"steps": steps, "starts": starts, "seed": seed, "distance": distance, "say": say}
+        return project.project(self, x, y, nets, **options)
 
     def interpolate(
         self, rows: int, columns: int, seed: int = 0, labels=None, truncation: float = 0.0, ema: bool = True

@@ -29,6 +29,8 @@ ROWS = [
         "state",
         "run",
         "transfer",
+        "project",
+        "inputs",
         "override",
         "protocol",
     ],

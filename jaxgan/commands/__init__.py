@@ -6,6 +6,7 @@ from jaxgan.commands.data import prepare, stats
 from jaxgan.commands.evaluate import evaluate
 from jaxgan.commands.export import export
 from jaxgan.commands.plan import plan
+from jaxgan.commands.project import project
 from jaxgan.commands.runs import diagnose, sample, train, verify
 from jaxgan.commands.start import INTERRUPTED
 from jaxgan.commands.sweeps import sweep, sweep_on, sweep_report
@@ -13,6 +14,7 @@ from jaxgan.commands.sweeps import sweep, sweep_on, sweep_report
 __all__ = ["COMMANDS", "INTERRUPTED", "SECOND", "sweep_on"]
 
 COMMANDS: dict[str, Callable] = {"train": train, "sweep": sweep, "sample": sample, "verify": verify}
-COMMANDS |= {"eval": evaluate, "diagnose": diagnose, "export": export, "plan": plan, "data": prepare}
+COMMANDS |= {"eval": evaluate, "diagnose": diagnose, "project": project, "export": export}
+COMMANDS |= {"plan": plan, "data": prepare}
 # those of two words
 SECOND: dict[tuple[str, str], Callable] = {("sweep", "report"): sweep_report, ("data", "stats"): stats}

@@ -45,7 +45,8 @@ def build(config: Config, shape: tuple[int, ...], classes: int = 0, axis: Axis =
 def styles(config: Config, shape: tuple[int, ...]) -> tuple[int, int] | None:
     """Layers and size of the styles to which G maps latents, None in architectures that have none.
 
-    Such a G takes the options shift [b, *styles], added to the styles, and psi [b], the truncation of each example.
+    Such a G takes the options shift [b, *styles], added to the styles, and psi [b], the truncation of each example;
+    with mapped=True its output is the styles.
     """
     made = getattr(chosen(config), "styles", None)
     return made and made(config, tuple(shape))

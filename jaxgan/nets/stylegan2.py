@@ -161,8 +161,8 @@ class Generator(Network):
     """z [b, latent], y int [b] or None -> x [b, size, size, channels]; widths from BASE pixels to size.
 
     key: the update's in training. shift: [b, layers, latent] added to the styles, in which path lengths are taken. psi:
-    how far
-    from the mean style each example's is, [b]; 1 is all the way (truncation).
+    how far from the mean style each example's is, [b]; 1 is all the way (truncation). mapped: the styles themselves,
+    [b, layers, latent], in place of images.
     """
 
     widths: tuple[int, ...]
@@ -171,10 +171,12 @@ class Generator(Network):
     spec: Spec
 
     @nn.compact
-    def __call__(self, z, y, train: bool, key=None, shift=None, psi=None):
+    def __call__(self, z, y, train: bool, key=None, shift=None, psi=None, mapped: bool = False):
         last = len(self.widths) - 1
         ws = Styles(2 * len(self.widths), self.latent, self.options, self.spec, name="styles")(z, y, train, key, psi)
         ws = ws if shift is None else ws + shift
+        if mapped:
+            return ws
         skip, residual = self.options.g_layout == "skip", self.options.g_layout == "residual"
         constant = self.param("constant", NORMAL, (BASE, BASE, self.widths[0]))
 
