@@ -10,7 +10,7 @@ from jaxgan.errors import JaxganError
 from jaxgan.games.info import values
 from jaxgan.games.star import SHOWN, class_grid
 from jaxgan.games.translate import stacked
-from jaxgan.run import check_labels
+from jaxgan.inputs import check_labels
 from jaxgan.types import halves
 
 

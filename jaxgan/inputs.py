@@ -1,12 +1,15 @@
-"""A user's own images as a run takes them: files, folders of them and archives."""
+"""What a trained run is given: a user's images in files, examples as arrays, labels."""
 
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxgan.data import files
 from jaxgan.data.images import decode, fit
-from jaxgan.errors import JaxganError
+from jaxgan.data.memory import check_values
+from jaxgan.data.rows import to_float
+from jaxgan.errors import JaxganError, nearest
 
 
 def images(paths, shape: tuple[int, ...]) -> tuple[np.ndarray, list[str]]:
@@ -38,3 +41,46 @@ def _row(name: str, read, shape: tuple[int, ...]) -> np.ndarray:
     except Exception as e:  # decoders raise nearly anything on damaged files
         raise JaxganError(f"{name} cannot be read as an image ({type(e).__name__}: {e})") from None
     return np.asarray(image.convert("L") if shape[2] == 1 else image).reshape(shape)
+
+
+def examples(what: str, x, shape: tuple[int, ...], finished: bool):
+    """x [n, *shape] as training sees them, images in [-1, 1]; JaxganError where that is not clear. finished: it is."""
+    check_shape(what, x, shape)
+    return jnp.asarray(x) if finished or len(shape) != 3 else to_float(check_values(x, what))
+
+
+def check_shape(what: str, x, shape: tuple[int, ...]) -> None:
+    """JaxganError if x is not [n, *shape]."""
+    if jnp.shape(x)[1:] != shape or not len(x):
+        raise JaxganError(f"{what} have shape {jnp.shape(x)}; expected [n, {', '.join(map(str, shape))}]")
+
+
+def check_labels(labels, n: int, classes: int, names=()) -> np.ndarray:
+    """labels, numbers or names, as int32 [n]; JaxganError where the run has no classes or not this one."""
+    if not classes:
+        raise JaxganError("this run was trained without labels, so ask for none; or train one with --conditional")
+    labels = np.asarray(labels)
+    if labels.dtype.kind == "U":
+        labels = np.array([class_number(name, classes, names) for name in labels.ravel().tolist()]).reshape(
+            labels.shape
+        )
+    if labels.shape != (n,) or not np.issubdtype(labels.dtype, np.integer):
+        raise JaxganError(f"labels have shape {labels.shape} and type {labels.dtype}; expected {n} whole numbers")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise JaxganError(f"labels lie in [{labels.min()}, {labels.max()}]; this run knows 0 to {classes - 1}")
+    return labels.astype(np.int32)
+
+
+def class_number(word: str, classes: int, names=()) -> int:
+    """The class that is called word, in letters of any size, or whose number it is; JaxganError if there is none."""
+    lower = [name.lower() for name in names]
+    if word in names:
+        return list(names).index(word)
+    if lower.count(word.lower()) == 1:
+        return lower.index(word.lower())
+    if word.isdecimal() and int(word) < classes:
+        return int(word)
+    if not classes:
+        check_labels([0], 1, 0)
+    shown = f"{', '.join(names[:20])}{', ...' if len(names) > 20 else ''}; or " if names else ""
+    raise JaxganError(f"there is no class {word!r}.{nearest(word, names)} Known: {shown}numbers 0 to {classes - 1}")

@@ -13,11 +13,10 @@ import numpy as np
 
 from jaxgan import checkpoint, games, parallel, project, rng, run_folder, step
 from jaxgan.config import Config
-from jaxgan.data.memory import check_values
-from jaxgan.data.rows import to_float
-from jaxgan.errors import JaxganError, nearest
+from jaxgan.errors import JaxganError
 from jaxgan.games.info import values as code_values
 from jaxgan.games.info import with_code
+from jaxgan.inputs import check_labels, check_shape, examples
 from jaxgan.nets import styles
 from jaxgan.nets.standing import mean, of_one_batch
 from jaxgan.state import template
@@ -111,7 +110,7 @@ class Run:
         encode = self._view(
             "encode", "has no encoder; lrgan, bigan, aae, vae, vaegan and bicyclegan have one: --kind bigan"
         )
-        x = _examples("examples", x, tuple(self.env["shape"]), finished)
+        x = examples("examples", x, tuple(self.env["shape"]), finished)
         if game.classes and labels is None:
             raise JaxganError(f"this run is conditional: give the labels of the {len(x)} examples")
         return self._map(encode, ema, x, self._checked(labels, len(x)))
@@ -123,7 +122,7 @@ class Run:
         """
         z = self.encode(x, labels, ema, finished)
         if "translate" in self.game.views:
-            x = _examples("examples", x, tuple(self.env["shape"]), finished)
+            x = examples("examples", x, tuple(self.env["shape"]), finished)
             return self.translate(halves(x)[0], z, ema=ema, finished=True)
         return self.generate(z, labels, ema)
 
@@ -151,7 +150,7 @@ class Run:
             raise JaxganError(f"kind {self.config.kind!r} translates to set B and has no use for labels; stargan has")
         if back:
             translate = self._view("back", "translates from A to B only; --kind cyclegan goes back too")
-        x = _examples("images to translate", x, (*shape[:-1], shape[-1] // 2), finished)
+        x = examples("images to translate", x, (*shape[:-1], shape[-1] // 2), finished)
         wanted = latents(game, len(x), seed)
         if z is not None and jnp.shape(z) != wanted.shape:
             raise JaxganError(f"latents have shape {jnp.shape(z)}; expected {wanted.shape}")
@@ -164,7 +163,7 @@ class Run:
                 f"kind {self.config.kind!r} turns images into classes: give labels, the class of each of {len(x)} "
                 "translations, and neither z nor back"
             )
-        x = _examples("images to translate", x, tuple(self.env["shape"]), finished)
+        x = examples("images to translate", x, tuple(self.env["shape"]), finished)
         z = jax.nn.one_hot(self._checked(labels, len(x)), self.game.classes)
         return self._map(self.game.views["turn"], ema, z, x)
 
@@ -322,49 +321,6 @@ def slerp(a, b, t):
     t = t[:, None]
     direction = (jnp.sin((1 - t) * angle) * a[None] / la + jnp.sin(t * angle) * b[None] / lb) / jnp.sin(angle)
     return direction * ((1 - t) * la + t * lb)
-
-
-def _examples(what: str, x, shape: tuple[int, ...], finished: bool):
-    """x [n, *shape] as training sees them, images in [-1, 1]; JaxganError where that is not clear. finished: it is."""
-    check_shape(what, x, shape)
-    return jnp.asarray(x) if finished or len(shape) != 3 else to_float(check_values(x, what))
-
-
-def check_shape(what: str, x, shape: tuple[int, ...]) -> None:
-    """JaxganError if x is not [n, *shape]."""
-    if jnp.shape(x)[1:] != shape or not len(x):
-        raise JaxganError(f"{what} have shape {jnp.shape(x)}; expected [n, {', '.join(map(str, shape))}]")
-
-
-def check_labels(labels, n: int, classes: int, names=()) -> np.ndarray:
-    """labels, numbers or names, as int32 [n]; JaxganError where the run has no classes or not this one."""
-    if not classes:
-        raise JaxganError("this run was trained without labels, so ask for none; or train one with --conditional")
-    labels = np.asarray(labels)
-    if labels.dtype.kind == "U":
-        labels = np.array([class_number(name, classes, names) for name in labels.ravel().tolist()]).reshape(
-            labels.shape
-        )
-    if labels.shape != (n,) or not np.issubdtype(labels.dtype, np.integer):
-        raise JaxganError(f"labels have shape {labels.shape} and type {labels.dtype}; expected {n} whole numbers")
-    if labels.min() < 0 or labels.max() >= classes:
-        raise JaxganError(f"labels lie in [{labels.min()}, {labels.max()}]; this run knows 0 to {classes - 1}")
-    return labels.astype(np.int32)
-
-
-def class_number(word: str, classes: int, names=()) -> int:
-    """The class that is called word, in letters of any size, or whose number it is; JaxganError if there is none."""
-    lower = [name.lower() for name in names]
-    if word in names:
-        return list(names).index(word)
-    if lower.count(word.lower()) == 1:
-        return lower.index(word.lower())
-    if word.isdecimal() and int(word) < classes:
-        return int(word)
-    if not classes:
-        check_labels([0], 1, 0)
-    shown = f"{', '.join(names[:20])}{', ...' if len(names) > 20 else ''}; or " if names else ""
-    raise JaxganError(f"there is no class {word!r}.{nearest(word, names)} Known: {shown}numbers 0 to {classes - 1}")
 
 
 def load(dir, step: int | str | None = None) -> Run:

@@ -13,7 +13,7 @@ from jaxgan.commands.runs import sample
 from jaxgan.data import of_config, open_source
 from jaxgan.data.folder import folder
 from jaxgan.data.labels import natural
-from jaxgan.run import class_number
+from jaxgan.inputs import class_number
 from jaxgan.types import JaxganError
 
 
