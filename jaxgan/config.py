@@ -141,7 +141,7 @@ class Config(Architecture):
     """Size of the latent vector z."""
     data: str = option("mnist5k", "data")
     """Real examples: mnist5k, a toy (ring8, ...), sequences (sines, curves1d), folder:PATH[:SPLIT], or
-    tfds:NAME[:SPLIT].
+    tfds:NAME[:SPLIT], or hf:NAME[:SPLIT].
 
     Two sets to translate between: mnist5k_outlines[:unpaired], pairs:PATH, or unpaired:PATH, see data/README.md."""
     data_dir: str = option("", "data", neutral=True)

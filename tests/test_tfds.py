@@ -154,7 +154,7 @@ def test_the_second_time_decodes_nothing_and_other_data_are_noticed(tmp_path, mo
     final = prepare("mnist", tmp_path / "idx")
     first = open_source("tfds:mnist")
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_build", None)
+        patch.setattr(module, "build", None)
         assert open_source("tfds:mnist").fingerprint == first.fingerprint
     next((final / "jaxgan").glob("*.npy")).write_bytes(b"damaged")
     assert open_source("tfds:mnist").fingerprint == first.fingerprint

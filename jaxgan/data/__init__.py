@@ -71,6 +71,15 @@ def _tfds(argument, *, data_dir, size, flip, **unused):
     return tfds(name, split or "train", data_dir, size=size, flip=flip)
 
 
+def _hub(argument, *, size, flip, label, **unused):
+    from jaxgan.data.hub import hub
+
+    name, _, split = argument.rpartition(":") if ":" in argument else (argument, "", "")
+    if not name:
+        raise JaxganError("hf: needs a data set: hf:NAME or hf:NAME:SPLIT, such as hf:cifar10:train")
+    return hub(name, split or "train", size=size, flip=flip, label=label)
+
+
 def _stacked(argument, **options):
     from jaxgan.data.stacked import stacked
 
@@ -89,6 +98,7 @@ SOURCES = {
     "pairs": _two_folders("pairs"),
     "unpaired": _two_folders("unpaired"),
     "tfds": _tfds,
+    "hf": _hub,
     "stacked": _stacked,
 }
 FOLDERS = ("folder", "pairs", "unpaired")
@@ -98,6 +108,7 @@ ENDS = {
     "unpaired": "unpaired:PATH",
     "folder": "folder:PATH[:SPLIT]",
     "tfds": "tfds:NAME[:SPLIT]",
+    "hf": "hf:NAME[:SPLIT]",
 }
 
 
@@ -121,7 +132,7 @@ def open_source(
     if not isinstance(size, int) or size < 0:
         raise JaxganError(f"size must be a number of pixels, 0 for the data's own; got {size!r}")
     prefix, _, argument = name.partition(":")
-    if label and prefix != "folder":
+    if label and prefix not in ("folder", "hf"):
         raise JaxganError(
             f"label is {label!r}, but the data {name!r} have no table of labels: a folder may; leave it out"
         )

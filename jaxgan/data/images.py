@@ -13,14 +13,14 @@ def decode(data: bytes, ends: Ends = Ends()):  # noqa: B008  # a tuple of number
     if isinstance(x, np.ndarray):
         levels = np.floor(unit(x, ends) * 255 + 0.5).astype(np.uint8)
         x = Image.fromarray(levels[..., 0] if levels.shape[-1] == 1 else levels)
-    return _on_white(x)
+    return on_white(x)
 
 
 def decode_floats(data: bytes, ends: Ends = Ends()) -> np.ndarray:  # noqa: B008
     """One image file -> upright float32 [h, w, 3] in [-1, 1] on white, with all of its levels."""
     x = read(data)
     if not isinstance(x, np.ndarray):
-        return (2 * np.asarray(_on_white(x), np.float32) - 255) / 255
+        return (2 * np.asarray(on_white(x), np.float32) - 255) / 255
     levels = unit(x, ends)
     if levels.shape[-1] % 2 == 0:
         colours, opacity = levels[..., :-1], levels[..., -1:]
@@ -28,7 +28,7 @@ def decode_floats(data: bytes, ends: Ends = Ends()) -> np.ndarray:  # noqa: B008
     return np.broadcast_to(2 * levels - 1, (*x.shape[:2], 3)).astype(np.float32)
 
 
-def _on_white(image):
+def on_white(image):
     """A PIL image in RGB; what is transparent shows white."""
     from PIL import Image
 

@@ -37,7 +37,7 @@ def tfds(name: str, split: str = "train", data_dir: str = "", *, size: int = 0, 
     definition = f"{VERSION} {files_digest(version_dir, directory)} {split} {size} {image} {label}"
     key = hashlib.sha256(definition.encode()).hexdigest()
     what = f"tfds:{name}:{split}"
-    images, facts = cache.cached(directory, key, lambda part: _build(data, image, label, size, what, part))
+    images, facts = cache.cached(directory, key, lambda part: build(data, image, label, size, what, part))
     source = table(images, facts["labels"], what, facts["fingerprint"], len(names), flip, names)
     return source._replace(found=f"{source.found}{f'; central squares, resized to {size}' if size else ''}")
 
@@ -143,7 +143,7 @@ def files_digest(version_dir: Path, directory: Path) -> str:
     return total.hexdigest()
 
 
-def _build(data, image: str, label: str | None, size: int, what: str, part: Path) -> dict:
+def build(data, image: str, label: str | None, size: int, what: str, part: Path) -> dict:
     """Decode a split to the .npy `part`; returns its labels."""
     from tqdm import tqdm
 
