@@ -55,7 +55,8 @@ def test_moved_points_have_the_closed_form():
     want = np.linalg.norm(v) * math.exp(gammaln(24.5) - gammaln(25)) / math.sqrt(math.pi)
     found = [images._sliced(a, (a + v)[::-1], draw) / 1000 for _ in range(20)]
     assert np.mean(found) == pytest.approx(want, abs=4 * np.std(found) / math.sqrt(20))
-    assert images._sliced(a, a[::-1], draw) == 0
+    # the same points in another order, which a matrix product rounds by their place: 1000 times float32's rounding
+    assert images._sliced(a, a[::-1], draw) < 1000 * 8 * np.finfo(np.float32).eps
 
 
 def test_swd_orders_what_differs():

@@ -35,7 +35,7 @@ class Moments(NamedTuple):
         """The moments of both sets of rows together."""
         n, shift = self.n + other.n, other.mean - self.mean
         scatter = self.scatter + other.scatter
-        scatter += np.outer(shift, shift * (self.n * other.n / n))
+        scatter += np.outer(shift, shift) * (self.n * other.n / n)  # symmetric to the last bit
         return Moments(n, self.mean + shift * (other.n / n), scatter)
 
     def update(self, x: AnyArray) -> "Moments":
