@@ -158,6 +158,8 @@ class Config(Architecture):
     """Pixels of an image file above which it is not read: it may be damaged, and takes memory (Pillow's own bound)."""
     levels: Literal["bytes", "floats"] = option("bytes", "data", later=True)
     """What folders are kept as: bytes, 256 levels, or floats, for 16-bit and float images with all of theirs."""
+    balance: bool = option(False, "data", later=True)
+    """Draw all classes equally often: an epoch has as many examples of each as of the largest."""
     holdout: int = option(0, "data")
     """Examples kept out of training, so that diagnosis can tell learning from memorising."""
     feed: Literal["auto", "device", "stream"] = option("auto", "devices", neutral=True)

@@ -4,6 +4,7 @@ import difflib
 from pathlib import Path
 
 from jaxgan.config import Config
+from jaxgan.data.balance import balanced
 from jaxgan.data.catalogue import CATALOGUE
 from jaxgan.data.holdout import split
 from jaxgan.data.memory import from_arrays, mnist5k
@@ -162,7 +163,8 @@ def of_config(c: Config, source: Source | None = None) -> tuple[Source, Source |
         source = open_source(c.data, flip=c.flip, **reading(c))
     if source.why and (c.kind in ("conditional", "stargan") or c.conditional):
         raise JaxganError(f"{c.data} has no classes: {source.why}")
-    return split(source, c.holdout) if c.holdout else (source, None)
+    seen, held = split(source, c.holdout) if c.holdout else (source, None)
+    return (balanced(seen) if c.balance else seen), held
 
 
 def reading(c: Config) -> dict:
