@@ -158,6 +158,8 @@ class Config(Architecture):
     """Pixels of an image file above which it is not read: it may be damaged, and takes memory (Pillow's own bound)."""
     levels: Literal["bytes", "floats"] = option("bytes", "data", later=True)
     """What folders are kept as: bytes, 256 levels, or floats, for 16-bit and float images with all of theirs."""
+    fit: Literal["crop", "pad", "stretch"] = option("crop", "data", later=True)
+    """How images of folders become square: their central square, all of it on white, or all of it stretched."""
     balance: bool = option(False, "data", later=True)
     """Draw all classes equally often: an epoch has as many examples of each as of the largest."""
     holdout: int = option(0, "data")

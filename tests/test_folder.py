@@ -219,6 +219,44 @@ def test_mixed_sizes_are_cropped_to_the_centre_and_resized_without_aliasing(root
     np.testing.assert_array_equal(x[2][..., 0], fit(stripes, 16))
 
 
+FITTED = {  # rows of a 16x8 image of a red and a blue half, at size 8
+    "crop": [[RED] * 4 + [BLUE] * 4] * 8,
+    "stretch": [[RED] * 4 + [BLUE] * 4] * 8,
+    "pad": [[(255, 255, 255)] * 8] * 2 + [[RED] * 4 + [BLUE] * 4] * 4 + [[(255, 255, 255)] * 8] * 2,
+}
+
+
+@pytest.mark.parametrize("levels", ["bytes", "floats"])
+@pytest.mark.parametrize("how", FITTED)
+def test_images_become_square_as_is_asked(root, how, levels):
+    image = left_and_right(RED, BLUE, "RGB").resize((16, 8), Image.Resampling.NEAREST)
+    image.paste(GREEN, (0, 0, 2, 8))  # which a crop leaves out
+    save(root, "wide.png", image)
+    save(root, "square.png", Image.fromarray(noise()))
+    source = open_source(f"folder:{root}", size=8, fit=how, levels=levels)
+    square, wide = rows(source)["x"]
+    wide, square = ((x + 1) * 127.5 if levels == "floats" else x.astype(float) for x in (wide, square))
+    np.testing.assert_allclose(square, noise(), atol=1e-4)  # a square one stays as it is
+    expected = np.array(FITTED[how], float)
+    if how == "crop":
+        np.testing.assert_allclose(wide, expected, atol=1e-4)
+        return
+    assert (np.abs(wide - expected)[:, 5:].max() < 40) and {"pad": "padded with white", "stretch": "stretched"}[
+        how
+    ] in source.found
+    inside = wide[2:6] if how == "pad" else wide
+    assert (inside[:, 0, 1] > 200).all() and (inside[:, 0, 0] < 60).all()  # all of the image is there
+
+
+def test_unknown_ways_are_refused(root):
+    save(root, "a.png", Image.fromarray(noise()))
+    for option, value in {"fit": "cover", "levels": "all"}.items():
+        with pytest.raises(JaxganError, match=f"{option} is '{value}'; choose from"):
+            open_source(f"folder:{root}", size=8, **{option: value})
+    with pytest.raises(JaxganError, match=r"fit is 'pad'.*only folders"):
+        open_source("mnist5k", fit="pad")
+
+
 def test_grey_needs_every_image_grey(root):
     save(root, "a.png", Image.new("L", (8, 8), 7))
     save(root, "b.jpg", Image.new("L", (8, 8), 9))

@@ -70,6 +70,17 @@ def test_both_images_in_one_file(tmp_path, splits):
         levels(f"unpaired:{tmp_path}/x")
 
 
+def test_a_stretched_counterpart_shows_the_same_place_where_both_are_stretched(tmp_path):
+    ramp = np.tile(np.arange(0, 256, 4, dtype=np.uint8), (64, 1))
+    for side, shape in {"A": (64, 64), "B": (128, 64)}.items():
+        (tmp_path / "x" / side).mkdir(parents=True)
+        Image.fromarray(ramp).resize(shape, Image.Resampling.BILINEAR).save(tmp_path / "x" / side / "0.png")
+    with pytest.raises(JaxganError, match="--fit stretch"):
+        open_source(f"pairs:{tmp_path}/x", size=16)
+    x = open_source(f"pairs:{tmp_path}/x", size=16, fit="stretch").rows(np.array([0]))["x"][0].astype(int)
+    assert np.abs(x[..., 0] - x[..., 1]).max() <= 2 < np.ptp(x)
+
+
 def test_what_is_no_layout_of_pairs(tmp_path):
     save(tmp_path / "square" / "0.png", 5)
     with pytest.raises(

@@ -103,6 +103,7 @@ SOURCES = {
     "stacked": _stacked,
 }
 FOLDERS = ("folder", "pairs", "unpaired")
+LEVELS, FITS = ("bytes", "floats"), ("crop", "pad", "stretch")  # of folders; the first is the default, and others'
 ENDS = {
     "stacked": "stacked:mnist5k",
     "pairs": "pairs:PATH",
@@ -123,11 +124,12 @@ def open_source(
     label: str = "",
     levels: str = "bytes",
     max_pixels: int = Config.max_pixels,
+    fit: str = "crop",
 ) -> Source:
     """The source called name: mnist5k, a toy, a sequence, folder:PATH, tfds:NAME[:SPLIT], or one of pairs (pairs.py).
 
     data_dir: where prepared data sets live, "" is $TFDS_DATA_DIR or ~/tensorflow_datasets. size: pixels, 0 keeps the
-    data's own (folder: 32). skip_corrupt, label, levels, max_pixels: as in Config, for folders.
+    data's own (folder: 32). skip_corrupt, label, levels, max_pixels, fit: as in Config, for folders.
     Raises JaxganError for an unknown name or unusable data.
     """
     if not isinstance(size, int) or size < 0:
@@ -137,12 +139,15 @@ def open_source(
         raise JaxganError(
             f"label is {label!r}, but the data {name!r} have no table of labels: a folder may; leave it out"
         )
-    if levels != "bytes" and prefix not in FOLDERS:
-        raise JaxganError(
-            f"levels is {levels!r}, but only folders of images are read so, not {name}; leave it at 'bytes'"
-        )
+    for option, value, choices in (("levels", levels, LEVELS), ("fit", fit, FITS)):
+        if value not in choices:
+            raise JaxganError(f"{option} is {value!r}; choose from {', '.join(choices)}")
+        if value != choices[0] and prefix not in FOLDERS:
+            raise JaxganError(
+                f"{option} is {value!r}, but only folders of images are read so, not {name}; leave it at {choices[0]!r}"
+            )
     if prefix in SOURCES:
-        how = {"skip_corrupt": skip_corrupt, "label": label, "levels": levels, "max_pixels": max_pixels}
+        how = {"skip_corrupt": skip_corrupt, "label": label, "levels": levels, "max_pixels": max_pixels, "fit": fit}
         return SOURCES[prefix](argument, data_dir=data_dir, size=size, flip=flip, **how)
     plain = [prefix for prefix in SOURCES if prefix not in ENDS]
     known = [*plain, *ENDS.values()]
@@ -169,7 +174,9 @@ def of_config(c: Config, source: Source | None = None) -> tuple[Source, Source |
 
 def reading(c: Config) -> dict:
     """How c reads its data: arguments of `open_source`."""
-    return {name: getattr(c, name) for name in ("data_dir", "size", "skip_corrupt", "label", "levels", "max_pixels")}
+    return {
+        name: getattr(c, name) for name in ("data_dir", "size", "skip_corrupt", "label", "levels", "max_pixels", "fit")
+    }
 
 
 def _hint(name: str, plain: list[str]) -> str:

@@ -35,19 +35,19 @@ class Reading(NamedTuple):
     label: str = ""
     levels: str = "bytes"
     max_pixels: int = Config.max_pixels
+    fit: str = "crop"
     half: str = ""
 
 
 def folder(path: str | Path, size: int = 32, *, flip: bool = False, **options) -> Source:
     """The images below path (a folder, an archive, a split; files.find) as uint8 [n, size, size, c], in order of names.
 
-    Each image is turned upright (EXIF), composited on white where it is transparent, cropped to its central square,
-    and resized with Lanczos antialiasing; more than 8 bits are scaled to 8 (levels.ends), or kept as float32 in [-1, 1]
-    by levels="floats"; of an animation the first frame counts.
-    c is 1 if every pixel of every image is grey, else 3. Classes come from a file of labels, else from the immediate
-    subfolders (labels.py). Decoded rows are cached in $XDG_CACHE_HOME/jaxgan/folder, by the contents of the files.
-    options: other fields of Reading. Raises JaxganError for a missing or empty folder and, with the names, for
-    unreadable files, unless skip_corrupt leaves these out.
+    Each image is turned upright (EXIF), composited on white where it is transparent, made square (crop, pad or stretch,
+    by fit), and resized with Lanczos antialiasing; more than 8 bits are scaled to 8 (levels.ends), or kept as float32
+    in [-1, 1] by levels="floats"; of an animation the first frame counts. c is 1 if every pixel of every image is grey,
+    else 3. Classes come from a file of labels, else from the immediate subfolders (labels.py). Decoded rows are cached
+    in $XDG_CACHE_HOME/jaxgan/folder, by the contents of the files. options: other fields of Reading. Raises JaxganError
+    for a missing or empty folder and, with the names, for unreadable files, unless skip_corrupt leaves these out.
     """
     files, how = find(path), Reading(size, **options)
     found = labels.find(files, how.label)
@@ -66,20 +66,22 @@ def told_of(files: Files, found: Labels, how: Reading, facts: dict) -> list[str]
         *([f"labels of {found.file}"] if found.file else []),
         *([f"no classes, as {found.why}"] if found.why else []),
         *([f"the split {files.split} of {', '.join(files.splits)}"] if files.splits else []),
-        _fitted([(w, h) for w, h in facts["shapes"]], how.size),
+        _fitted([(w, h) for w, h in facts["shapes"]], how),
         *(facts["levels"] or ["8 bits"]),
         *([f"left out: {told(others)}"] if others else []),
         *([f"skipped {skipped} of {len(files.names)} files that cannot be read"] if skipped else []),
     ]
 
 
-def _fitted(shapes: list[tuple[int, int]], size: int) -> str:
+def _fitted(shapes: list[tuple[int, int]], how: Reading) -> str:
     """What was done to images of these widths and heights."""
     w, h = min(shapes, key=math.prod)
     v, g = max(shapes, key=math.prod)
     every = f"{w}x{h} in their files" if (w, h) == (v, g) else f"{w}x{h} to {v}x{g} in their files"
-    crop = "" if all(w == h for w, h in shapes) else ", cropped to the central square"
-    return every + crop + ("" if all(min(shape) == size for shape in shapes) else f", resized to {size}")
+    done = {"crop": ", cropped to the central square", "pad": ", padded with white", "stretch": ", stretched"}[how.fit]
+    side = max if how.fit == "pad" else min
+    resized = "" if all(side(shape) == how.size for shape in shapes) else f", resized to {how.size}"
+    return every + ("" if all(w == h for w, h in shapes) else done) + resized
 
 
 def read(files: Files, found: Labels, how: Reading) -> tuple[np.ndarray, dict]:
@@ -108,7 +110,7 @@ def content_key(files: Files, found: Labels, how: Reading) -> str:
         except Exception:  # of a file or an archive
             return b"unreadable"  # decoding will report it
 
-    definition = f"{VERSION} {how.size} {how.levels} {how.max_pixels} {how.half} {len(files.names)}"
+    definition = f"{VERSION} {how.size} {how.levels} {how.max_pixels} {how.fit} {how.half} {len(files.names)}"
     total = hashlib.sha256(definition.encode())
     for name, digest in zip(files.names, _parallel(one, files.names, "reading files")):
         total.update(os.fsencode(name) + b"\0" + digest + b"%d" % found.of.get(name, -1))
@@ -143,10 +145,10 @@ def _build(files: Files, found: Labels, how: Reading, part: Path) -> dict:
             levels.check_size(data, how.max_pixels)
             if how.levels == "floats":
                 array = halved(decode_floats(data, ends), how.half)
-                full[i], shapes[i] = fit_array(array, size), array.shape[1::-1]
+                full[i], shapes[i] = fit_array(array, size, how.fit), array.shape[1::-1]
             else:
                 image = Image.fromarray(halved(np.asarray(decode(data, ends)), how.half))
-                full[i], shapes[i] = np.asarray(fit(image, size)), image.size
+                full[i], shapes[i] = np.asarray(fit(image, size, how.fit)), image.size
         except Exception as e:  # decoders raise nearly anything on damaged files
             return f"{type(e).__name__}: {e}"
         return None

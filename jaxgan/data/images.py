@@ -46,22 +46,33 @@ def halved(image: np.ndarray, half: str) -> np.ndarray:
     return {"": image, "left": image[:, : width // 2], "right": image[:, width // 2 :]}[half]
 
 
-def fit(image, size: int):
-    """The central square of a PIL image, resized to size x size with antialiasing (Lanczos)."""
+def fit(image, size: int, how: str = "crop"):
+    """A PIL image made size x size with antialiasing (Lanczos).
+
+    how: crop its central square, pad it with white to a square, or stretch it.
+    """
     from PIL import Image
 
-    width, height = image.size
-    side = min(width, height)
-    left, top = (width - side) // 2, (height - side) // 2
-    image = image.crop((left, top, left + side, top + side))
-    return image if side == size else image.resize((size, size), Image.Resampling.LANCZOS)
+    if how == "crop":
+        width, height = image.size
+        side = min(width, height)
+        left, top = (width - side) // 2, (height - side) // 2
+        image = image.crop((left, top, left + side, top + side))
+    elif how == "pad":
+        longer = max(image.size)
+        width, height = (max(1, round(length * size / longer)) for length in image.size)
+        square = Image.new(image.mode, (size, size), 1 if image.mode == "F" else "white")
+        inside = image if image.size == (width, height) else image.resize((width, height), Image.Resampling.LANCZOS)
+        square.paste(inside, ((size - width) // 2, (size - height) // 2))
+        return square
+    return image if image.size == (size, size) else image.resize((size, size), Image.Resampling.LANCZOS)
 
 
-def fit_array(image: np.ndarray, size: int) -> np.ndarray:
+def fit_array(image: np.ndarray, size: int, how: str = "crop") -> np.ndarray:
     """`fit` for uint8 [h, w, c], or floats in [-1, 1], channel by channel."""
     from PIL import Image
 
-    planes = [np.asarray(fit(Image.fromarray(image[..., c]), size)) for c in range(image.shape[-1])]
+    planes = [np.asarray(fit(Image.fromarray(image[..., c]), size, how)) for c in range(image.shape[-1])]
     whole = np.stack(planes, -1)
     return whole if whole.dtype == np.uint8 else whole.clip(-1, 1)  # Lanczos overshoots
 

@@ -69,7 +69,8 @@ def pairs(path: str, size: int, *, flip: bool, **options) -> Source:
             f"pairs {path}: {len(a.names) - min(len(x), len(y))} files cannot be read, and would leave their "
             f"counterparts alone; remove both, or use unpaired:{path}"
         )
-    _check_shapes(path, a.names, of_a["shapes"], of_b["shapes"])
+    if how.fit != "stretch":  # which shows all of both, whatever their shapes
+        _check_shapes(path, a.names, of_a["shapes"], of_b["shapes"])
     index = np.arange(len(x))
     return _together(f"pairs:{path}", (x, index, of_a), (y, index, of_b), _told([a, b], how, of_a, of_b), flip)
 
@@ -117,7 +118,8 @@ def _check_shapes(path: str, names: list[str], a: list, b: list) -> None:
     if different:
         raise JaxganError(
             f"pairs {path}: the two images of {_listed(different)} differ in the ratio of width to height, and cropped "
-            "to squares they would show different places; resize or crop them to one shape"
+            "to squares they would show different places; resize or crop them to one shape, or pass --fit stretch if "
+            "one is the other stretched"
         )
 
 
