@@ -22,7 +22,7 @@ USAGE = """usage: jaxgan COMMAND ...
   jaxgan train EXPERIMENT [--dir runs/NAME] [--FIELD VALUE ...]   train, or resume
   jaxgan sweep EXPERIMENT [--grid hp.g_lr=1e-4,1e-3 ...] [--seeds 5]  many runs as few compiled programs
   jaxgan sweep report DIR                                         report.html and report.md of a sweep
-  jaxgan sample RUN [-n 64] [--out grid.png]                      draw from a trained run
+  jaxgan sample RUN [-n 64] [--out grid.png|DIR/|x.npz]           draw from a trained run; --walk 4 --out walk.gif
   jaxgan project RUN photo.png [more ...]                         latents of your own images
   jaxgan verify RUN                                               replay a run from its seed, compare bit for bit
   jaxgan eval RUN [--metrics fid kid prdc] [--step best]          FID, KID, precision, recall, ... of samples

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxgan import inputs, plots, run_folder
+from jaxgan import inputs, outputs, plots, run_folder
 from jaxgan.data import feed
 from jaxgan.errors import JaxganError
 from jaxgan.games.info import values
@@ -32,19 +32,27 @@ def drawn(trained, n, seed, labels, truncation, interpolate, traverse, held, ema
     return x, y.repeat(columns) if walks and y is not None else y, columns
 
 
+def drawn_of(trained, way, n, seed, labels, truncation, held, ema, psi):
+    """Examples, their labels or None, and columns: as `drawn`, or of the run's data; way: commands.sample.Way."""
+    if way.translate:
+        x, columns = translated(trained, n, seed, labels, way.back, ema)
+        return x, None, columns
+    if way.reconstruct:
+        return reconstructed(trained, -(-n // 8), seed, ema)
+    return drawn(trained, n, seed, labels, truncation, way.interpolate, way.traverse, held, ema, psi)
+
+
+def walked(trained, stops, frames, seed, labels, truncation, ema):
+    """`Run.walk` for classes that labels name."""
+    of = chosen(trained, labels, 0) if labels else None
+    return trained.walk(stops, frames, seed, of, truncation, ema)
+
+
 def chosen(trained, labels, count: int) -> np.ndarray:
     """Numbers of the classes that labels name, by default the first `count`."""
     if not labels:
         return np.arange(count, dtype=np.int32)
     return check_labels(list(labels), len(labels), trained.game.classes, trained.env.get("names", ()))
-
-
-def save(out: Path, x, y, columns: int, names=()) -> None:
-    """Examples x as a grid (.png), or as arrays "x" and, where there are labels, "y" (.npz); names of the classes."""
-    if out.suffix == ".npz":
-        np.savez(out, x=x, **({} if y is None else {"y": y}))
-    else:
-        plots.save(plots.examples(x, columns, heads=plots.heads(y, columns, names)), out)
 
 
 def codes(pairs: tuple[str, ...]) -> dict[int, float]:
@@ -94,15 +102,69 @@ def translated(trained, n: int, seed: int, labels, back: bool, ema: bool):
     return np.asarray(stacked(columns, x, trained.translate(x, back=back, seed=seed, ema=ema, finished=True))), columns
 
 
+def own(trained, paths, reconstruct: bool, labels, seed: int, ema: bool, back: bool = False):
+    """Reconstructions, or translations, of images of a user's own -> x, {class or None: what was made of x}, names.
+
+    Of a stargan for each of the classes that labels name, by default the first SHOWN; else they are the images' own.
+    """
+    game, shape = trained.game, tuple(trained.env["shape"])
+    pairs, turns = "translate" in game.views, "turn" in game.views
+    if reconstruct:
+        if pairs:
+            raise JaxganError(
+                f"kind {trained.config.kind!r} reconstructs pairs of images, and --images are single ones"
+            )
+        x, names = inputs.images(paths, shape)
+        return finished(x), {None: trained.reconstruct(x, of_own(trained, labels, len(x)), ema)}, names
+    x, names = inputs.images(paths, (*shape[:-1], shape[-1] // 2) if pairs else shape)
+    if not turns:
+        return finished(x), {None: trained.translate(x, back=back, seed=seed, ema=ema)}, names
+    classes = chosen(trained, labels, min(game.classes, SHOWN))
+    made = {int(c): trained.translate(x, labels=np.full(len(x), c), ema=ema) for c in classes}
+    return finished(x), made, names
+
+
+def finished(x: np.ndarray) -> np.ndarray:
+    """Bytes as images in [-1, 1]."""
+    return x.astype(np.float32) / 127.5 - 1
+
+
+def of_own(trained, labels, n: int) -> np.ndarray | None:
+    """The classes of n images of a user's own: labels name one for all or one each; None in a run without classes."""
+    if trained.game.classes and len(labels) not in (1, n):
+        raise JaxganError(
+            f"this run is conditional, and there are {len(labels)} --labels; give one class for all {n} images, or one "
+            "for each"
+        )
+    return np.resize(chosen(trained, labels, 0), n) if labels else None
+
+
+def save_own(out: Path, x, made: dict, names: list[str], classes=()) -> None:
+    """What `own` gives: a file for each image in the folder out, a picture of x above what was made, or arrays."""
+    if outputs.is_folder(out):
+        for label, images in made.items():
+            inside = "" if label is None else f"{outputs.folder_name(label, classes)}/"
+            outputs.files(out, images, [inside + name for name in outputs.pngs(names)])
+    elif out.suffix == ".npz":
+        arrays: dict = {} if None in made else {"y": np.repeat(list(made), len(x))}
+        np.savez(out, x=np.concatenate([*made.values()]), images=x, names=names, **arrays)
+    else:
+        above(out, x, *made.values())
+
+
+def above(out: Path, x, *made) -> None:
+    """A picture of images x [n, *shape], in rows of 8, above the rows of what was made of them."""
+    columns = min(8, len(x))
+    white = np.ones((-len(x) % columns, *x.shape[1:]), np.float32)
+    plots.save(
+        plots.examples(np.asarray(stacked(columns, *(np.concatenate([v, white]) for v in (x, *made)))), columns), out
+    )
+
+
 def projected(trained, paths, out: Path, labels, seed: int, ema: bool, say, **options) -> None:
     """Project the images of paths: latents and more into an .npz, and a picture of images above what was found."""
     x, names = inputs.images(paths, tuple(trained.env["shape"]))
-    if trained.game.classes and len(labels) not in (1, len(x)):
-        raise JaxganError(
-            f"this run is conditional, and there are {len(labels)} --labels; give one class for all {len(x)} images, "
-            "or one for each"
-        )
-    y = np.resize(chosen(trained, labels, 0), len(x)) if labels else None
+    y = of_own(trained, labels, len(x))
     found = trained.project(x, y, seed=seed, ema=ema, say=say, **options)
     arrays: dict = found._asdict() | {"names": names} | ({} if y is None else {"y": y})
     np.savez(out.with_suffix(".npz"), **arrays)
@@ -110,7 +172,5 @@ def projected(trained, paths, out: Path, labels, seed: int, ema: bool, say, **op
         say(f"{name}: {found.distance} {error:.4f}" + (f", rms {rms:.4f}" if found.distance == "lpips" else ""))
     say(f"latents {found.space} of {len(x)} images in {out.with_suffix('.npz')}")
     if out.suffix == ".png":
-        columns = min(8, len(x))
-        white = np.ones((-len(x) % columns, *x.shape[1:]), np.float32)
-        save(out, np.asarray(stacked(columns, *(np.concatenate([v, white]) for v in (x, found.images)))), None, columns)
+        above(out, finished(x), found.images)
         say(f"each above what was found for it in {out}")

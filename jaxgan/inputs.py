@@ -13,7 +13,7 @@ from jaxgan.errors import JaxganError, nearest
 
 
 def images(paths, shape: tuple[int, ...]) -> tuple[np.ndarray, list[str]]:
-    """The images of files, folders and archives (paths) as [n, *shape] in [-1, 1], and their names, in that order.
+    """The images of files, folders and archives (paths) as uint8 [n, *shape], and their names, in that order.
 
     Each is upright, its central square, resized with Lanczos antialiasing; colour becomes grey where shape is grey.
     JaxganError for what is no image, or a shape that is none.
@@ -22,7 +22,7 @@ def images(paths, shape: tuple[int, ...]) -> tuple[np.ndarray, list[str]]:
         raise JaxganError(f"the run's examples have shape {shape}, and image files are read as squares in grey or RGB")
     found = [one for path in paths for one in _listed(Path(path).expanduser())]
     rows = [_row(name, read, shape) for name, read in found]
-    return np.stack(rows).astype(np.float32) / 127.5 - 1, [name for name, _ in found]
+    return np.stack(rows), [name for name, _ in found]
 
 
 def _listed(path: Path):

@@ -14,19 +14,23 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
     return np.clip(np.rint((np.asarray(images, np.float32) + 1) * 127.5), 0, 255).astype(np.uint8)
 
 
+def tile(image: np.ndarray) -> np.ndarray:
+    """One image [h, w, c] in [-1, 1] as [h, w, 3] uint8; c = 1 is grey, above 3 is cut."""
+    return to_uint8(image)[..., :3] if image.shape[-1] >= 3 else np.repeat(to_uint8(image)[..., :1], 3, -1)
+
+
 def grid(images: np.ndarray, columns: int, heads: Sequence[str] = ()) -> np.ndarray:
     """One picture [H, W, 3] uint8 of images [n, h, w, c] in [-1, 1], with thin gaps; c = 1 is grey, above 3 is cut.
 
     heads: words above the columns.
     """
-    n, h, w, c = images.shape
+    n, h, w, _ = images.shape
     rows, gap = -(-n // columns), max(1, h // 16)
     scale = max(1, 64 // h)  # small images are enlarged, pixel by pixel
-    tiles = to_uint8(images)[..., :3] if c >= 3 else np.repeat(to_uint8(images)[..., :1], 3, -1)
     picture = np.full((rows * (h + gap) - gap, columns * (w + gap) - gap, 3), 255, np.uint8)
-    for i, tile in enumerate(tiles):
+    for i, image in enumerate(images):
         y, x = i // columns * (h + gap), i % columns * (w + gap)
-        picture[y : y + h, x : x + w] = tile
+        picture[y : y + h, x : x + w] = tile(image)
     picture = picture.repeat(scale, 0).repeat(scale, 1)
     return np.concatenate([_words_above(heads, (w + gap) * scale, picture.shape[1]), picture]) if heads else picture
 
@@ -175,9 +179,16 @@ def animate(paths: list[Path], out: Path, milliseconds: int = 150) -> None:
     width, height = (max(picture.size[axis] for picture in pictures) for axis in (0, 1))
     corners = [(picture.size[0] - width, picture.size[1] - height, *picture.size) for picture in pictures]
     padded = [picture.crop(corner) for picture, corner in zip(pictures, corners)]  # to one size, as frames have to be
-    frames = [picture.convert("P", palette=Image.Palette.ADAPTIVE) for picture in padded]
-    durations = [milliseconds] * (len(frames) - 1) + [2000]
-    frames[0].save(out, save_all=True, append_images=frames[1:], duration=durations, loop=0)
+    gif(padded, out, [milliseconds] * (len(padded) - 1) + [2000])
+
+
+def gif(pictures, out: Path, milliseconds) -> None:
+    """A looping GIF of pictures of one size; milliseconds: of all of them, or of each."""
+    from PIL import Image
+
+    images = [picture if isinstance(picture, Image.Image) else Image.fromarray(picture) for picture in pictures]
+    frames = [image.convert("P", palette=Image.Palette.ADAPTIVE) for image in images]
+    frames[0].save(out, save_all=True, append_images=frames[1:], duration=milliseconds, loop=0)
 
 
 def diagnosis(report, path: dict, history: list[dict], words: list[str], title: str):

@@ -16,7 +16,8 @@ from jaxgan.config import Config
 from jaxgan.errors import JaxganError
 from jaxgan.games.info import values as code_values
 from jaxgan.games.info import with_code
-from jaxgan.inputs import check_labels, check_shape, examples
+from jaxgan.inputs import check_labels, examples
+from jaxgan.latents import closed, drawn, latents, slerp
 from jaxgan.nets import styles
 from jaxgan.nets.standing import mean, of_one_batch
 from jaxgan.state import template
@@ -176,14 +177,16 @@ class Run:
         seed: int = 0,
         distance: str = "auto",
         ema: bool = True,
+        finished: bool = False,
         say=lambda text: None,
     ) -> project.Projected:
-        """The latents whose examples are nearest to x [n, *shape], images in [-1, 1]: z, or the style w of stylegan2.
+        """The latents whose examples are nearest to x [n, *shape], uint8 or in [-1, 1]: z, or the style w of stylegan2.
 
         By gradient descent from `starts` points, the mean and draws of the seed, over `steps` steps. distance: pixel,
-        lpips, or auto, which is lpips for images where its weights are here. labels: ints [n] for a conditional run.
+        lpips, or auto, which is lpips for images where its weights are here. labels and finished as in
+        `encode`.
         """
-        check_shape("examples", x, tuple(self.env["shape"]))
+        x = examples("examples", x, tuple(self.env["shape"]), finished)
         if self.game.picture:
             raise JaxganError(f"kind {self.config.kind!r} translates images, and makes none from latents alone")
         if self.game.codes:
@@ -197,13 +200,23 @@ class Run:
         options = {"steps": steps, "starts": starts, "seed": seed, "distance": distance, "say": say}
         return project.project(self, x, y, nets, **options)
 
+    def walk(
+        self, stops: int, frames: int, seed: int = 0, labels=None, truncation: float = 0.0, ema: bool = True
+    ) -> np.ndarray:
+        """Examples [frames, n, *shape] along a closed walk, by great circles from each of `stops` latents to the next.
+
+        All n walk at once: one for each of labels [n], by default one of each class; 1 without classes. Codes stay.
+        """
+        path = closed(self.game, latents(self.game, stops, seed, truncation), frames)
+        labels = np.arange(self.game.classes) if labels is None and self.game.classes else labels
+        many = 1 if labels is None else len(labels)
+        x = self.generate(path.repeat(many, 0), None if labels is None else np.tile(labels, frames), ema)
+        return x.reshape(frames, many, *x.shape[1:])
+
     def interpolate(
         self, rows: int, columns: int, seed: int = 0, labels=None, truncation: float = 0.0, ema: bool = True
     ) -> np.ndarray:
-        """rows * columns examples; each row walks the great circle between two latents, codes stay.
-
-        labels: one per row.
-        """
+        """rows * columns examples; a row walks the great circle between two latents, codes stay. labels: of rows."""
         z = latents(self.game, 2 * rows, seed, truncation)
         z, codes = jnp.split(z, [z.shape[1] - sum(self.game.codes)], 1)
         path = jax.vmap(lambda a, b: slerp(a, b, jnp.linspace(0, 1, columns)))(z[:rows], z[rows:])
@@ -293,34 +306,6 @@ def applied(game: Game, f, nets: dict, *inputs):
 def generate(game: Game, nets: dict, z, y=None):
     """Examples [n, *shape] from {net: {"params", "vars"}} as in State.ema."""
     return applied(game, game.sample, nets, z, y)
-
-
-def latents(game: Game, n: int, seed: int, truncation: float = 0.0):
-    """z [n, latent] of this seed; truncation as in Run.sample, codes are not truncated."""
-    if n < 1:
-        raise JaxganError(f"asked for {n} samples; expected at least 1")
-    return drawn(game, rng.stream(rng.root(seed), "eval"), n, truncation)
-
-
-def drawn(game: Game, key, n: int, truncation: float):
-    """z [n, latent] of this key, as `latents`."""
-    z = game.latent(key, n)
-    if truncation < 0:
-        raise JaxganError(f"truncation is {truncation}; expected a bound above 0, or 0 for none")
-    if truncation == 0:
-        return z
-    size = z.shape[1] - sum(game.codes)
-    normal = jax.vmap(lambda k: jax.random.truncated_normal(k, -truncation, truncation, (size,)))(rng.examples(key, n))
-    return z.at[:, :size].set(normal)
-
-
-def slerp(a, b, t):
-    """Points [len(t), d] on the great circle from a to b [d], lengths interpolated (White 2016, arXiv 1609.04468)."""
-    la, lb = jnp.linalg.norm(a), jnp.linalg.norm(b)
-    angle = jnp.arccos(jnp.clip(a @ b / (la * lb), -1 + 1e-6, 1 - 1e-6))
-    t = t[:, None]
-    direction = (jnp.sin((1 - t) * angle) * a[None] / la + jnp.sin(t * angle) * b[None] / lb) / jnp.sin(angle)
-    return direction * ((1 - t) * la + t * lb)
 
 
 def load(dir, step: int | str | None = None) -> Run:

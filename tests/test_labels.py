@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from jaxgan import Config, load, plots, train
-from jaxgan.commands.runs import sample
+from jaxgan.commands.sample import sample
 from jaxgan.data import of_config, open_source
 from jaxgan.data.folder import folder
 from jaxgan.data.labels import natural

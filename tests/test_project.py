@@ -125,14 +125,14 @@ def test_lpips_is_taken_where_it_is_here(run, monkeypatch):
         (MLP, {"distance": "lpips"}, "16 pixels or more, grey or RGB, not examples of shape .8, 8, 1."),
         (MLP | {"kind": "conditional"}, {}, "this run is conditional: give the labels of the 2"),
         (MLP | {"kind": "infogan", "codes": (2,)}, {}, "kind 'infogan' hold codes"),
-        (MLP, {"x": np.zeros((2, 8, 9, 1))}, "examples have shape .2, 8, 9, 1.; expected .n, 8, 8, 1."),
+        (MLP, {"x": np.zeros((2, 8, 9, 1), np.uint8)}, "examples have shape .2, 8, 9, 1.; expected .n, 8, 8, 1."),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, dict) else "",
 )
 def test_refusals(settings, arguments, named):
     run = untrained((8, 8, 1), 3 * (settings["kind"] == "conditional"), **settings)
     with pytest.raises(JaxganError, match=named):
-        run.project(**{"x": np.zeros((2, 8, 8, 1), np.float32), **arguments})
+        run.project(**{"x": np.zeros((2, 8, 8, 1), np.uint8), **arguments})
 
 
 def picture(path, colour, size=(12, 8)):
@@ -149,13 +149,11 @@ def test_images_are_read_as_a_run_takes_them(tmp_path):
     for name, colour in (("2.png", "white"), ("1.png", "black"), ("note.txt", None)):
         (tmp_path / "many" / name).write_text("") if colour is None else picture(tmp_path / "many" / name, colour)
     x, names = inputs.images([tmp_path / "z.png", tmp_path / "many"], (4, 4, 3))
-    assert names == ["z.png", "1.png", "2.png"] and x.dtype == np.float32 and x.shape == (3, 4, 4, 3)
-    np.testing.assert_array_equal(x[0], np.broadcast_to(np.float32([-1, -1, 1]), (4, 4, 3)))
-    assert (x[1] == -1).all() and (x[2] == 1).all()
+    assert names == ["z.png", "1.png", "2.png"] and x.dtype == np.uint8 and x.shape == (3, 4, 4, 3)
+    np.testing.assert_array_equal(x[0], np.broadcast_to(np.uint8([0, 0, 255]), (4, 4, 3)))
+    assert (x[1] == 0).all() and (x[2] == 255).all()
     grey, _ = inputs.images([tmp_path / "z.png"], (4, 4, 1))
-    assert (
-        grey.shape == (1, 4, 4, 1) and np.ptp(grey) == 0 and grey[0, 0, 0, 0] == pytest.approx(0.114 * 2 - 1, abs=0.01)
-    )
+    assert grey.shape == (1, 4, 4, 1) and np.ptp(grey) == 0 and grey[0, 0, 0, 0] == round(0.114 * 255)
 
 
 @pytest.mark.parametrize(

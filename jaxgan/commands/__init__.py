@@ -7,7 +7,8 @@ from jaxgan.commands.evaluate import evaluate
 from jaxgan.commands.export import export
 from jaxgan.commands.plan import plan
 from jaxgan.commands.project import project
-from jaxgan.commands.runs import diagnose, sample, train, verify
+from jaxgan.commands.runs import diagnose, train, verify
+from jaxgan.commands.sample import sample
 from jaxgan.commands.start import INTERRUPTED
 from jaxgan.commands.sweeps import sweep, sweep_on, sweep_report
 

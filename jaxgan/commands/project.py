@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from jaxgan.commands.start import check_out, start_jax
+from jaxgan.commands.start import start_jax
+from jaxgan.errors import JaxganError
 
 
 def project(
@@ -37,10 +38,12 @@ def project(
         ema: Averaged generator weights; --no-ema takes the last ones.
         step: Of a checkpoint, or best; empty is the newest.
     """
-    check_out(out)
+    if out.suffix not in (".png", ".npz"):
+        raise JaxganError(f"--out is {out}; expected a name that ends in .png or .npz")
     start_jax()
-    from jaxgan import draw, log
+    from jaxgan import draw, log, outputs
     from jaxgan.run import load
 
+    outputs.check(out)
     options = {"steps": steps, "starts": starts, "distance": distance}
     draw.projected(load(run, step), images, out, labels, seed, ema, log.show, **options)

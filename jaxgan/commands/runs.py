@@ -1,4 +1,4 @@
-"""Commands of one run: train it, draw from it, replay it, diagnose it."""
+"""Commands of one run: train it, replay it, diagnose it."""
 
 import signal
 import sys
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from jaxgan.commands.start import INTERRUPTED, check_out, moved, start_jax
+from jaxgan.commands.start import INTERRUPTED, moved, start_jax
 from jaxgan.config import Config
 from jaxgan.errors import JaxganError
 
@@ -40,76 +40,6 @@ def train(
         trained = run(config, dir, stop=stop, new=parse(override))
     if stop.signal == signal.SIGINT and int(trained.state.step) < config.steps:
         sys.exit(INTERRUPTED)  # a scheduler's signal, after which everything is saved, is no failure
-
-
-def sample(
-    run: Annotated[str, tyro.conf.Positional],
-    n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64,
-    seed: int = 0,
-    out: Path = Path("samples.png"),
-    labels: tuple[str, ...] = (),
-    truncation: float = 0.0,
-    psi: float = 1.0,
-    standing: int = 0,
-    interpolate: bool = False,
-    traverse: int = -1,
-    code: tuple[str, ...] = (),
-    reconstruct: bool = False,
-    translate: bool = False,
-    back: bool = False,
-    ema: bool = True,
-    step: str = "",
-) -> None:
-    """Draw from a trained run into a picture (.png) or an array (.npz).
-
-    Args:
-        run: Run folder.
-        n: How many; rounded up to whole rows with --interpolate, --traverse, --reconstruct and --translate.
-        seed: Sample i depends on the seed and i alone.
-        out: .png for a grid, .npz for the array "x" in [-1, 1] (and labels "y").
-        labels: Classes, by name or number, to draw in turn (conditional runs; default all), or to turn examples into
-            (stargan).
-        truncation: Largest |z| per coordinate; smaller is less varied; 0 is off.
-        psi: How far from the mean style samples are (stylegan2); below 1 less varied, 0 is the mean.
-        standing: Batches of this seed whose means are the statistics of G's batch norm; 0 takes those of training.
-        interpolate: Walk from one latent to another along each row.
-        traverse: Change only the code of this number along each row, over all of its values (infogan).
-        code: NUMBER=VALUE of codes to hold, such as --code 0=3 1=-0.5 (infogan).
-        reconstruct: Real examples, held-out ones if there are, and in the row below each what the encoder and G make
-            of it.
-        translate: Real images of set A, held-out ones if there are, and in the row below each its translation (pix2pix,
-            cyclegan, bicyclegan); of any class, and below each a row for every class it is turned into (stargan).
-        back: With --translate, from set B to A (cyclegan).
-        ema: Averaged generator weights; --no-ema takes the last ones.
-        step: Of a checkpoint, or best; empty is the newest.
-    """
-    check_out(out)
-    start_jax()
-    from jaxgan import draw
-    from jaxgan.run import load
-
-    trained = load(run, step)
-    _check_one_way((interpolate, traverse >= 0, reconstruct, translate), back, psi)
-    trained = trained.standing(standing, seed, truncation, ema) if standing else trained
-    if translate:
-        (x, columns), y = draw.translated(trained, n, seed, labels, back, ema), None
-    elif reconstruct:
-        x, y, columns = draw.reconstructed(trained, -(-n // 8), seed, ema)
-    else:
-        held = draw.codes(code)
-        x, y, columns = draw.drawn(trained, n, seed, labels, truncation, interpolate, traverse, held, ema, psi)
-    draw.save(out, x, y, columns, trained.env.get("names", ()))
-    print(f"{len(x)} samples of step {int(trained.state.step)} in {out}")
-
-
-def _check_one_way(ways: tuple[bool, bool, bool, bool], back: bool, psi: float) -> None:
-    """JaxganError for flags of sample that do not go together; ways: walk, traverse, reconstruct, translate."""
-    if sum(ways) > 1:
-        raise JaxganError("choose one of --interpolate, --traverse, --reconstruct and --translate")
-    if back and not ways[-1]:
-        raise JaxganError("--back goes with --translate")
-    if psi != 1 and any(ways):
-        raise JaxganError("--psi goes with plain samples, not with walks, reconstructions or translations")
 
 
 def verify(run: Annotated[str, tyro.conf.Positional], steps: int = 0, step: str = "", data: str = "") -> None:

@@ -1,9 +1,7 @@
-"""What commands have in common: how JAX is started, and where they write."""
+"""What commands have in common: how JAX is started."""
 
 import os
 from pathlib import Path
-
-from jaxgan.errors import JaxganError
 
 INTERRUPTED = 130  # what a shell expects after Ctrl-C
 
@@ -20,14 +18,6 @@ def start_jax(coordinator: str = "", processes: int = 0, process: int = -1, join
         from jaxgan import parallel
 
         parallel.start(coordinator, processes, process)
-
-
-def check_out(out: Path) -> None:
-    """JaxganError where no picture or array can be written to out."""
-    if out.suffix not in (".png", ".npz"):
-        raise JaxganError(f"--out is {out}; expected a name that ends in .png or .npz")
-    if not out.parent.is_dir():
-        raise JaxganError(f"--out is {out}, but there is no folder {out.parent}")
 
 
 def moved(run: str, name: str):

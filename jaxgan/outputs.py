@@ -1,0 +1,78 @@
+"""Where examples go: a grid in a picture, arrays, a file for each, or an animation."""
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+
+from jaxgan import plots
+from jaxgan.errors import JaxganError
+
+
+def is_folder(out: Path) -> bool:
+    """Whether out is to hold a file for each example: it is a folder, or a name without a suffix."""
+    return out.is_dir() or not out.suffix
+
+
+def check(out: Path, *others: str) -> None:
+    """JaxganError where nothing can be written to out: a picture (.png), arrays (.npz), a folder, or others."""
+    known = (".png", ".npz", *others)
+    if not is_folder(out) and out.suffix not in known:
+        raise JaxganError(f"--out is {out}; expected a name that ends in {' or '.join(known)}, or in / for a folder")
+    if not out.absolute().parent.is_dir():
+        raise JaxganError(f"--out is {out}, but there is no folder {out.parent}")
+    if out.is_dir() and any(out.iterdir()):
+        raise JaxganError(f"--out is {out}, which holds files already; choose a new or an empty folder")
+
+
+def save(out: Path, x, y, columns: int, names=()) -> None:
+    """Examples x [n, *shape] as a grid (.png), as arrays "x" and, where there are labels, "y" (.npz), or as `files`.
+
+    names: of the classes. A single image has its own size.
+    """
+    if is_folder(out):
+        files(out, x, [numbered(i, len(x), None if y is None else y[i], names) for i in range(len(x))])
+    elif out.suffix == ".npz":
+        np.savez(out, x=x, **({} if y is None else {"y": y}))
+    elif len(x) == 1 and x.ndim == 4:
+        plots.save(plots.tile(x[0]), out)
+    else:
+        plots.save(plots.examples(x, columns, heads=plots.heads(y, columns, names)), out)
+
+
+def numbered(i: int, n: int, label=None, names=()) -> str:
+    """The file of the i-th of n examples, in a folder of its class where it has one."""
+    file = f"{i:0{max(5, len(str(n - 1)))}d}.png"
+    return file if label is None else f"{folder_name(int(label), names)}/{file}"
+
+
+def folder_name(label: int, names=()) -> str:
+    """What the folder of a class is called: its name as far as file systems take it, else its number."""
+    plain = [re.sub(r"[^\w .()+-]", "_", name).strip(" .") for name in names]
+    alone = label < len(names) and bool(plain[label]) and plain.count(plain[label]) == 1
+    return plain[label] if alone else str(label)
+
+
+def pngs(names: list[str]) -> list[str]:
+    """Names of image files with .png in place of their suffixes, or after them where two would become one."""
+    made = [str(Path(name).with_suffix(".png")) for name in names]
+    return [one if made.count(one) == 1 else f"{name}.png" for one, name in zip(made, names)]
+
+
+def files(out: Path, x, names: list[str]) -> None:
+    """Images x [n, h, w, c] in [-1, 1] as PNG files of their own size, at names below the folder out."""
+    if np.ndim(x) != 4:
+        raise JaxganError(f"--out is the folder {out}, but examples of shape {x.shape[1:]} are no images; use .npz")
+    for image, name in zip(x, names, strict=True):
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        plots.save(plots.tile(image), path)
+
+
+def animation(out: Path, x, milliseconds: int = 60) -> None:
+    """Frames x [frames, n, *shape] as a looping GIF, each a grid."""
+    columns = x.shape[1] if x.shape[1] <= 16 else 8
+    temporary = out.with_suffix(".tmp.gif")
+    plots.gif([plots.examples(frame, columns) for frame in x], temporary, milliseconds)
+    os.replace(temporary, out)

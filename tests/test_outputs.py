@@ -1,0 +1,179 @@
+"""Samples as files, walks as animations, and translations of images that the run's data need not be here for."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxgan import cli, config, draw, games, latents, outputs, plots
+from jaxgan.commands.sample import Way, sample
+from jaxgan.errors import JaxganError
+from jaxgan.run import Run
+from jaxgan.state import initial
+from runs import trained
+
+
+def untrained(shape, classes=0, names=(), **settings):
+    """A Run in its first state, whose data are nowhere."""
+    c = config.from_dict({"net": "mlp", "width": 8, "depth": 1, "latent": 4, "data": "folder:/nowhere", **settings})
+    env = {"shape": list(shape), "classes": classes, "names": list(names)}
+    return Run(c, initial(games.make(c, shape, classes), c, shape), env)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("run") / "run", steps=1)
+
+
+def read(path):
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+def test_a_walk_passes_its_stops_by_great_circles_and_comes_back():
+    game = untrained((4, 4, 1)).game
+    z = jax.random.normal(jax.random.key(0), (3, 4)) * jnp.array([1.0, 2.0, 0.5])[:, None]
+    path = np.asarray(latents.closed(game, z, 12))
+    np.testing.assert_allclose(path[[0, 4, 8]], z, rtol=1e-4)
+    again = np.concatenate([path, path[:1]])
+    units = again / np.linalg.norm(again, axis=1, keepdims=True)
+    angles = np.arccos(np.clip((units[1:] * units[:-1]).sum(1), -1, 1)).reshape(3, 4)
+    np.testing.assert_allclose(angles, angles[:, :1].repeat(4, 1), rtol=1e-3)
+    lengths = np.linalg.norm(again, axis=1)
+    np.testing.assert_allclose(np.diff(lengths).reshape(3, 4).std(1), 0, atol=1e-4)
+    for stops, frames in ((1, 5), (3, 2)):
+        with pytest.raises(JaxganError, match=f"by {stops} latents has {frames} frames"):
+            latents.closed(game, z[:stops], frames)
+
+
+def test_codes_stay_in_a_walk():
+    game = untrained((4, 4, 1), kind="infogan", codes=(3, 1)).game
+    z = latents.latents(game, 3, seed=1)
+    path = np.asarray(latents.closed(game, z, 6))
+    np.testing.assert_array_equal(path[:, -4:], np.tile(z[:1, -4:], (6, 1)))
+    assert np.abs(np.diff(path[:, :-4], axis=0)).min() > 0
+
+
+def test_all_classes_walk_side_by_side(run):
+    x = run.walk(2, 4, seed=3)
+    z = latents.latents(run.game, 2, seed=3)
+    assert x.shape == (4, 3, 6, 6, 1)
+    for frame, stop in ((0, 0), (2, 1)):
+        for label in range(3):
+            np.testing.assert_allclose(x[frame, label], run.generate(z[stop : stop + 1], [label])[0], atol=1e-5)
+    np.testing.assert_allclose(run.walk(2, 4, seed=3, labels=[2])[:, 0], x[:, 2], atol=1e-5)
+
+
+def test_the_animation(run, tmp_path, capsys):
+    sample(str(run.dir), 4, seed=3, out=tmp_path / "w.gif", way=Way(walk=2))
+    x = run.walk(2, 4, seed=3)
+    with Image.open(tmp_path / "w.gif") as image:
+        assert image.n_frames == 4 and image.info["loop"] == 0 and "4 frames of step 1" in capsys.readouterr().out
+        image.seek(2)
+        np.testing.assert_allclose(np.asarray(image.convert("RGB"), int), plots.grid(x[2], 3), atol=2)
+    assert not list(tmp_path.glob("*.tmp*"))
+
+
+def test_a_file_for_each_sample_in_the_folder_of_its_class(run, tmp_path):
+    cli.main(["sample", str(run.dir), "-n", "5", "--seed", "2", "--out", f"{tmp_path / 'all'}/"])
+    x = run.sample(5, seed=2)
+    found = sorted(p.relative_to(tmp_path / "all").as_posix() for p in (tmp_path / "all").rglob("*.png"))
+    assert found == ["0/00000.png", "0/00003.png", "1/00001.png", "1/00004.png", "2/00002.png"]
+    for i, image in enumerate(x):
+        np.testing.assert_array_equal(
+            read(tmp_path / "all" / f"{i % 3}/{i:05d}.png"), plots.to_uint8(image).repeat(3, -1)
+        )
+    sample(str(run.dir), 1, seed=2, out=tmp_path / "one.png")
+    assert read(tmp_path / "one.png").shape == (6, 6, 3)
+    np.testing.assert_array_equal(read(tmp_path / "one.png"), read(tmp_path / "all" / "0/00000.png"))
+
+
+def test_names_of_files():
+    assert outputs.numbered(7, 8) == "00007.png" and outputs.numbered(7, 10**6) == "000007.png"
+    assert outputs.numbered(7, 10**6 + 1, 1, ("cat", "a/b: c")) == "a_b_ c/0000007.png"
+    assert [outputs.folder_name(i, ("a/b", "a:b", "..", "ok")) for i in range(5)] == ["0", "1", "2", "ok", "4"]
+    assert outputs.pngs(["a.jpg", "d/a.jpg", "b.jpg", "b.png"]) == ["a.png", "d/a.png", "b.jpg.png", "b.png.png"]
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--out", "full"], "--out is full, which holds files already"),
+        (["--out", "none/x.png"], "there is no folder none"),
+        (["--out", "x.jpg"], "--out is x.jpg; expected a name that ends in .png or .npz or .gif, or in / for a folder"),
+        (["--walk", "2"], "--walk makes a .gif, and nothing else does; --out is samples.png"),
+        (["--out", "x.gif"], "--walk makes a .gif, and nothing else does"),
+        (["--walk", "2", "--interpolate", "--out", "x.gif"], "choose one of --interpolate, --walk"),
+        (["--images", "a.png"], "--images goes with --reconstruct or --translate"),
+        (["--translate", "--out", "x"], "with the run's own data take .png or .npz, or give --images"),
+        (["--psi", "0.5", "--walk", "2", "--out", "x.gif"], "--psi goes with plain samples"),
+    ],
+    ids=" ".join,
+)
+def test_what_does_not_go_together(words, named, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "a.txt").write_text("")
+    with pytest.raises(SystemExit):
+        cli.main(["sample", "run", *words])
+    assert named in capsys.readouterr().err
+
+
+def test_points_are_no_files(tmp_path):
+    with pytest.raises(JaxganError, match=r"examples of shape \(2,\) are no images; use \.npz"):
+        outputs.save(tmp_path / "new", np.zeros((3, 2)), None, 8)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of three images, grey as they are; and these as a run is given them."""
+    x = np.random.default_rng(0).integers(0, 256, (3, 4, 4), np.uint8)
+    for name, image in zip(("a.png", "b.png", "more/a.png"), x):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+    return [str(tmp_path / "photos")], x[..., None]
+
+
+def test_own_images_are_translated_without_the_data(photos, tmp_path):
+    paths, x = photos
+    run = untrained((4, 4, 2), kind="pix2pix", latent=2)
+    given, made, names = draw.own(run, paths, False, (), 5, True)
+    np.testing.assert_allclose(given, x / 127.5 - 1, atol=1e-6)
+    np.testing.assert_array_equal(made[None], run.translate(x, seed=5))
+    draw.save_own(tmp_path / "out", given, made, names)
+    for name, image in zip(("a.png", "b.png", "more/a.png"), made[None]):
+        np.testing.assert_array_equal(read(tmp_path / "out" / name), plots.to_uint8(image).repeat(3, -1))
+    draw.save_own(tmp_path / "x.npz", given, made, names)
+    with np.load(tmp_path / "x.npz") as kept:
+        np.testing.assert_array_equal(kept["x"], made[None])
+        assert kept["names"].tolist() == names and "y" not in kept
+    draw.save_own(tmp_path / "x.png", given, made, names)
+    np.testing.assert_array_equal(read(tmp_path / "x.png"), plots.grid(np.concatenate([given, made[None]]), 3))
+    with pytest.raises(JaxganError, match="reconstructs pairs of images"):
+        draw.own(run, paths, True, (), 0, True)
+
+
+def test_a_stargan_turns_own_images_into_each_class(photos, tmp_path):
+    paths, x = photos
+    run = untrained((4, 4, 1), 3, ("cat", "dog", "eel"), kind="stargan")
+    given, made, names = draw.own(run, paths, False, ("eel", "0"), 0, True)
+    assert list(made) == [2, 0]
+    np.testing.assert_array_equal(made[2], run.translate(x, labels=[2, 2, 2]))
+    draw.save_own(tmp_path / "out", given, made, names, run.env["names"])
+    found = sorted(p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.png"))
+    assert found == [f"{c}/{n}" for c in ("cat", "eel") for n in ("a.png", "b.png", "more/a.png")]
+    np.testing.assert_array_equal(read(tmp_path / "out/eel/b.png"), plots.to_uint8(made[2][1]).repeat(3, -1))
+
+
+def test_own_images_are_reconstructed_with_the_classes_that_are_said(photos):
+    paths, x = photos
+    run = untrained((4, 4, 1), 3, kind="bigan", conditional=True)
+    _, made, _ = draw.own(run, paths, True, ("2",), 0, True)
+    np.testing.assert_array_equal(made[None], run.reconstruct(x, [2, 2, 2]))
+    with pytest.raises(JaxganError, match="there are 0 --labels; give one class for all 3 images"):
+        draw.own(run, paths, True, (), 0, True)
+    plain = dataclasses.replace(untrained((4, 4, 1), kind="bigan"))
+    np.testing.assert_array_equal(draw.own(plain, paths, True, (), 0, True)[1][None], plain.reconstruct(x))
