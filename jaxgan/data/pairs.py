@@ -61,9 +61,9 @@ def pairs(path: str, size: int, *, flip: bool, **options) -> Source:
     try:
         (x, of_a), (y, of_b) = (read(files, Labels([], {}), how) for files, how in zip((a, b), read_as))
     except JaxganError as e:
-        raise (
-            e if sides else JaxganError(f"{_expected(path, 'pairs')}, or images that hold both side by side. {e}")
-        ) from e
+        if sides:
+            raise
+        raise JaxganError(f"{_expected(path, 'pairs')}, or images that hold both side by side. {e}") from e
     if sides and not len(x) == len(y) == len(a.names):
         raise JaxganError(
             f"pairs {path}: {len(a.names) - min(len(x), len(y))} files cannot be read, and would leave their "
