@@ -28,6 +28,7 @@ USAGE = """usage: jaxgan COMMAND ...
   jaxgan eval RUN [--metrics fid kid prdc] [--step best]          FID, KID, precision, recall, ... of samples
   jaxgan eval --images DIR --reference DIR                        the same of any images
   jaxgan diagnose RUN                                             eigenvalues, rotation, overfitting, collapse: a figure
+  jaxgan report RUN [RUN ...]                                     report.html: curves, pictures over time, scores
   jaxgan export RUN [--formats jax onnx safetensors]              the sampler as files that need no jaxgan
   jaxgan plan EXPERIMENT [--topology v5e:2x4] [--FIELD VALUE ...] compile for TPUs that are not there: fit and speed
   jaxgan data prepare NAME --from FOLDER                          mnist, fashion_mnist, cifar10, cifar100, emoji

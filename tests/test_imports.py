@@ -38,7 +38,7 @@ ROWS = [
     ],
     ["theory"],
     ["evaluate", "export", "looks", "train", "verify", "diagnose", "plan", "draw"],
-    ["sweep"],
+    ["sweep", "report"],
     ["experiment", "commands", "help", "cli", "__main__"],
 ]
 APART = 1  # in this row not even neighbours import each other: flat tables of functions

@@ -5,13 +5,12 @@ itself in a real browser.
 import json
 import math
 import re
-import shutil
-import subprocess
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from browser import CHROME, looked
 from jaxgan import config
 from jaxgan.errors import JaxganError
 from jaxgan.sweep import report as module
@@ -169,9 +168,6 @@ def test_markdown_is_a_table_of_the_settings(dir):
 
 
 PROBE = """
-const found = { errors: [] };
-window.addEventListener("load", () => setTimeout(() => {
-  const texts = selector => [...document.querySelectorAll(selector)].map(e => e.textContent);
   const column = (table, n) => texts(`#${table} tbody tr td:nth-child(${n})`);
   const heading = (table, name) => [...document.querySelectorAll(`#${table} th`)].find(e => e.textContent === name);
   const click = (table, name) => heading(table, name).click();
@@ -199,13 +195,7 @@ window.addEventListener("load", () => setTimeout(() => {
   found.evil = document.querySelectorAll("#evil").length;
   found.data = column("members", 3);
   found.fetched = performance.getEntriesByType("resource").map(e => e.name).filter(n => !/^(data|blob):/.test(n));
-  document.querySelectorAll("script").forEach(e => e.remove());
-  document.body.replaceChildren(Object.assign(document.createElement("pre"), { id: "found" }));
-  document.getElementById("found").textContent = JSON.stringify(found);
-}, 1000));
 """
-CHROME = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-FLAGS = "--headless=new --no-sandbox --disable-gpu --enable-unsafe-swiftshader --enable-logging=stderr --dump-dom"
 
 
 @pytest.fixture(scope="module")
@@ -214,16 +204,7 @@ def browsed(dir, tmp_path_factory):
     if CHROME is None:
         pytest.skip("no chromium or chrome here: the page is not looked at in a browser")
     page = report(dir, "min fid")[0].read_text()
-    home = tmp_path_factory.mktemp("browser")
-    (home / "page.html").write_text(page.replace("</body>", f"<script>{PROBE}</script></body>"))
-    size = ["--virtual-time-budget=20000", "--window-size=1400,4000", f"--user-data-dir={home / 'profile'}"]
-    command = [CHROME, *FLAGS.split(), *size, (home / "page.html").as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True)
-    text = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.S)
-    assert text, done.stderr[-3000:]
-    from html import unescape
-
-    return json.loads(unescape(text[1])), [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    return looked(page, PROBE, tmp_path_factory.mktemp("browser"))
 
 
 def test_the_page_stands_alone(dir, browsed):
@@ -231,7 +212,7 @@ def test_the_page_stands_alone(dir, browsed):
     assert [line for line in console if "GL Driver Message" not in line] == []
     assert found["fetched"] == []
     page = (dir / "report.html").read_text()
-    own = page.replace(module._plotly(), "")
+    own = page.replace(module.plotly(), "")
     assert len(own) < 100_000 and not re.search(r"https?://|//[a-z]+\.[a-z]", own)
     assert "default-src 'none'" in own  # a browser refuses whatever the page might ask for
 

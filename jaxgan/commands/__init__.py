@@ -7,6 +7,7 @@ from jaxgan.commands.evaluate import evaluate
 from jaxgan.commands.export import export
 from jaxgan.commands.plan import plan
 from jaxgan.commands.project import project
+from jaxgan.commands.report import report
 from jaxgan.commands.runs import diagnose, train, verify
 from jaxgan.commands.sample import sample
 from jaxgan.commands.start import INTERRUPTED
@@ -16,6 +17,6 @@ __all__ = ["COMMANDS", "INTERRUPTED", "SECOND", "sweep_on"]
 
 COMMANDS: dict[str, Callable] = {"train": train, "sweep": sweep, "sample": sample, "verify": verify}
 COMMANDS |= {"eval": evaluate, "diagnose": diagnose, "project": project, "export": export}
-COMMANDS |= {"plan": plan, "data": prepare}
+COMMANDS |= {"report": report, "plan": plan, "data": prepare}
 # those of two words
 SECOND: dict[tuple[str, str], Callable] = {("sweep", "report"): sweep_report, ("data", "stats"): stats}

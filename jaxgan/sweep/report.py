@@ -24,6 +24,7 @@ INTERNAL = {"step", "digest", "images_per_second"}  # columns of metrics.jsonl t
 MOVING = ("d_real", "d_fake", "d_grad", "g_grad")  # these are drawn, but would crowd the tables
 SHOWN = 16  # settings whose curves are visible at first
 POINTS = 200_000  # numbers that all curves of a page may have together, about 2 MB
+SHARED = {"STYLE": "page.css", "PARTS": "page.js"}  # of all pages
 PICTURES = 7_000_000  # bytes that all pictures of a page may have together, before base64
 
 
@@ -34,18 +35,19 @@ def report(dir, objective: str = "") -> tuple[Path, Path]:
     Raises JaxganError if dir holds no sweep, or no member has that metric.
     """
     dir = Path(dir).expanduser()
-    javascript = _plotly()
+    javascript = plotly()
     found = summary(dir, objective)
     budget = PICTURES // max(1, len(found["members"]))
     for member in found["members"]:
         member["picture"] = picture(store.run_dir(dir, member["id"]) / "samples", budget)
     html, markdown = dir / "report.html", dir / "report.md"
-    run_folder.replace(html, _page(found, javascript))
+    run_folder.replace(html, page(Path(__file__).with_name("page.html"), found, javascript))
     run_folder.replace(markdown, _markdown(found))
     return html, markdown
 
 
-def _plotly() -> str:
+def plotly() -> str:
+    """The library that pages draw with."""
     try:
         from plotly.offline import get_plotlyjs
     except ImportError:
@@ -101,12 +103,13 @@ def _member(dir: Path, id: str, c: Config, parameters: list[str]) -> dict:
         "status": "unfinished" if partly else state["status"],
         "reason": state["reason"],
         "step": step,
-        "last": {name: value for row in rows for name, value in row.items() if _measured(name, value)},
+        "last": {name: value for row in rows for name, value in row.items() if measured(name, value)},
         "rows": rows,
     }
 
 
-def _measured(name: str, value) -> bool:
+def measured(name: str, value) -> bool:
+    """Whether a column of metrics.jsonl holds a finite number that says something of the model."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return number and name not in INTERNAL and math.isfinite(value)
 
@@ -146,7 +149,7 @@ def band(runs: list[list[dict]], metric: str, points: int) -> tuple[list, list, 
     values: dict[int, dict[int, float]] = {}
     for index, rows in enumerate(runs):
         for row in rows:
-            if metric in row and _measured(metric, row[metric]):
+            if metric in row and measured(metric, row[metric]):
                 values.setdefault(row["step"], {})[index] = row[metric]
     steps = sorted(values)
     if len(steps) > points:
@@ -183,19 +186,27 @@ def _command(dir: Path, ids) -> str:
     """The command that first started a member, or that which reports again."""
     for id in ids:
         if (store.run_dir(dir, id) / "env.json").exists():
-            words = run_folder.read_env(store.run_dir(dir, id))["starts"][0]["command"]
-            return shlex.join(["jaxgan" if Path(words[0]).parent.name == "jaxgan" else words[0], *words[1:]])
+            return command(run_folder.read_env(store.run_dir(dir, id))["starts"][0]["command"])
     return f"jaxgan sweep report {shlex.quote(str(dir))}"
+
+
+def command(words: list[str]) -> str:
+    """A start's command, as one types it."""
+    path = Path(words[0])
+    return shlex.join(["jaxgan" if "jaxgan" in (path.stem, path.parent.name) else words[0], *words[1:]])
 
 
 def picture(samples: Path, budget: int) -> str | None:
     """The last picture in a folder as a data URI of at most `budget` bytes before base64, or None."""
+    paths = sorted(samples.glob("[0-9]*.png"))
+    return shrunk(paths[-1], budget) if paths else None
+
+
+def shrunk(path: Path, budget: int) -> str | None:
+    """A picture as a data URI of at most `budget` bytes before base64, smaller where it has to be, or None."""
     from PIL import Image
 
-    paths = sorted(samples.glob("[0-9]*.png"))
-    if not paths:
-        return None
-    image = Image.open(paths[-1]).convert("RGB")
+    image = Image.open(path).convert("RGB")
     for side in (512, 384, 256, 192, 128, 96, 64, 48):
         small, file = image.copy(), io.BytesIO()
         small.thumbnail((side, side), Image.Resampling.LANCZOS)
@@ -205,12 +216,12 @@ def picture(samples: Path, budget: int) -> str | None:
     return None
 
 
-def _page(found: dict, javascript: str) -> str:
-    """The page: template, plotly and data. Data cannot end their script element, and are inserted in one pass."""
+def page(template: Path, found: dict, javascript: str) -> str:
+    """The page: template, plotly, what pages share, and data; these cannot end their script element."""
     text = json.dumps(found, allow_nan=False).replace("<", "\\u003c")
     parts = {"TITLE": escape(found["title"]), "PLOTLY": javascript, "DATA": text}
-    template = Path(__file__).with_name("page.html").read_text("utf-8")
-    return re.sub("@(TITLE|PLOTLY|DATA)@", lambda match: parts[match[1]], template)
+    parts |= {name: Path(__file__).with_name(file).read_text("utf-8") for name, file in SHARED.items()}
+    return re.sub(f"@({'|'.join(parts)})@", lambda match: parts[match[1]], template.read_text("utf-8"))
 
 
 def _markdown(found: dict) -> str:
