@@ -114,9 +114,9 @@ def own(trained, paths, reconstruct: bool, labels, seed: int, ema: bool, back: b
             raise JaxganError(
                 f"kind {trained.config.kind!r} reconstructs pairs of images, and --images are single ones"
             )
-        x, names = inputs.images(paths, shape)
+        x, names = inputs.images(paths, shape, trained.config.fit)
         return finished(x), {None: trained.reconstruct(x, of_own(trained, labels, len(x)), ema)}, names
-    x, names = inputs.images(paths, (*shape[:-1], shape[-1] // 2) if pairs else shape)
+    x, names = inputs.images(paths, (*shape[:-1], shape[-1] // 2) if pairs else shape, trained.config.fit)
     if not turns:
         return finished(x), {None: trained.translate(x, back=back, seed=seed, ema=ema)}, names
     classes = chosen(trained, labels, min(game.classes, SHOWN))
@@ -163,7 +163,7 @@ def above(out: Path, x, *made) -> None:
 
 def projected(trained, paths, out: Path, labels, seed: int, ema: bool, say, **options) -> None:
     """Project the images of paths: latents and more into an .npz, and a picture of images above what was found."""
-    x, names = inputs.images(paths, tuple(trained.env["shape"]))
+    x, names = inputs.images(paths, tuple(trained.env["shape"]), trained.config.fit)
     y = of_own(trained, labels, len(x))
     found = trained.project(x, y, seed=seed, ema=ema, say=say, **options)
     arrays: dict = found._asdict() | {"names": names} | ({} if y is None else {"y": y})

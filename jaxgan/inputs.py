@@ -12,16 +12,16 @@ from jaxgan.data.rows import to_float
 from jaxgan.errors import JaxganError, nearest
 
 
-def images(paths, shape: tuple[int, ...]) -> tuple[np.ndarray, list[str]]:
+def images(paths, shape: tuple[int, ...], how: str = "crop") -> tuple[np.ndarray, list[str]]:
     """The images of files, folders and archives (paths) as uint8 [n, *shape], and their names, in that order.
 
-    Each is upright, its central square, resized with Lanczos antialiasing; colour becomes grey where shape is grey.
+    Each is upright, made square as Config.fit (how) says, and resized; colour becomes grey where shape is grey.
     JaxganError for what is no image, or a shape that is none.
     """
     if len(shape) != 3 or shape[0] != shape[1] or shape[2] not in (1, 3):
         raise JaxganError(f"the run's examples have shape {shape}, and image files are read as squares in grey or RGB")
     found = [one for path in paths for one in _listed(Path(path).expanduser())]
-    rows = [_row(name, read, shape) for name, read in found]
+    rows = [_row(name, read, shape, how) for name, read in found]
     return np.stack(rows), [name for name, _ in found]
 
 
@@ -35,9 +35,9 @@ def _listed(path: Path):
     return [(name, lambda name=name: found.read(name)) for name in found.names]
 
 
-def _row(name: str, read, shape: tuple[int, ...]) -> np.ndarray:
+def _row(name: str, read, shape: tuple[int, ...], how: str) -> np.ndarray:
     try:
-        image = fit(decode(read()), shape[0])
+        image = fit(decode(read()), shape[0], how)
     except Exception as e:  # decoders raise nearly anything on damaged files
         raise JaxganError(f"{name} cannot be read as an image ({type(e).__name__}: {e})") from None
     return np.asarray(image.convert("L") if shape[2] == 1 else image).reshape(shape)

@@ -4,6 +4,7 @@ Gradient descent on z, or on the style w of networks that have one, which reache
 1912.04958, section 5, where w is the same for all layers).
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from jaxgan.nets import styles
 from jaxgan.types import Game
 
 RATE = 0.1  # of Adam at first; it falls to 0 by half a cosine (both as StyleGAN2's projector)
-AT_ONCE = 64  # images times starts that move together
+AT_ONCE = 64, 2**22  # images times starts that move together, and their numbers in all, at most
 PART = 50  # steps between two lines of progress
 LEAST = 16  # pixels that LPIPS needs
 DISTANCES = ("auto", "pixel", "lpips")
@@ -68,7 +69,8 @@ def project(
     adam = optax.adam(optax.cosine_decay_schedule(RATE, steps))
     move = jax.jit(partial(moved, space.draw, far, adam))
     first = jax.jit(partial(begun, run.game, space, starts))
-    progress, found, size = log.Progress(0, steps * len(x), 1, say, "steps"), [], max(1, AT_ONCE // starts)
+    together = min(AT_ONCE[0], AT_ONCE[1] // math.prod(run.env["shape"]))
+    progress, found, size = log.Progress(0, steps * len(x), 1, say, "steps"), [], max(1, together // starts)
     for i in range(0, len(x), size):
         own = jnp.asarray(x[i : i + size], jnp.float32).repeat(starts, 0)
         labels = None if y is None else jnp.asarray(y[i : i + size]).repeat(starts, 0)

@@ -156,6 +156,20 @@ def test_own_images_are_translated_without_the_data(photos, tmp_path):
         draw.own(run, paths, True, (), 0, True)
 
 
+def test_own_images_become_square_as_the_runs_data_did(tmp_path):
+    wide = Image.new("L", (8, 4), 0)
+    wide.paste(255, (2, 0, 6, 4))
+    wide.save(tmp_path / "x.png")
+    run = untrained((4, 4, 2), kind="pix2pix", latent=2)
+    cropped, padded = (
+        draw.own(
+            dataclasses.replace(run, config=dataclasses.replace(run.config, fit=fit)), [tmp_path], False, (), 0, True
+        )
+        for fit in ("crop", "pad")
+    )
+    assert (cropped[0] == 1).all() and (padded[0] < 0).any()
+
+
 def test_a_stargan_turns_own_images_into_each_class(photos, tmp_path):
     paths, x = photos
     run = untrained((4, 4, 1), 3, ("cat", "dog", "eel"), kind="stargan")

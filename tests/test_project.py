@@ -152,6 +152,8 @@ def test_images_are_read_as_a_run_takes_them(tmp_path):
     assert names == ["z.png", "1.png", "2.png"] and x.dtype == np.uint8 and x.shape == (3, 4, 4, 3)
     np.testing.assert_array_equal(x[0], np.broadcast_to(np.uint8([0, 0, 255]), (4, 4, 3)))
     assert (x[1] == 0).all() and (x[2] == 255).all()
+    stretched, _ = inputs.images([tmp_path / "z.png"], (4, 4, 3), "stretch")
+    assert stretched[0, 0, 0, 0] > 100 > 50 > stretched[0, 0, 2, 0], "its red sides are there"
     grey, _ = inputs.images([tmp_path / "z.png"], (4, 4, 1))
     assert grey.shape == (1, 4, 4, 1) and np.ptp(grey) == 0 and grey[0, 0, 0, 0] == round(0.114 * 255)
 

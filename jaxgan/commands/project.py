@@ -28,7 +28,7 @@ def project(
 
     Args:
         run: Run folder.
-        images: Image files, or folders of them; cropped to squares of the run's size.
+        images: Image files, or folders of them; made square as the run's data were (--fit).
         out: The picture, .png; or .npz for the arrays alone.
         steps: Steps of Adam.
         starts: Points from which each image's latent sets out: the mean, and draws; the nearest end is taken.
