@@ -131,12 +131,12 @@ def test_stop_before_the_first_step_of_a_true_command(experiment, tmp_path):
 
 INTERRUPTED = """
 import signal
-from jaxgan import train
-initial = train.initial
+from jaxgan import transfer
+initial = transfer.initial
 def interrupted(*args):
     signal.raise_signal(signal.SIGINT)
     return initial(*args)
-train.initial = interrupted
+transfer.initial = interrupted
 """
 
 

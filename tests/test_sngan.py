@@ -11,6 +11,7 @@ from jaxgan.fields import facts, replaced
 from jaxgan.nets import build, resnet
 from jaxgan.nets.sngan import Down
 from jaxgan.nets.spectral import divided
+from jaxgan.options import NETS
 from jaxgan.state import initial
 from jaxgan.types import JaxganError, Spec
 from runs import Like
@@ -145,6 +146,9 @@ def test_what_does_not_go_is_said(settings, message):
 def test_options_of_a_network_change_it():
     """Every option that a record of options.py has makes another network, where its network is chosen."""
     other = {
+        "mlp.pieces": 2,
+        "mlp.d_width": 3,
+        "mlp.d_depth": 1,
         "sngan.wide": True,
         "sngan.attention": 16,
         "sngan.d_width": 3,
@@ -161,7 +165,9 @@ def test_options_of_a_network_change_it():
         "r3gan.wide": 8,
     }
     # mixing and phase act in training alone (test_stylegan2.py, test_progan.py), init on values at first (above)
-    assert {*other, "stylegan2.mixing", "sngan.init", "progan.phase"} == {name for name in facts(Config) if "." in name}
+    elsewhere = {"stylegan2.mixing", "sngan.init", "mlp.init", "progan.phase"}
+    named = {name for name in facts(Config) if name.partition(".")[0] in NETS and "." in name}
+    assert {*other, *elsewhere} == named
     for name, value in other.items():
         usual = config.from_dict({"net": name.split(".")[0], "width": 64, "latent": 10})
         inputs = {"g": (jnp.zeros((2, 10)), None), "d": (jnp.zeros((2, 64, 64, 3)), None)}

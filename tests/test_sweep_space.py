@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from jaxgan.config import NEUTRAL, Config, Hp
 from jaxgan.errors import JaxganError
+from jaxgan.fields import facts
 from jaxgan.games.terms import D_TERMS, G_TERMS, active
 from jaxgan.sweep import choice, grid, log_uniform, product, sampled, seeds, space, uniform, zipped
 
@@ -160,4 +161,4 @@ def test_bad_settings_name_what_to_mend(wrong, message):
 
 
 def test_every_neutral_field_is_a_field():
-    assert set(Config.__dataclass_fields__) >= NEUTRAL
+    assert set(facts(Config)) >= NEUTRAL
