@@ -30,8 +30,12 @@ PUBLISHED = {
     "celebahq1024_progan": (1024, 0, ("progan", 1024, 0, 512, 512)),
     "celeba64_dcgan": (64, 0, None),
     "mnist_sngan": (28, 10, None),
+    "fashion_stylegan2": (32, 10, None),
     "grid25_pacgan": (0, 0, None),  # points; counted in test_pacgan
 }
+
+
+GREY = {"mnist_sngan", "fashion_stylegan2"}
 
 
 def recipe(name):
@@ -66,5 +70,5 @@ def test_each_of_its_settings_acts(name):
     """A whole step is traced, which also shows that shapes go together."""
     size, classes, _ = PUBLISHED[name]
     c = recipe(name)
-    shape = (size, size, 1 if "mnist_sngan" in name else 3) if size else (2,)
+    shape = (size, size, 1 if name in GREY else 3) if size else (2,)
     unused.check(c, program.reads(c, Like(shape, classes)))
