@@ -11,6 +11,7 @@ import hashlib
 import logging
 import math
 import os
+import re
 import shutil
 import sys
 import time
@@ -54,6 +55,12 @@ def digest(fields: dict) -> str:
         total.update(f"{path} {array.dtype} {array.shape}".encode())
         total.update(np.ascontiguousarray(array).tobytes())
     return total.hexdigest()
+
+
+def check_best(text: str) -> None:
+    """JaxganError where text is neither empty nor "min METRIC" or "max METRIC"."""
+    if text and not re.fullmatch(r"(min|max) \S+", text):
+        raise JaxganError(f'eval.best is {text!r}; expected "min METRIC" or "max METRIC", such as "min fid"')
 
 
 class Checkpoints:
@@ -117,10 +124,13 @@ class Checkpoints:
             self.manager.save(step, args=args, metrics=self._ranked(scores or {}), force=True)
 
     def _ranked(self, scores: Mapping[str, float]) -> dict | None:
-        """What is kept beside a checkpoint, to rank it by; None where it has no scores."""
+        """What is kept beside a checkpoint, to rank it by; None where it has no scores, or not the one that ranks."""
         if not scores:
             return None
-        name = find(self.best.split()[1], scores) if self.best else next(iter(scores))
+        try:
+            name = find(self.best.split()[1], scores) if self.best else next(iter(scores))
+        except JaxganError:  # the look that made the scores has said so
+            return None
         sign = self.best.split()[0] if self.best else "max" if name.split("/")[0] in HIGHER else "min"
         self.objective = f"{sign} {name}"
         return {"objective": self.objective, "rank": scores[name] * (1 if sign == "max" else -1)}

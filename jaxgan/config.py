@@ -86,7 +86,7 @@ class Eval:
     Empty is digits-cnn of MNIST, fashion-cnn of Fashion-MNIST, inception-2015/clean of other images, else raw."""
     n: int = option(0, "run folder", neutral=True)
     """Generated examples; 0 is as many as there are real ones, at most 10,000."""
-    best: str = option("", "run folder", neutral=True)
+    best: str = option("", "eval_every", neutral=True)
     """Keep the checkpoint that is best by one of them, such as "min fid"; empty is the first of them."""
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from jaxgan import __version__, data, log, plots, protocol, rng, run_folder
 from jaxgan.config import Config, Eval
 from jaxgan.data import kept
+from jaxgan.data.balance import BALANCED
 from jaxgan.errors import JaxganError
 from jaxgan.metrics import READS, Score, nearest
 from jaxgan.protocol import PART, Protocol
@@ -135,14 +136,15 @@ def draws(run: Run, p: Protocol, labels, seed: int = 0, ema: bool = True) -> Ite
 
 
 def reference(run: Run, split: str = "train", source: Source | None = None) -> Source:
-    """The real examples that a run is compared with, none of them mirrored."""
-    c = dataclasses.replace(run.config, flip=False)
+    """The real examples that a run is compared with: each once, none of them mirrored."""
+    c = dataclasses.replace(run.config, flip=False, balance=False)
     if source is None and run.dir is None and c.data == kept.NAME:
         raise JaxganError("this run was trained on arrays: give them, source=jaxgan.data.from_arrays(images)")
     whole, held = run_folder.examples(run.dir, c, source)
     if split == "train":
         if run.dir is not None:
-            run_folder.check_data(run.dir, c, run.env, whole)
+            seen = run.env | {"fingerprint": run.env["fingerprint"].removesuffix(BALANCED)}
+            run_folder.check_data(run.dir, c, seen, whole)
         return whole
     if split == "holdout":
         if held is None:
@@ -161,14 +163,14 @@ def _folder(name: str, split: str) -> str:
 
 
 def unmirrored(c: Config, source: Source) -> Source:
-    """The real examples of a run as they are, where it mirrors some of them; source itself if they have no name."""
-    if not c.flip:
+    """The real examples of a run each once, as they are, where it mirrors or repeats some; source if it has no name."""
+    if not (c.flip or c.balance):
         return source
     try:
-        plain, _ = data.of_config(dataclasses.replace(c, flip=False))
+        plain, _ = data.of_config(dataclasses.replace(c, flip=False, balance=False))
     except JaxganError:
         return source
-    return plain if plain.fingerprint == source.fingerprint else source
+    return plain if plain.fingerprint == source.fingerprint.removesuffix(BALANCED) else source
 
 
 def compare(
@@ -192,6 +194,8 @@ def compare(
         say(f"NOTE: {images} has examples {fake.shape} and {against} {real.shape}; each is resized for the features")
     count, parts = protocol.of_source(fake, n)
     p = protocol.complete(Eval(tuple(metrics), features, count), real, str(weights))
+    if "labels" in protocol.reads(p) and not fake.classes:
+        raise JaxganError(f"{' '.join(p.metrics)} need labels of {images}, and it has none; an .npz may hold them as y")
     of_real = protocol.reference(p, real, say)
     found, notes = protocol.scores(p, of_real, protocol.measure(p, parts, count, images), real.density, interval)
     say(f"{count:,} examples of {images} against {real.size:,} of {against}")

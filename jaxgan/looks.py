@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxgan import evaluate, features, games, parallel, plots, protocol
+from jaxgan import checkpoint, evaluate, games, parallel, plots, protocol
 from jaxgan.config import Config
 from jaxgan.data.feed import examples
+from jaxgan.errors import JaxganError
 from jaxgan.metrics.modes import modes
+from jaxgan.metrics.names import find
 from jaxgan.run import Run, generate, latents
 from jaxgan.types import Game, Source, State
 
@@ -97,8 +99,9 @@ def evaluation(game: Game, c: Config, source: Source, held: Source | None) -> Ca
     """Columns such as fd/digits-cnn/n5000/ddof1: the metrics of Config.eval, of samples that are always of one seed."""
     p = protocol.complete(c.eval, source)
     evaluate.check(c, game, p)
-    if p.features in features.FEATURES:
-        features.known(p.features).load(p.weights)  # complains now, if they are not here
+    if network := protocol.network(p):
+        network.load(p.weights)  # complains now, if they are not here
+    checkpoint.check_best(c.eval.best)
     kept: dict[str, Any] = {}
 
     def see(state, step):
@@ -109,8 +112,12 @@ def evaluation(game: Game, c: Config, source: Source, held: Source | None) -> Ca
         fake = evaluate.sampled(kept["run"], p, kept["real"].get("labels"))
         found, _ = protocol.scores(p, kept["real"], fake, source.density)
         row = {name: score.value for name, score in found.items()}
-        words = ", ".join(f"{name.split('/')[0]} {value:.4g}" for name, value in row.items())
-        return lambda dir: Seen(row, (f"step {step}: {words}",))
+        words = [f"step {step}: " + ", ".join(f"{name.split('/')[0]} {value:.4g}" for name, value in row.items())]
+        try:
+            find(c.eval.best.split()[1] if c.eval.best else next(iter(row)), row)
+        except JaxganError as e:
+            words.append(f"NOTE: no checkpoint is kept as the best by {c.eval.best!r}: {e}")
+        return lambda dir: Seen(row, tuple(words))
 
     return see
 

@@ -20,7 +20,7 @@ from jaxgan import features, rng
 from jaxgan.config import Eval
 from jaxgan.data.cache import user_cache, writable
 from jaxgan.errors import JaxganError, nearest
-from jaxgan.features import extractor
+from jaxgan.features import Extractor, extractor
 from jaxgan.metrics import ALIKE, METRICS, READS, Score, jackknife
 from jaxgan.types import Density, Source
 
@@ -59,16 +59,18 @@ def complete(e: Eval, source: Source, weights: str = "") -> Protocol:
     """e with what suits the data in place of what it leaves out; JaxganError for a name that is not known."""
     image, modes = len(source.shape) == 3, source.density is not None and source.density.modes is not None
     prefix = next((name for name in NATURAL if source.name == name or source.name.startswith(f"{name}:")), "")
-    network, usual = NATURAL.get(prefix, (ELSE if image else RAW, ("modes",) if modes else USUAL))
-    p = Protocol(e.metrics or usual, e.features or network, e.n or min(source.size or MOST, MOST), str(weights))
+    suits, usual = NATURAL.get(prefix, (ELSE if image else RAW, ("modes",) if modes else USUAL))
+    p = Protocol(e.metrics or usual, e.features or suits, e.n or min(source.size or MOST, MOST), str(weights))
     if modes and not e.n:
         p = p._replace(n=2500)  # PacGAN's, arXiv 1712.04086
     for name in p.metrics:
         if name not in METRICS:
             raise JaxganError(f"there is no metric {name!r}.{nearest(name, METRICS)} Known: {', '.join(METRICS)}")
-    network_of = None if p.features == RAW else features.known(p.features)
+    if p.features != RAW:
+        features.known(p.features)  # complains of a name that is none
     needs = {key: name for name in p.metrics for key in READS.get(name, "features").split()}
-    if "logits" in needs and not (network_of and network_of.classes):
+    found = network(p)
+    if "logits" in needs and not (found and found.classes):
         raise JaxganError(f"metric {needs['logits']} reads logits, and features {p.features} have none")
     if "stacked-mnist" in p.metrics and p.features != "digits-cnn/stacked":
         raise JaxganError("metric stacked-mnist reads three digits an image: --features digits-cnn/stacked")
@@ -76,7 +78,7 @@ def complete(e: Eval, source: Source, weights: str = "") -> Protocol:
         raise JaxganError(f"metric {needs['labels']} needs labels, and {source.name} has none")
     if "modes" in p.metrics and not modes:
         raise JaxganError(f"metric modes needs a toy whose modes are known, such as ring8; {source.name} is none")
-    if ("images" in needs or network_of) and not image:
+    if ("images" in needs or found) and not image:
         raise JaxganError(
             f"{needs.get('images', p.features)} is for images, and examples of {source.name} are {source.shape}; take "
             f"--features {RAW}, and metrics of features"
@@ -84,9 +86,19 @@ def complete(e: Eval, source: Source, weights: str = "") -> Protocol:
     return p
 
 
+def reads(p: Protocol) -> set[str]:
+    """What p's metrics read of a set."""
+    return {key for name in p.metrics for key in READS.get(name, "features").split()}
+
+
+def network(p: Protocol) -> Extractor | None:
+    """The network that p's metrics need, None where they read the examples themselves."""
+    return features.known(p.features) if p.features != RAW and reads(p) & {"features", "logits"} else None
+
+
 def measure(p: Protocol, parts: Iterable[tuple], total: int, what: str) -> Set:
     """The set that p's metrics read of parts (examples [b, ...], labels [b] or None), of which there are `total`."""
-    wanted = {key for name in p.metrics for key in READS.get(name, "features").split()}
+    wanted = reads(p) | {"labels"}
     found: dict[str, list] = {key: [] for key in wanted}
     with extractor.progress(total, f"of {what}, {p.features}") as bar:
         for x, y in parts:
@@ -133,12 +145,20 @@ def rows_of(source: Source, n: int = REAL, seed: int = 0) -> np.ndarray:
 
 def reference(p: Protocol, source: Source, say=print) -> Set:
     """What p's metrics read of the real examples; features of images are kept in the user's cache by their origin."""
+    kept = _kept(p, source, say) if network(p) else {}
+    rest = p._replace(metrics=tuple(name for name in p.metrics if READS.get(name) == "images"))
+    if kept and not rest.metrics:
+        return kept
     count, parts = of_source(source, min(source.size, REAL) if source.size else p.n)
-    if p.features == RAW or any(READS.get(name) == "images" for name in p.metrics):
-        return measure(p, parts, count, "real ones")
-    network = extractor.checksum(features.known(p.features), p.weights)
-    about = {"data": source.fingerprint, "n": count, "features": p.features, "weights": network, "version": 1}
-    path = kept(p, source)
+    return kept | measure(rest if kept else p, parts, count, "real ones")
+
+
+def _kept(p: Protocol, source: Source, say) -> Set:
+    """Features, labels, and logits if there are some, of the real examples: from the cache, or made and put there."""
+    count, parts = of_source(source, REAL)
+    used = extractor.checksum(features.known(p.features), p.weights)
+    about = {"data": source.fingerprint, "n": count, "features": p.features, "weights": used, "version": 1}
+    path = file(p, source)
     found, trouble = _read(path, about)
     if trouble:
         say(f"{path}: {trouble}; making the features of {source.name} anew")
@@ -151,7 +171,7 @@ def reference(p: Protocol, source: Source, say=print) -> Set:
     return found
 
 
-def kept(p: Protocol, source: Source) -> Path:
+def file(p: Protocol, source: Source) -> Path:
     """The file in the user's cache that holds the features of source."""
     words = [source.name, "x".join(map(str, source.shape)), f"n{min(source.size, REAL)}", p.features]
     short = hashlib.sha256(source.name.encode()).hexdigest()[:8]

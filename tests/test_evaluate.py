@@ -79,6 +79,13 @@ def test_an_interval_is_the_jackknifes():
         np.testing.assert_equal(found["fd/raw/n200/ddof1"].error, error)
 
 
+def test_small_sets_have_an_extrapolated_fid():
+    draw = np.random.default_rng(0)
+    real, fake = draw.normal(size=(2, 400, 3))
+    found, _ = protocol.scores(protocol.Protocol(("fid-infinity",), "raw", 400), {"features": real}, {"features": fake})
+    assert list(found) == ["fd-infinity/raw/n400/ddof1/sizes15/least200"]
+
+
 def test_what_is_left_out_suits_the_data():
     def of(name, **asked):
         return protocol.complete(Eval(**asked), data.open_source(name))
@@ -86,6 +93,7 @@ def test_what_is_left_out_suits_the_data():
     assert of("ring8") == (("modes",), "raw", 2500, "")
     assert of("mnist5k") == (("fid", "kid", "prdc"), "digits-cnn", 5000, "")
     assert of("stacked:mnist5k")[:2] == (("stacked-mnist", "fid"), "digits-cnn/stacked")
+    assert protocol.complete(Eval(), data.open_source("mnist5k")._replace(size=60_000)).n == 10_000
     assert of("sines")[:2] == (("fid", "kid", "prdc"), "raw")
     assert protocol.complete(Eval(), source()).features == "inception-2015/clean"
 
@@ -155,6 +163,9 @@ def test_a_reference_is_made_once_and_anew_where_something_changed(cache, monkey
     path.write_bytes(path.read_bytes()[:300])
     assert protocol.reference(p, source(seed=1), said.append)["features"].shape == (50, 128)
     assert "damaged" in said[1] and len(list(cache.iterdir())) == 1
+    monkeypatch.setattr(protocol.extractor, "checksum", lambda *_: "of other weights")
+    protocol.reference(p, source(seed=1), said.append)
+    assert "weights changed since" in said[2]
 
 
 def test_stacked_digits_are_told_apart(cache):
@@ -204,6 +215,20 @@ def test_the_best_stays_beside_the_newest(tmp_path):
     assert saved(tmp_path / "d", {1: None, 2: None, 3: None}, keep=2) == ([2, 3], None)
 
 
+def test_a_misspelt_objective_is_said_and_loses_nothing(tmp_path, monkeypatch):
+    for best in ("fid", "least fid", "min"):
+        with pytest.raises(JaxganError, match='expected "min METRIC" or "max METRIC"'):
+            looks.looks(dataclasses.replace(EVERY, eval=dataclasses.replace(RAW, best=best)), source())
+    said = []
+    monkeypatch.setattr(train.log, "show", said.append)
+    c = dataclasses.replace(EVERY, eval=dataclasses.replace(RAW, best="min fdi"), steps=3)
+    train.run(c, tmp_path / "run", source())
+    assert any("no checkpoint is kept as the best by 'min fdi'" in text and "fd/raw/n40" in text for text in said)
+    assert list(columns(tmp_path / "run")) == [3] and int(jaxgan.load(tmp_path / "run").state.step) == 3
+    with pytest.raises(JaxganError, match=r"eval\.best is 'min fid', but it belongs to eval_every"):
+        trained(tmp_path / "off", dataclasses.replace(BASE, eval=dataclasses.replace(RAW, best="min fid")))
+
+
 def test_best_is_found_by_its_name(run, tmp_path):
     values = columns(run.dir)
     at = min(values, key=values.get)
@@ -217,6 +242,35 @@ def test_best_is_found_by_its_name(run, tmp_path):
     trained(tmp_path / "plain", steps=4)
     with pytest.raises(JaxganError, match="--eval-every"):
         jaxgan.load(tmp_path / "plain", "best")
+
+
+def test_samples_are_the_same_whichever_metrics_read_them(run):
+    """Labels are drawn from the real ones', though no metric reads them."""
+    found = [
+        evaluate.evaluate(run, metrics=metrics, source=source(), say=lambda text: None, interval=False)
+        for metrics in (("fid",), ("fid", "intra-fid"))
+    ]
+    assert found[0]["fd/raw/n40/real50/ddof1"] == found[1]["fd/raw/n40/real50/ddof1"]
+
+
+def test_metrics_of_images_and_of_features_share_what_is_kept(cache):
+    both = protocol.Protocol(("fid", "ms-ssim"), "random", 10)
+    real = protocol.reference(both, source())
+    assert real.keys() == {"features", "labels", "images"} and len(list(cache.iterdir())) == 1
+    np.testing.assert_array_equal(real["images"], source().rows(np.arange(50))["x"])
+    alone = protocol.Protocol(("ms-ssim",), "inception-2015/clean", 10)  # whose weights nobody asks for
+    assert protocol.network(alone) is None and protocol.reference(alone, source()).keys() == {"images", "labels"}
+
+
+def test_a_balanced_run_is_compared_with_each_example_once(tmp_path):
+    r = np.random.default_rng(0)
+    uneven = data.from_arrays(r.integers(0, 256, (30, 6, 6, 1), np.uint8), np.arange(30) // 25)
+    c = dataclasses.replace(BASE, balance=True, steps=1)
+    run = train.run(c, tmp_path / "run", uneven, quiet=True)
+    whole = evaluate.reference(run, source=uneven)
+    assert whole.size == 30 and data.of_config(c, uneven)[0].size == 50
+    digits = dataclasses.replace(BASE, data="mnist5k", balance=True)
+    assert evaluate.unmirrored(digits, data.of_config(digits)[0]).fingerprint == data.open_source("mnist5k").fingerprint
 
 
 @pytest.fixture(scope="module")
@@ -246,6 +300,11 @@ def test_the_command_writes_what_it_found(ring, capsys):
     rows = log.read(ring / "metrics.jsonl")
     assert [row["step"] for row in rows] == sorted(row["step"] for row in rows), "rows stay in order"
     assert [row[name] for row in rows if name in row] == [value], "of the averaged generator alone"
+    main(["eval", str(ring), "--metrics", "kid", "-n", "300", "--step", "2", "--seed", "1"])
+    assert log.read(ring / "metrics.jsonl") == rows, "nor of another seed"
+    main(["eval", str(ring), "--metrics", "kid", "-n", "300", "--step", "2"])
+    again = json.loads((ring / "eval" / "00000002_raw_train_n300_seed0.json").read_text())["scores"]
+    assert len(again) == 2 and again[name] == [value, error], "beside what was there"
 
 
 def test_any_images_may_be_compared(tmp_path, cache, capsys):

@@ -54,4 +54,4 @@ def stats(
             f"{source.name} is compared as it is, and there is nothing to make; for images, see --features"
         )
     found = protocol.reference(p, source)["features"]
-    print(f"{len(found):,} x {found.shape[1]} features of {source.name} by {p.features} in {protocol.kept(p, source)}")
+    print(f"{len(found):,} x {found.shape[1]} features of {source.name} by {p.features} in {protocol.file(p, source)}")

@@ -4,6 +4,7 @@ import numpy as np
 
 from jaxgan.types import JaxganError, Source
 
+BALANCED = " balanced"  # the end of such a source's fingerprint
 CHUNK = 1024  # rows whose labels are read at a time
 
 
@@ -23,7 +24,7 @@ def balanced(source: Source) -> Source:
     return source._replace(
         size=len(index),
         rows=lambda i: source.rows(index[np.asarray(i)]),
-        fingerprint=f"{source.fingerprint} balanced",
+        fingerprint=f"{source.fingerprint}{BALANCED}",
         bytes=source.bytes * len(index) // source.size,
         found=f"{source.found}; balanced: {most:,} draws of each class in an epoch",
     )
