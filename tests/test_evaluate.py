@@ -211,7 +211,7 @@ def test_the_best_stays_beside_the_newest(tmp_path):
     assert saved(tmp_path / "b", {at: row and {"is/x/n5": row["fd/x/n5"]} for at, row in scores.items()}) == ([1, 4], 1)
     both = {at: {"fd/x/n5": -at, "kid/x/n5": (at - 2) ** 2} for at in (1, 2, 3, 4)}
     assert saved(tmp_path / "c", both, best="min kid") == ([2, 4], 2)
-    assert saved(tmp_path / "c", {5: both[3]}, best="max kid")[1] == 5, "another objective: what it has ranked itself"
+    assert saved(tmp_path / "c", {5: both[3]}, best="max fd")[1] == 5, "another objective: what it has ranked itself"
     assert saved(tmp_path / "d", {1: None, 2: None, 3: None}, keep=2) == ([2, 3], None)
 
 
