@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -190,6 +191,8 @@ def compare(
     n: of images, drawn where there are more; 0 is all. size: pixels to which folders are resized, 0 leaves them.
     """
     fake, real = opened(images, size), opened(against, size)
+    if fake.shape != real.shape and not len(fake.shape) == len(real.shape) == 3:
+        raise JaxganError(f"examples of {images} are {fake.shape} and of {against} {real.shape}; expected one shape")
     if fake.shape[:2] != real.shape[:2]:
         say(f"NOTE: {images} has examples {fake.shape} and {against} {real.shape}; each is resized for the features")
     count, parts = protocol.of_source(fake, n)
@@ -235,9 +238,10 @@ def _one_size(path: Path) -> int:
 
 def _from_file(path: Path) -> Source:
     try:
-        file = np.load(path, allow_pickle=False)
-        arrays = {"x": file} if isinstance(file, np.ndarray) else {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError) as e:
+        with path.open("rb") as opened:
+            file = np.load(opened, allow_pickle=False)
+            arrays = {"x": file} if isinstance(file, np.ndarray) else {key: file[key] for key in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as e:
         raise JaxganError(f"cannot read arrays from {path} ({e}); expected a .npz or .npy of numbers") from None
     name = next((key for key in ("x", "images", "arr_0") if key in arrays), "")
     if not name:

@@ -305,6 +305,9 @@ def test_the_command_writes_what_it_found(ring, capsys):
     main(["eval", str(ring), "--metrics", "kid", "-n", "300", "--step", "2"])
     again = json.loads((ring / "eval" / "00000002_raw_train_n300_seed0.json").read_text())["scores"]
     assert len(again) == 2 and again[name] == [value, error], "beside what was there"
+    now = log.read(ring / "metrics.jsonl")
+    main(["eval", str(ring), "--metrics", "kid", "-n", "300", "--step", "2"])
+    assert log.read(ring / "metrics.jsonl") == now, "once"
 
 
 def test_any_images_may_be_compared(tmp_path, cache, capsys):
@@ -323,10 +326,13 @@ def test_any_images_may_be_compared(tmp_path, cache, capsys):
     expected = fid(extract("digits-cnn", images)["features"], extract("digits-cnn", images[:80])["features"])
     assert f"fd/digits-cnn/n80/real100/ddof1  {expected.value:.5g}" in " ".join(kept["fake.npy"])
     Image.fromarray(np.zeros((30, 20), np.uint8)).save(tmp_path / "real" / "odd.png")
+    (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04cut")
     for words, message in {
         f"eval --images {tmp_path}/fake.npy --reference {tmp_path}/real": "squares of one size. Give one: --size",
         f"eval --images {tmp_path}/fake.npy": "give a run folder",
         f"eval --images {tmp_path}/none.npy --reference mnist5k": "cannot read arrays from",
+        f"eval --images {tmp_path}/cut.npz --reference mnist5k": "cannot read arrays from",
+        "eval --images mnist5k --reference ring8": "(28, 28, 1) and of ring8 (2,); expected one shape",
     }.items():
         with pytest.raises(SystemExit):
             main(words.split(" "))

@@ -40,7 +40,7 @@ def test_a_run_on_arrays_needs_them_once(tmp_path, capsys):
     before = (dir / "arrays.npz").stat().st_mtime_ns
     jaxgan.fit(x, y, dir=dir, **{**SMALL, "steps": 3})
     assert (dir / "arrays.npz").stat().st_mtime_ns == before and list(digests(dir)) == [1, 2, 3]
-    (dir / "arrays.npz").write_bytes(b"PK")
+    (dir / "arrays.npz").write_bytes(b"PK\x03\x04cut")
     with pytest.raises(JaxganError, match=r"arrays.npz in it cannot be read.*Give them in Python: source="):
         run_folder.examples(dir, jaxgan.load(dir).config)
 

@@ -1,6 +1,7 @@
 """Arrays that a run was trained on, in its folder, so that they need not be given again."""
 
 import os
+import zipfile
 from pathlib import Path
 
 import jax
@@ -36,7 +37,7 @@ def kept(dir: Path, c: Config) -> Source:
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             x, y = file["x"], file["y"] if "y" in file.files else None
-    except (OSError, ValueError, KeyError, EOFError) as e:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as e:
         raise JaxganError(
             f"the run in {dir} was trained on arrays, and {FILE} in it cannot be read ({getattr(e, 'strerror', e)}); "
             f"it is kept up to {MOST >> 20} MB. Give them in Python: source=jaxgan.data.from_arrays(images, labels)"

@@ -59,12 +59,13 @@ def shipped(name: str):
     """A function that loads the classifier called name: from the package, or from a path that is given."""
 
     def load(path: str | Path = "") -> Weights:
+        remedy = "check the path" if path else "reinstall jaxgan"
         path = Path(path).expanduser() if path else Path(__file__).with_name(f"{name}.npz")
         try:
             with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 p = {key: file[key].astype(np.float32) for key in file.files}
         except (OSError, EOFError, ValueError, KeyError) as e:
-            raise JaxganError(f"{name}: cannot read {path} ({e}); reinstall jaxgan") from e
+            raise JaxganError(f"{name}: cannot read {path} ({e}); {remedy}") from e
         if {key: value.shape for key, value in p.items() if key.endswith("weight")} != {
             f"{key}.weight": shape for key, shape in SHAPES.items()
         }:
