@@ -317,6 +317,9 @@ def test_what_was_drawn_once_is_drawn_again_without_compiling(base):
         compiled.clear()
         np.testing.assert_array_equal(loaded.sample(8), first)
         loaded.sample(8, seed=1, labels=np.zeros(8, int))
+        moved = loaded.at(dataclasses.replace(loaded.state, ema=jax.tree.map(lambda x: x + 1, loaded.state.ema)))
+        compiled.clear()  # of the sums
+        assert not np.array_equal(moved.sample(8), first)
         assert not compiled
     finally:
         jax.monitoring.unregister_event_duration_listener(note)

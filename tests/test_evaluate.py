@@ -212,6 +212,8 @@ def test_the_best_stays_beside_the_newest(tmp_path):
     both = {at: {"fd/x/n5": -at, "kid/x/n5": (at - 2) ** 2} for at in (1, 2, 3, 4)}
     assert saved(tmp_path / "c", both, best="min kid") == ([2, 4], 2)
     assert saved(tmp_path / "c", {5: both[3]}, best="max fd")[1] == 5, "another objective: what it has ranked itself"
+    with contextlib.closing(checkpoint.Checkpoints(tmp_path / "b", 1, read_only=True)) as kept:
+        assert kept.best_step() == 1, "of the objective that stands in the folder"
     assert saved(tmp_path / "d", {1: None, 2: None, 3: None}, keep=2) == ([2, 3], None)
 
 

@@ -34,6 +34,17 @@ def test_the_protocol_stands_in_the_name():
         build("fid", "inception/n50", 10)
 
 
+def test_metrics_of_answers_read_them_rightly():
+    """Of logits whose greatest is known: the class asked for in two of three; digits 1 2 3 and 4 5 6, and again."""
+    logits, asked = np.eye(3)[[0, 1, 2]], np.array([0, 1, 1])
+    assert METRICS["accuracy"](None, (logits, asked)).value == pytest.approx(2 / 3)
+    digits = np.eye(10)[[[1, 2, 3], [4, 5, 6], [1, 2, 3]]].reshape(3, 30)
+    found = METRICS["stacked-mnist"](None, digits)
+    assert found["modes"].value == 2
+    one, two = math.log(1000 * 2 / 3), math.log(1000 / 3)
+    assert found["mode-kl"].value == pytest.approx(2 / 3 * one + 1 / 3 * two)
+
+
 def test_a_name_may_be_shortened_where_one_is_meant():
     known = ["fd/digits-cnn/n50/ddof1", "kid/a/n50", "kid/b/n50", "modes", "modes/raw/n9/modes8"]
     assert find("fid", known) == find("fd", known) == find("fd/digits-cnn", known) == known[0]
