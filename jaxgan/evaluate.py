@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxgan import __version__, data, log, plots, protocol, rng, run_folder
+from jaxgan import __version__, data, log, paths, plots, protocol, rng, run_folder
 from jaxgan.config import Config, Eval
 from jaxgan.data import kept
 from jaxgan.data.balance import BALANCED
@@ -120,16 +120,26 @@ def check(c: Config, game: Game, p: Protocol) -> None:
 
 
 def sampled(run: Run, p: Protocol, labels, seed: int = 0, ema: bool = True) -> protocol.Set:
-    """What p's metrics read of p.n samples of run, as `draws` makes them."""
-    return protocol.measure(p, draws(run, p, labels, seed, ema), p.n, "samples")
+    """What p's metrics read of p.n samples of run, as `draws` makes them, and of as many paths."""
+    found, wanted = {}, protocol.reads(p)
+    for space in ("z", "w"):
+        if f"paths-{space}" in wanted:
+            found[f"paths-{space}"] = paths.lengths(run, space, p.n, asked_labels(run, p, labels, seed), seed, ema)
+    if wanted - found.keys():
+        found |= protocol.measure(p, draws(run, p, labels, seed, ema), p.n, "samples")
+    return found
+
+
+def asked_labels(run: Run, p: Protocol, labels, seed: int):
+    """Labels [p.n] of the samples, drawn from those of real examples, or all in turn; None without classes."""
+    if not run.game.classes:
+        return None
+    return np.random.default_rng(seed).choice(labels, p.n) if labels is not None else np.arange(p.n) % run.game.classes
 
 
 def draws(run: Run, p: Protocol, labels, seed: int = 0, ema: bool = True) -> Iterator[tuple]:
     """Parts (samples, labels) of p.n samples; labels: of real examples, from which those asked for are drawn."""
-    z, y = latents(run.game, p.n, seed), None
-    if run.game.classes:
-        drawn = np.random.default_rng(seed)
-        y = drawn.choice(labels, p.n) if labels is not None else np.arange(p.n) % run.game.classes
+    z, y = latents(run.game, p.n, seed), asked_labels(run, p, labels, seed)
     for start in range(0, p.n, PART):
         at = slice(start, start + PART)
         asked = None if y is None else y[at]
@@ -197,6 +207,8 @@ def compare(
         say(f"NOTE: {images} has examples {fake.shape} and {against} {real.shape}; each is resized for the features")
     count, parts = protocol.of_source(fake, n)
     p = protocol.complete(Eval(tuple(metrics), features, count), real, str(weights))
+    if alone := [name for name in p.metrics if "paths" in READS.get(name, "")]:
+        raise JaxganError(f"metric {alone[0]} follows paths between latents, so it is of a run: jaxgan eval RUN")
     if "labels" in protocol.reads(p) and not fake.classes:
         raise JaxganError(f"{' '.join(p.metrics)} need labels of {images}, and it has none; an .npz may hold them as y")
     of_real = protocol.reference(p, real, say)

@@ -9,7 +9,7 @@ from scipy.signal import convolve2d
 from scipy.special import gammaln
 
 from jaxgan.errors import JaxganError
-from jaxgan.metrics import images, ms_ssim, swd
+from jaxgan.metrics import images, ms_ssim, ppl, swd
 
 
 def smooth_images(n, size, seed, c=3):
@@ -119,3 +119,16 @@ def test_ms_ssim_is_one_for_copies_and_lower_for_others():
     assert ms_ssim(negative).value == 0
     with pytest.raises(JaxganError, match="images uint8"):
         ms_ssim(x / 255)
+
+
+def test_path_length_leaves_out_a_hundredth_at_each_end():
+    """The 1st percentile, lower, of 200 lengths is the second of them, and the 99th, higher, the last but one."""
+    x = np.arange(200.0) ** 2
+    score = ppl(np.random.default_rng(0).permutation(x), "w")
+    assert score.name == "ppl-w/lpips/n200/end"
+    assert score.value == pytest.approx(x[1:199].mean()) and score.error == pytest.approx(
+        x[1:199].std(ddof=1) / 198**0.5
+    )
+    for bad in (x - 1, x * np.nan, x[:0], x[None]):
+        with pytest.raises(JaxganError, match="not all finite and 0 or more"):
+            ppl(bad, "z")

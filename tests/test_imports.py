@@ -31,6 +31,7 @@ ROWS = [
         "transfer",
         "latents",
         "project",
+        "paths",
         "inputs",
         "outputs",
         "override",

@@ -106,6 +106,7 @@ def test_every_metric_is_called_alike():
     both = [(given["features"][i], given["labels"][i]) for i in (0, 1)]
     given |= {"features labels": both, "logits labels": both}
     more = {"fid-infinity": {"least": 32}, "fid": {"features": "toy"}, "modes": {"density": TOYS["grid25"]().exact}}
+    given["paths-z"] = given["paths-w"] = draw.uniform(size=(2, 64))
     given["modes"] = given["features"][..., :2]
     for name, metric in METRICS.items():
         if name == "stacked-mnist":

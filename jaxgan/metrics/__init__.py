@@ -3,7 +3,7 @@
 from functools import partial
 
 from jaxgan.metrics.frechet import Moments, fid, fid_infinity, intra_fid, merge, moments
-from jaxgan.metrics.images import ms_ssim, swd
+from jaxgan.metrics.images import ms_ssim, ppl, swd
 from jaxgan.metrics.inception import accuracy, inception_score, mode_jsd, mode_kl, stacked_mnist
 from jaxgan.metrics.kernel import cmmd, kid
 from jaxgan.metrics.modes import mode_scores
@@ -34,6 +34,7 @@ __all__ = [
     "ms_ssim",
     "nearest",
     "parse",
+    "ppl",
     "prdc",
     "precision_recall",
     "stacked_mnist",
@@ -60,6 +61,10 @@ def _stacked_mnist(real, fake, **options):
     return stacked_mnist(fake.reshape(len(fake), 3, 10).argmax(2), **options)
 
 
+def _path_length(space: str):
+    return lambda real, fake, **_: ppl(fake, space)  # by LPIPS, whatever the features of others are
+
+
 # name: (real, fake, **options) -> a Score, or a dict of them
 METRICS = {
     "fid": fid,
@@ -79,9 +84,12 @@ METRICS = {
     "modes": _of_fake(mode_scores),
     "swd": swd,
     "ms-ssim": _of_fake(ms_ssim),
+    "ppl-z": _path_length("z"),
+    "ppl-w": _path_length("w"),
 }
 # what those read that do not read features; several come as a tuple
 READS = {"is": "logits", "stacked-mnist": "logits", "swd": "images", "ms-ssim": "images"}
+READS |= {"ppl-z": "paths-z", "ppl-w": "paths-w"}
 READS |= {"accuracy": "logits labels", "intra-fid": "features labels"}
 # those that want as many real examples as generated ones
 ALIKE = {"precision-recall", "prdc", "authpct", "swd"}

@@ -1,4 +1,4 @@
-"""Metrics of images uint8 [n, h, w, c] themselves: sliced Wasserstein distance and MS-SSIM."""
+"""Metrics of images uint8 [n, h, w, c]: sliced Wasserstein distance, MS-SSIM; of paths between them: their length."""
 
 import math
 
@@ -126,3 +126,16 @@ def _ssim(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     contrast = (2 * ab + c2) / (aa + bb + c2)
     similarity = (2 * ma * mb + c1) / (ma * ma + mb * mb + c1) * contrast
     return similarity.mean((1, 2, 3)), contrast.mean((1, 2, 3))
+
+
+def ppl(lengths: AnyArray, space: str, features: str = "lpips") -> Score:
+    """Perceptual path length: the mean of lengths [n] from the 1st percentile (lower) to the 99th (higher).
+
+    Karras et al. 2018, arXiv 1812.04948, at the beginning of paths ("end") as since StyleGAN2, arXiv 1912.04958, which
+    have 50,000 in w. Small where images change evenly with the latents of `space`, z or w.
+    """
+    found = np.asarray(lengths, np.float64)
+    if found.ndim != 1 or not len(found) or not (np.isfinite(found) & (found >= 0)).all():
+        raise JaxganError(f"lengths of paths, of shape {found.shape}, are not all finite and 0 or more; expected [n]")
+    low, high = np.percentile(found, 1, method="lower"), np.percentile(found, 99, method="higher")
+    return mean(build(f"ppl-{space}", features, len(found), end=True), found[(low <= found) & (found <= high)])
