@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan import data, games, log, plots, rng, run_folder, transfer
+from jaxgan import data, disk, games, log, plots, rng, run_folder, transfer
 from jaxgan.data import feed
 from jaxgan.errors import JaxganError
 from jaxgan.run import Run, load
@@ -31,6 +31,7 @@ def diagnose(dir, source: Source | None = None, held_out: str = "", say=log.show
     c, dir = run.config, run.dir
     source, held = run_folder.examples(dir, c, source)
     run_folder.check_data(dir, c, run.env, source)
+    history = log.read(dir / "metrics.jsonl")  # complains before anything is measured
     game = games.make(c, source.shape, source.classes)
     held = _unseen(c, source, held, held_out, game.classes)
     say(f"diagnosing {dir} at step {int(run.state.step)}; held-out data: {_name(source, held)}")
@@ -45,9 +46,8 @@ def diagnose(dir, source: Source | None = None, held_out: str = "", say=log.show
     for text in words:
         say(f"- {text}")
     path = along(game, c, source, run)
-    history = log.read(dir / "metrics.jsonl")
     found = {"step": int(run.state.step), "train_steps_of_cost": round(cost, 1), "readings": words, **report.row}
-    run_folder.replace(dir / "diagnosis.json", json.dumps(found, indent=2))
+    disk.write(dir / "diagnosis.json", json.dumps(found, indent=2))
     plots.save_figure(
         plots.diagnosis(report, path, history, words, f"{dir}, step {found['step']}"), dir / "diagnosis.png"
     )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxgan import inputs, outputs, plots, run_folder
+from jaxgan import disk, inputs, outputs, plots, run_folder
 from jaxgan.data import feed
 from jaxgan.errors import JaxganError
 from jaxgan.games.info import values
@@ -147,7 +147,7 @@ def save_own(out: Path, x, made: dict, names: list[str], classes=()) -> None:
             outputs.files(out, images, [inside + name for name in outputs.pngs(names)])
     elif out.suffix == ".npz":
         arrays: dict = {} if None in made else {"y": np.repeat(list(made), len(x))}
-        np.savez(out, x=np.concatenate([*made.values()]), images=x, names=names, **arrays)
+        disk.write_arrays(out, x=np.concatenate([*made.values()]), images=x, names=names, **arrays)
     else:
         above(out, x, *made.values())
 
@@ -167,7 +167,7 @@ def projected(trained, paths, out: Path, labels, seed: int, ema: bool, say, **op
     y = of_own(trained, labels, len(x))
     found = trained.project(x, y, seed=seed, ema=ema, say=say, **options)
     arrays: dict = found._asdict() | {"names": names} | ({} if y is None else {"y": y})
-    np.savez(out.with_suffix(".npz"), **arrays)
+    disk.write_arrays(out.with_suffix(".npz"), **arrays)
     for name, error, rms in zip(names, found.errors, found.rms):
         say(f"{name}: {found.distance} {error:.4f}" + (f", rms {rms:.4f}" if found.distance == "lpips" else ""))
     say(f"latents {found.space} of {len(x)} images in {out.with_suffix('.npz')}")

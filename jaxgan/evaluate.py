@@ -4,16 +4,16 @@ import dataclasses
 import io
 import json
 import time
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from jaxgan import __version__, data, log, paths, plots, protocol, rng, run_folder
+from jaxgan import __version__, data, disk, log, paths, plots, protocol, rng, run_folder
 from jaxgan.config import Config, Eval
-from jaxgan.data import kept
+from jaxgan.data import files, kept
 from jaxgan.data.balance import BALANCED
+from jaxgan.data.images import reason
 from jaxgan.errors import JaxganError
 from jaxgan.metrics import READS, Score, nearest
 from jaxgan.protocol import PART, Protocol
@@ -200,6 +200,10 @@ def compare(
     images, against: a folder of images; an .npz or .npy of images; or data by name, such as tfds:fashion_mnist:test.
     n: of images, drawn where there are more; 0 is all. size: pixels to which folders are resized, 0 leaves them.
     """
+    if size < 0 or n < 0:
+        raise JaxganError(
+            f"size is {size} and n is {n}; expected 0, which leaves images as they are and takes all, or more"
+        )
     fake, real = opened(images, size), opened(against, size)
     if fake.shape != real.shape and not len(fake.shape) == len(real.shape) == 3:
         raise JaxganError(f"examples of {images} are {fake.shape} and of {against} {real.shape}; expected one shape")
@@ -229,18 +233,8 @@ def opened(name: str, size: int = 0) -> Source:
 
 
 def _one_size(path: Path) -> int:
-    from PIL import Image
-
-    from jaxgan.data import files
-
-    sizes, found = set(), files.find(path)
-    for name in found.names:
-        opened = io.BytesIO(found.read(name))
-        if name.endswith(files.ARRAY):
-            sizes.add(np.load(opened, allow_pickle=False).shape[1::-1])
-        else:
-            with Image.open(opened) as image:
-                sizes.add(image.size)
+    found = files.find(path)
+    sizes = {_size(found, name) for name in found.names}
     (w, h), *more = sorted(sizes)
     if more or w != h:
         shown = ", ".join(f"{w}x{h}" for w, h in sorted(sizes)[:4])
@@ -248,13 +242,25 @@ def _one_size(path: Path) -> int:
     return w
 
 
-def _from_file(path: Path) -> Source:
+def _size(found: files.Files, name: str) -> tuple[int, int]:
+    """Width and height of an image in its file."""
+    from PIL import Image
+
     try:
-        with path.open("rb") as opened:
-            file = np.load(opened, allow_pickle=False)
-            arrays = {"x": file} if isinstance(file, np.ndarray) else {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as e:
-        raise JaxganError(f"cannot read arrays from {path} ({e}); expected a .npz or .npy of numbers") from None
+        opened = io.BytesIO(found.read(name))
+        if name.endswith(files.ARRAY):
+            height, width = np.load(opened, allow_pickle=False).shape[:2]
+            return width, height
+        with Image.open(opened) as image:
+            return image.size
+    except Exception as e:  # decoders raise nearly anything on damaged files
+        raise JaxganError(
+            f"{name} in {found.root} cannot be read as an image ({reason(e)}); repair or remove it"
+        ) from None
+
+
+def _from_file(path: Path) -> Source:
+    arrays = disk.arrays(path)
     name = next((key for key in ("x", "images", "arr_0") if key in arrays), "")
     if not name:
         raise JaxganError(f"{path} holds {', '.join(arrays) or 'nothing'}; expected images under x, images or arr_0")
@@ -278,16 +284,25 @@ def _which(run: Run, step: int | str | None) -> str:
     return "final" if at >= run.config.steps else f"step {at} of {run.config.steps}"
 
 
+def _scores(path: Path, say) -> dict:
+    """The scores that an earlier evaluation wrote, none where its file is damaged, which is said."""
+    try:
+        return dict(json.loads(path.read_text("utf-8"))["scores"])
+    except (ValueError, KeyError, TypeError) as e:
+        say(f"NOTE: {path} is damaged ({type(e).__name__}: {e}); its scores are replaced")
+        return {}
+
+
 def _write(dir: Path, about: dict, found: dict[str, Score], p: Protocol, say) -> Path:
     """Scores into eval/*.json, beside earlier ones of the same protocol, and into metrics.jsonl."""
     (dir / "eval").mkdir(exist_ok=True)
     words = [f"{about['step']:08d}", p.features.replace("/", "-"), about["split"].replace("/", "-"), f"n{p.n}"]
     words += [] if about["generator"] == "ema" else ["last"]
     path = dir / "eval" / f"{'_'.join(words)}_seed{about['seed']}.json"
-    old = json.loads(path.read_text("utf-8"))["scores"] if path.exists() else {}
+    old = _scores(path, say) if path.exists() else {}
     new = {name: [score.value, None if np.isnan(score.error) else score.error] for name, score in found.items()}
     about |= {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "jaxgan": __version__, "scores": old | new}
-    run_folder.replace(path, json.dumps(about, indent=2))
+    disk.write(path, json.dumps(about, indent=2))
     if about["generator"] == "ema" and about["split"] == "train" and about["seed"] == 0:
         try:
             with run_folder.locked(dir):

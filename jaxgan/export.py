@@ -1,21 +1,25 @@
 """A run's sampler as files that need neither jaxgan nor its source: jax.export, ONNX, and weights as safetensors."""
 
+import contextlib
 import json
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from typing import BinaryIO
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan import run_folder
+from jaxgan import disk, run_folder
 from jaxgan.backend import PLATFORM
 from jaxgan.errors import JaxganError
 from jaxgan.run import Run, applied, latents, load
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 NEEDS = {"jax": "flatbuffers", "onnx": "jax2onnx", "safetensors": "safetensors"}
+FILES = {"jax": "sampler.jax", "onnx": "sampler.onnx", "safetensors": "weights.safetensors"}
+ABOUT = "sampler.json"
 CLOSE = 1e-5  # the largest difference of the same samples by a file and by jaxgan, where images lie in [-1, 1]
 
 
@@ -25,18 +29,26 @@ def export(dir, formats: tuple[str, ...] = ("jax",), out: Path | str = "", ema: 
     sampler.json beside them says what goes in and out. out: a folder, by default dir/export. step: as of `load`. Each
     file is read again and compared with the run's own samples. JaxganError for what the user can mend.
     """
+    if not formats:
+        raise JaxganError(f"which formats? Choose from {', '.join(NEEDS)}")
     for name in formats:
         _check(name)
     run = load(dir, step)
     out = Path(out).expanduser() if out else run_folder.find(dir) / "export"
+    if out.exists() and not out.is_dir():
+        raise JaxganError(f"--out is {out}, which is a file; choose a folder")
     out.mkdir(parents=True, exist_ok=True)
     nets = jax.tree.map(np.asarray, run.state.ema if ema else run.shown())
     sampler, inputs = signature(run, nets)
-    paths = [WRITERS[name](out, run, nets, sampler, inputs) for name in formats]
     about = {"step": int(run.state.step), "generator": "ema" if ema else "last", "shape": run.env["shape"]}
     about |= {"classes": run.game.classes, "inputs": {name: [*map(str, x.shape)] for name, x in inputs.items()}}
-    run_folder.replace(out / "sampler.json", json.dumps(about | {"names": run.env.get("names", [])}, indent=2))
-    return paths
+    paths = {name: out / FILES[name] for name in formats}
+    with contextlib.ExitStack() as stack:  # all of them take their places, or none does
+        files = {path: stack.enter_context(disk.replacing(path)) for path in (*paths.values(), out / ABOUT)}
+        for name, path in paths.items():
+            WRITERS[name](files[path], run, nets, sampler, inputs)
+        files[out / ABOUT].write(json.dumps(about | {"names": run.env.get("names", [])}, indent=2).encode() + b"\n")
+    return [*paths.values()]
 
 
 def _check(name: str) -> None:
@@ -89,31 +101,34 @@ def _neutral(work: Callable):
         PLATFORM.reset(token)
 
 
-def _write_jax(out: Path, run: Run, nets, sampler, inputs) -> Path:
+def _read_again(file: BinaryIO, data: bytes) -> bytes:
+    """What file holds, data having been written into it."""
+    file.write(data)
+    file.flush()
+    return Path(file.name).read_bytes()
+
+
+def _write_jax(file: BinaryIO, run: Run, nets, sampler, inputs) -> None:
     exported = _neutral(lambda: jax.export.export(jax.jit(sampler), platforms=PLATFORMS)(*inputs.values()))
-    path = out / "sampler.jax"
-    path.write_bytes(exported.serialize())
-    again = jax.export.deserialize(bytearray(path.read_bytes()))
-    _compare(path, lambda xs: again.call(*xs), sampler, inputs)
-    return path
+    again = jax.export.deserialize(bytearray(_read_again(file, exported.serialize())))
+    _compare("jax", lambda xs: again.call(*xs), sampler, inputs)
 
 
-def _write_onnx(out: Path, run: Run, nets, sampler, inputs) -> Path:
+def _write_onnx(file: BinaryIO, run: Run, nets, sampler, inputs) -> None:
     from jax2onnx import to_onnx
     from onnxruntime import InferenceSession
 
-    path = out / "sampler.onnx"
     try:
         model = _neutral(lambda: to_onnx(sampler, list(inputs.values()), model_name="sampler"))
         for given, name in zip([*model.graph.input], inputs):
             _rename(model.graph, given.name, name)
-        session = InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        session = InferenceSession(_read_again(file, model.SerializeToString()), providers=["CPUExecutionProvider"])
+    except OSError:  # of the file
+        raise
     except Exception as e:  # whatever the converter or the runtime meets
         reason = (str(e).strip() or type(e).__name__).splitlines()[0][:200]
         raise JaxganError(f"net {run.config.net!r} cannot be written as ONNX ({reason}); --formats jax can") from e
-    path.write_bytes(model.SerializeToString())
-    _compare(path, lambda xs: session.run(None, dict(zip(inputs, xs)))[0], sampler, inputs)
-    return path
+    _compare("onnx", lambda xs: session.run(None, dict(zip(inputs, xs)))[0], sampler, inputs)
 
 
 def _rename(graph, old: str, new: str) -> None:
@@ -124,25 +139,22 @@ def _rename(graph, old: str, new: str) -> None:
         given.name = new if given.name == old else given.name
 
 
-def _write_weights(out: Path, run: Run, nets, sampler, inputs) -> Path:
-    from safetensors.numpy import load_file, save_file
+def _write_weights(file: BinaryIO, run: Run, nets, sampler, inputs) -> None:
+    from safetensors.numpy import load, save
 
     arrays = {jax.tree_util.keystr(p, simple=True, separator="."): x for p, x in jax.tree.leaves_with_path(nets)}
-    path = out / "weights.safetensors"
-    save_file({name: np.ascontiguousarray(x) for name, x in arrays.items()}, path)
-    again = load_file(path)
+    again = load(_read_again(file, save({name: np.ascontiguousarray(x) for name, x in arrays.items()})))
     if any(not np.array_equal(again[name], x) for name, x in arrays.items()):
-        raise JaxganError(f"{path} does not hold what was written; is the disk sound?")
-    return path
+        raise JaxganError(f"{FILES['safetensors']} does not hold what was written; is the disk sound?")
 
 
-def _compare(path: Path, read: Callable, sampler: Callable, inputs: dict) -> None:
+def _compare(name: str, read: Callable, sampler: Callable, inputs: dict) -> None:
     """JaxganError where what was read draws other samples than the run."""
     xs = examples(inputs)
     expected, found = np.asarray(jax.jit(sampler)(*xs)), np.asarray(read(xs))
     worst = float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
     if not worst <= CLOSE:
-        raise JaxganError(f"{path} draws other samples than the run, by {worst:.2g}; please report this")
+        raise JaxganError(f"{FILES[name]} draws other samples than the run, by {worst:.2g}; please report this")
 
 
 WRITERS: dict[str, Callable] = {"jax": _write_jax, "onnx": _write_onnx, "safetensors": _write_weights}

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgan.data import files
-from jaxgan.data.images import decode, fit
+from jaxgan.data.images import decode, fit, reason
 from jaxgan.data.memory import check_values
 from jaxgan.data.rows import to_float
 from jaxgan.errors import JaxganError, nearest
@@ -20,6 +20,8 @@ def images(paths, shape: tuple[int, ...], how: str = "crop") -> tuple[np.ndarray
     """
     if len(shape) != 3 or shape[0] != shape[1] or shape[2] not in (1, 3):
         raise JaxganError(f"the run's examples have shape {shape}, and image files are read as squares in grey or RGB")
+    if not paths:
+        raise JaxganError("which images? Name files, or folders of them, such as photo.png")
     found = [one for path in paths for one in _listed(Path(path).expanduser())]
     rows = [_row(name, read, shape, how) for name, read in found]
     return np.stack(rows), [name for name, _ in found]
@@ -39,7 +41,7 @@ def _row(name: str, read, shape: tuple[int, ...], how: str) -> np.ndarray:
     try:
         image = fit(decode(read()), shape[0], how)
     except Exception as e:  # decoders raise nearly anything on damaged files
-        raise JaxganError(f"{name} cannot be read as an image ({type(e).__name__}: {e})") from None
+        raise JaxganError(f"{name} cannot be read as an image ({reason(e)}); repair it, or leave it out") from None
     return np.asarray(image.convert("L") if shape[2] == 1 else image).reshape(shape)
 
 

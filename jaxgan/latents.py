@@ -19,7 +19,7 @@ def latents(game: Game, n: int, seed: int, truncation: float = 0.0):
 def drawn(game: Game, key, n: int, truncation: float):
     """z [n, latent] of this key, as `latents`."""
     z = game.latent(key, n)
-    if truncation < 0:
+    if not 0 <= truncation < np.inf:
         raise JaxganError(f"truncation is {truncation}; expected a bound above 0, or 0 for none")
     if truncation == 0:
         return z

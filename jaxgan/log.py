@@ -15,7 +15,7 @@ from pathlib import Path
 
 import jax
 
-from jaxgan import __version__
+from jaxgan import __version__, disk
 from jaxgan.errors import JaxganError
 
 
@@ -47,9 +47,8 @@ def insert(path: Path, row: dict) -> None:
 
 
 def _replace(path: Path, rows: list[dict]) -> None:
-    new = path.with_suffix(".tmp")
-    new.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    os.replace(new, path)
+    with disk.replacing(path) as file:
+        file.writelines(f"{json.dumps(row)}\n".encode() for row in rows)
 
 
 @contextlib.contextmanager

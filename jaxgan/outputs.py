@@ -1,12 +1,11 @@
 """Where examples go: a grid in a picture, arrays, a file for each, or an animation."""
 
-import os
 import re
 from pathlib import Path
 
 import numpy as np
 
-from jaxgan import plots
+from jaxgan import disk, plots
 from jaxgan.errors import JaxganError
 
 
@@ -22,8 +21,11 @@ def check(out: Path, *others: str) -> None:
         raise JaxganError(f"--out is {out}; expected a name that ends in {' or '.join(known)}, or in / for a folder")
     if not out.absolute().parent.is_dir():
         raise JaxganError(f"--out is {out}, but there is no folder {out.parent}")
+    if is_folder(out) and out.exists() and not out.is_dir():
+        raise JaxganError(f"--out is {out}, which is a file; choose a new folder, or a name that ends in {known[0]}")
     if out.is_dir() and any(out.iterdir()):
         raise JaxganError(f"--out is {out}, which holds files already; choose a new or an empty folder")
+    disk.check(out / "00000.png" if out.is_dir() else out)
 
 
 def save(out: Path, x, y, columns: int, names=()) -> None:
@@ -34,7 +36,7 @@ def save(out: Path, x, y, columns: int, names=()) -> None:
     if is_folder(out):
         files(out, x, [numbered(i, len(x), None if y is None else y[i], names) for i in range(len(x))])
     elif out.suffix == ".npz":
-        np.savez(out, x=x, **({} if y is None else {"y": y}))
+        disk.write_arrays(out, x=x, **({} if y is None else {"y": y}))
     elif len(x) == 1 and x.ndim == 4:
         plots.save(plots.tile(x[0]), out)
     else:
@@ -73,6 +75,4 @@ def files(out: Path, x, names: list[str]) -> None:
 def animation(out: Path, x, milliseconds: int = 60) -> None:
     """Frames x [frames, n, *shape] as a looping GIF, each a grid."""
     columns = x.shape[1] if x.shape[1] <= 16 else 8
-    temporary = out.with_suffix(".tmp.gif")
-    plots.gif([plots.examples(frame, columns) for frame in x], temporary, milliseconds)
-    os.replace(temporary, out)
+    plots.gif([plots.examples(frame, columns) for frame in x], out, milliseconds)

@@ -11,7 +11,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jaxgan import hp, run_folder
+from jaxgan import disk, hp
 from jaxgan.config import Config
 from jaxgan.errors import JaxganError, nearest
 from jaxgan.hp import Hp
@@ -81,7 +81,7 @@ def resumed(dir: Path, c: Config, step: int, new: dict[str, hp.Number]) -> list[
         if before != value:
             rows.append({"step": step, "name": name, "old": hp.plain(before), "new": value})
     if rows != old and jax.process_index() == 0:
-        run_folder.replace(dir / FILE, json.dumps([{**row, "new": hp.plain(row["new"])} for row in rows], indent=1))
+        disk.write(dir / FILE, json.dumps([{**row, "new": hp.plain(row["new"])} for row in rows], indent=1))
     return rows
 
 

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxgan import disk
+from jaxgan.data.images import reason
+from jaxgan.errors import JaxganError
 from jaxgan.types import Density
 
 
@@ -152,7 +155,8 @@ def save(picture: np.ndarray, path: Path) -> None:
     """Write a picture [H, W, 3] uint8 as PNG."""
     from PIL import Image
 
-    Image.fromarray(picture).save(path)
+    with disk.replacing(path) as file:
+        Image.fromarray(picture).save(file, "PNG")
 
 
 def _pixels(figure) -> np.ndarray:
@@ -168,14 +172,26 @@ def save_figure(figure, path: Path) -> None:
     """Write a matplotlib Figure as PNG of 256 colours, a third of the bytes."""
     from PIL import Image
 
-    Image.fromarray(_pixels(figure)).quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    picture = Image.fromarray(_pixels(figure)).quantize(256, dither=Image.Dither.NONE)
+    with disk.replacing(path) as file:
+        picture.save(file, "PNG", optimize=True)
+
+
+def read(path: Path):
+    """A picture as a PIL image; JaxganError, which names it, where it is damaged."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return image
+    except Exception as e:  # decoders raise nearly anything on damaged files
+        raise JaxganError(f"the picture {path} cannot be read ({reason(e)}); remove it, or bring it back") from None
 
 
 def animate(paths: list[Path], out: Path, milliseconds: int = 150) -> None:
     """One looping GIF of PNG pictures; the last stays for two seconds."""
-    from PIL import Image
-
-    pictures = [Image.open(path) for path in paths]
+    pictures = [read(path) for path in paths]
     width, height = (max(picture.size[axis] for picture in pictures) for axis in (0, 1))
     corners = [(picture.size[0] - width, picture.size[1] - height, *picture.size) for picture in pictures]
     padded = [picture.crop(corner) for picture, corner in zip(pictures, corners)]  # to one size, as frames have to be
@@ -188,7 +204,8 @@ def gif(pictures, out: Path, milliseconds) -> None:
 
     images = [picture if isinstance(picture, Image.Image) else Image.fromarray(picture) for picture in pictures]
     frames = [image.convert("P", palette=Image.Palette.ADAPTIVE) for image in images]
-    frames[0].save(out, save_all=True, append_images=frames[1:], duration=milliseconds, loop=0)
+    with disk.replacing(out) as file:
+        frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], duration=milliseconds, loop=0)
 
 
 def diagnosis(report, path: dict, history: list[dict], words: list[str], title: str):

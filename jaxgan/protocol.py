@@ -6,17 +6,15 @@ A set is what metrics read of it (metrics.READS): {"features": [n, d], "logits":
 
 import hashlib
 import json
-import os
 import re
 import warnings
-import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from jaxgan import features, rng
+from jaxgan import disk, features, rng
 from jaxgan.config import Eval
 from jaxgan.data.cache import user_cache, writable
 from jaxgan.errors import JaxganError, nearest
@@ -164,10 +162,7 @@ def _kept(p: Protocol, source: Source, say) -> Set:
         say(f"{path}: {trouble}; making the features of {source.name} anew")
     if found is None:
         found = measure(p._replace(metrics=("intra-fid", "is")), parts, count, "real ones")
-        part = path.with_suffix(f".{os.getpid()}.part.npz")
-        arrays: dict = {"about": json.dumps(about), **found}
-        np.savez(part, **arrays)
-        os.replace(part, path)
+        disk.write_arrays(path, about=json.dumps(about), **found)
     return found
 
 
@@ -183,13 +178,12 @@ def _read(path: Path, about: dict) -> tuple[Set | None, str]:
     if not path.exists():
         return None, ""
     try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            old = json.loads(str(file["about"]))
-            if old == about:
-                return {key: file[key] for key in file.files if key != "about"}, ""
-            return None, f"{' and '.join(key for key in about if old.get(key) != about[key])} changed since"
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        found = disk.arrays(path)
+        old = json.loads(str(found.pop("about")))
+        changed = [key for key in about if old.get(key) != about[key]]
+    except (JaxganError, ValueError, KeyError, AttributeError):
         return None, "damaged"
+    return (None, f"{' and '.join(changed)} changed since") if changed else (found, "")
 
 
 def scores(

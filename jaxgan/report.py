@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxgan import config, log, override, run_folder
+from jaxgan import config, disk, log, override, run_folder
 from jaxgan.errors import JaxganError
 from jaxgan.sweep import report as pages
 
@@ -27,7 +27,8 @@ def report(dirs, out=None) -> Path:
     out = Path(out).expanduser() if out else (dirs[0] if len(dirs) == 1 else Path()) / "report.html"
     if out.suffix != ".html" or not out.absolute().parent.is_dir():
         raise JaxganError(f"--out is {out}; expected a name that ends in .html, in a folder that there is")
-    run_folder.replace(out, pages.page(Path(__file__).with_name("report.html"), summary(dirs), javascript))
+    disk.check(out)
+    disk.write(out, pages.page(Path(__file__).with_name("report.html"), summary(dirs), javascript))
     return out
 
 

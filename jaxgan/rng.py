@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer, Key
 
+from jaxgan.errors import JaxganError
 from jaxgan.types import AnyArray, Axis
 
 
@@ -30,7 +31,9 @@ K = TypeVar("K", jax.Array, Part)
 
 
 def root(seed: int | Integer[AnyArray, ""]) -> Key[Array, ""]:
-    """The run's root key, threefry on every backend."""
+    """The run's root key, threefry on every backend; JaxganError for a seed that is no number of 32 bits."""
+    if isinstance(seed, int) and not 0 <= seed < 2**32:
+        raise JaxganError(f"seed is {seed}; expected 0 to {2**32 - 1}")
     return jax.random.key(seed, impl="threefry2x32")
 
 

@@ -3,13 +3,12 @@
 import contextlib
 import dataclasses
 import json
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
 
-from jaxgan import config, data, log, parallel, plots
+from jaxgan import config, data, disk, log, parallel, plots
 from jaxgan.config import Config
 from jaxgan.data import kept
 from jaxgan.errors import JaxganError
@@ -17,6 +16,22 @@ from jaxgan.types import Source
 
 # what a start that was cut short may leave
 OWN = {"env.json", kept.FILE, "samples", "checkpoints", "metrics.jsonl", ".lock"}
+
+
+def _all(values, kind: type) -> bool:
+    return isinstance(values, list) and all(isinstance(value, kind) for value in values)
+
+
+# field of env.json: whether a value can be one of it
+SOUND: dict[str, Callable] = {
+    "shape": lambda v: _all(v, int) and min(v, default=0) > 0,
+    "classes": lambda v: isinstance(v, int) and v >= 0,
+    "fingerprint": lambda v: isinstance(v, str),
+    "starts": lambda v: _all(v, dict),
+    "names": lambda v: _all(v, str),
+    "init": lambda v: isinstance(v, dict),
+}
+LATER = {"names", "init"}  # are not in all of them
 
 
 @contextlib.contextmanager
@@ -78,8 +93,8 @@ def _enter(dir: Path, c: Config, env: dict) -> dict:
     """Write what this start adds -> env.json's contents."""
     env["starts"].append(log.environment() | {name: getattr(c, name) for name in ("accumulate", "parallel")})
     (dir / "samples").mkdir(exist_ok=True)
-    replace(dir / "env.json", json.dumps(env, indent=2))
-    replace(dir / "config.json", json.dumps(config.to_dict(c), indent=2))
+    disk.write(dir / "env.json", json.dumps(env, indent=2))
+    disk.write(dir / "config.json", json.dumps(config.to_dict(c), indent=2))
     return env
 
 
@@ -133,17 +148,10 @@ def check_data(dir: Path, c: Config, env: dict, source: Source) -> None:
     """JaxganError if source does not hold what the run in dir was trained on."""
     if env["fingerprint"] != source.fingerprint:
         raise JaxganError(
-            f"the data {c.data!r} is not what the run in {dir} was trained on (fingerprint {source.fingerprint[:12]}, "
-            f"was {env['fingerprint'][:12]}); bring the old data back, say by --data where they are now, or choose "
-            "another --dir"
+            f"the data {source.name!r} are not what the run in {dir} was trained on (fingerprint "
+            f"{source.fingerprint[:12]}, was {env['fingerprint'][:12]}); bring the old data back, say by --data where "
+            "they are now, or choose another --dir"
         )
-
-
-def replace(path: Path, text: str) -> None:
-    """Write text to path so that a crash leaves the old file or the new one."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text + "\n", "utf-8")
-    os.replace(temporary, path)
 
 
 def read_config(dir: Path) -> Config:
@@ -168,12 +176,13 @@ def read_env(dir: Path) -> dict:
     "digest"} of what a run with Config.init began with.
     """
     path = dir / "env.json"
-    kinds = {"shape": list, "classes": int, "fingerprint": str, "starts": list}
     try:
         env = json.loads(path.read_text("utf-8"))
-        if all(isinstance(env[name], kind) for name, kind in kinds.items()):
-            return {name: env[name] for name in (*kinds, "names", "init") if name in env}
-        reason = "a field has another type"
+        found = {name: env[name] for name in SOUND if name in env or name not in LATER}
+        wrong = [name for name, value in found.items() if not SOUND[name](value)]
+        if not wrong:
+            return found
+        reason = f"its {wrong[0]} is {json.dumps(found[wrong[0]])[:40]}"
     except OSError as e:
         reason = e.strerror or str(e)
     except KeyError as e:
@@ -200,6 +209,5 @@ def animate(dir: Path) -> Path:
     """Write samples/training.gif from the pictures of a run -> the folder of pictures."""
     pictures, whole = sorted((dir / "samples").glob("[0-9]*.png")), dir / "samples" / "training.gif"
     if len(pictures) > 1 and jax.process_index() == 0:
-        plots.animate(pictures, whole.with_suffix(".tmp.gif"))
-        os.replace(whole.with_suffix(".tmp.gif"), whole)
+        plots.animate(pictures, whole)
     return dir / "samples"

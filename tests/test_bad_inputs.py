@@ -1,26 +1,18 @@
 """What a user can get wrong, and the message that answers it: exit code 2, the culprit named, files as they were."""
 
 import hashlib
-import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import jaxgan
+from bad import EXPERIMENT, make
 from jaxgan import cli
 from jaxgan.errors import JaxganError
-
-EXPERIMENT = """
-from jaxgan import Config, Hp
-def config():
-    return Config(net="mlp", data="ring8", latent=2, width=8, batch=16, steps=4, sample_every=0, log_every=2)
-"""
 
 
 def fingerprint(folder: Path) -> dict[str, str]:
@@ -30,54 +22,14 @@ def fingerprint(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory) -> Path:
-    """A folder with experiments good and bad, images good and bad, and a finished run in runs/ok."""
+    """A folder as tests/bad.py fills it."""
     home = tmp_path_factory.mktemp("home")
-    (home / "experiments").mkdir()
-    experiments = {
-        "ring": EXPERIMENT,
-        "syntax": "def config(:\n",
-        "nothing": "x = 1\n",
-        "wrong_type": "def config():\n    return {'steps': 3}\n",
-        "raises": "def config():\n    return 1 / 0\n",
-        "misspelt": "from jaxgan import Config\ndef config():\n    return Config(step=3)\n",
-        "bad_value": "from jaxgan import Config\ndef config():\n    return Config(loss='hinges')\n",
-    }
-    for name, text in experiments.items():
-        (home / "experiments" / f"{name}.py").write_text(text)
-    for name in ("empty", "notes", "corrupt", "images", "others"):
-        (home / name).mkdir()
-    (home / "notes/readme.txt").write_text("no pictures here")
-    (home / "others/thesis.tex").write_text("precious")
-    (home / "a_file").write_text("precious")
-    (home / "corrupt/torn.png").write_bytes(b"\x89PNG\r\n\x1a\n then nothing")
-    for i in range(20):
-        Image.fromarray(np.full((16, 16), i * 10, np.uint8)).save(home / "images" / f"{i}.png")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(home)
-        cli.main(["train", "experiments/ring.py", "--dir", "runs/ok"])
-        for name in ("no_env", "torn", "misspelt", "foreign", "list", "no_digest", "log", "no_config"):
-            shutil.copytree("runs/ok", f"runs/{name}")
-        images = ["--data", "folder:images", "--size", "8", "--batch", "16", "--net", "mlp"]
-        cli.main(["train", "experiments/ring.py", "--dir", "runs/images", *images])
-    Image.fromarray(np.full((16, 16), 255, np.uint8)).save(home / "images" / "later.png")
-    runs = home / "runs"
-    (runs / "no_env/env.json").unlink()
-    (runs / "no_config/config.json").unlink()
-    (runs / "torn/config.json").write_text('{"steps": 4, "lo')
-    values = json.loads((runs / "ok/config.json").read_text())
-    (runs / "misspelt/config.json").write_text(json.dumps({**values, "witdh": 8}))
-    (runs / "foreign/config.json").write_text(json.dumps({**values, "width": 9}))
-    (runs / "list/config.json").write_text("[1, 2]")
-    (runs / "no_digest/metrics.jsonl").write_text("")
-    lines = (runs / "log/metrics.jsonl").read_text().splitlines()
-    (runs / "log/metrics.jsonl").write_text("\n".join([lines[0], "{torn", *lines[1:]]) + "\n")
-    (runs / "early").mkdir()
-    for name in ("config.json", "env.json"):
-        (runs / "early" / name).write_text((runs / "ok" / name).read_text())
+    make(home)
     return home
 
 
 T = "train experiments/ring.py --dir runs/new "
+EVAL = "eval --reference images --features raw --images "
 RESUME = "train experiments/ring.py --dir runs/ok "
 CASES = [  # command line, what the message must name
     ("trian experiments/ring.py", "train"),
@@ -187,6 +139,99 @@ CASES = [  # command line, what the message must name
     ("sample runs/ok --out nowhere/grid.png", "no folder nowhere"),
     ("verify runs/nowhere", "no run folder runs/nowhere"),
     ("verify runs/no_digest", "no digest"),
+    ("sample a_file", "a_file is not a run folder"),
+    ("sample runs/bad_checkpoint", "none of the 1 checkpoints in .* is whole"),
+    ("sample runs/bad_shape", r'env\.json.*shape is \["8"\]'),
+    ("sample runs/bad_classes", r"env\.json.*classes is -1"),
+    ("sample runs/bad_names", r"env\.json.*names is 5"),
+    ("sample runs/bad_starts", r"env\.json"),
+    ("sample runs/ok -n -3 --interpolate", "asked for 0 samples"),
+    ("sample runs/ok --seed -1", "seed is -1; expected 0 to 4294967295"),
+    ("sample runs/ok --step 99", "no checkpoint of step 99; there are those of: 4"),
+    ("sample runs/ok --step last", "step is 'last'; expected a number of a checkpoint, or best"),
+    ("sample runs/ok --step best", "no checkpoint in runs/ok was kept for being the best"),
+    ("sample runs/ok --truncation nan", "truncation is nan"),
+    ("sample runs/ok --traverse -2", "--traverse is -2"),
+    ("sample runs/ok --walk -2 --out w.gif", "--walk -2"),
+    ("sample runs/ok --out a_file", "--out is a_file, which is a file"),
+    ("sample runs/ok --out a_file/x.png", "no folder a_file"),
+    ("eval", "give a run folder"),
+    ("eval runs/nowhere", "no run folder runs/nowhere"),
+    ("eval a_file", "a_file is not a run folder"),
+    ("eval runs/torn", r"runs/torn/config\.json"),
+    ("eval runs/early", "no checkpoint yet"),
+    ("eval runs/ok -n -1", "asked for -1 samples"),
+    ("eval runs/ok --seed -1", "seed is -1"),
+    ("eval runs/ok --step 9", "no checkpoint of step 9"),
+    ("eval runs/ok --metrics fit", "Did you mean 'fid'"),
+    ("eval runs/images --data folder:empty", "empty: no images"),
+    (EVAL + "nowhere", "unknown data 'nowhere'"),
+    (EVAL + "empty", "empty: no images"),
+    (EVAL + "notes", r"notes: no images, 1 \.txt there"),
+    (EVAL + "cut", r"cut: 1 of 1 files cannot be read: 7\.png"),
+    (EVAL + "corrupt", r"torn\.png in corrupt cannot be read as an image"),
+    (EVAL + "npy", r"cut\.npy in npy cannot be read as an image \(ValueError.*repair or remove it"),
+    (EVAL + "wide", "images in wide are 20x10.*--size 10"),
+    (EVAL + "cut.npz", r"cannot read arrays from cut\.npz \(damaged.*expected a whole \.npz or \.npy"),
+    (EVAL + "words.npz", r"words\.npz \(it holds objects, or is no such file\); expected"),
+    (EVAL + "objects.npz", r"objects\.npz \(it holds objects, or is no such file\); expected"),
+    (EVAL + "other.npz", r"other\.npz holds z; expected images under x"),
+    (EVAL + "nowhere.npz", r"nowhere\.npz \(No such file"),
+    (EVAL + "whole.npz -n -2", "n is -2"),
+    (EVAL + "whole.npz --size -2", "size is -2"),
+    ("eval --images whole.npz --reference mnist5k --features digits-cnn --weights cut.npz", r"digits-cnn.*cut\.npz"),
+    ("project runs/nowhere images/0.png", "no run folder runs/nowhere"),
+    ("project runs/images", "which images"),
+    ("project runs/images nowhere.png", r"no image nowhere\.png"),
+    ("project runs/images a_file", "a_file: is not a folder, zip or tar"),
+    ("project runs/images empty", "empty: no images"),
+    ("project runs/images cut/7.png", r"7\.png cannot be read as an image \(OSError: .*truncated"),
+    ("project runs/images corrupt", r"torn\.png cannot be read as an image"),
+    ("project runs/images images/0.png --steps 0", "steps is 0"),
+    ("project runs/images images/0.png --starts -1", "starts is -1"),
+    ("project runs/images images/0.png --step 9", "no checkpoint of step 9"),
+    ("project runs/images images/0.png --labels 3", "trained without labels"),
+    ("project runs/images images/0.png --out x.jpg", r"x\.jpg; expected a name that ends in \.png"),
+    ("project runs/images images/0.png --out nowhere/x.png", "no folder nowhere"),
+    ("project runs/images images/0.png --out /proc/x.png", r"cannot use /proc/x\.png"),
+    ("project runs/ok images/0.png", r"shape \(2,\)"),
+    ("report", "which runs"),
+    ("report runs/nowhere", "no run folder runs/nowhere"),
+    ("report a_file", "a_file is not a run folder"),
+    ("report runs/torn", r"runs/torn/config\.json"),
+    ("report runs/log", r"metrics\.jsonl, line 2"),
+    ("report runs/bad_starts", r"env\.json"),
+    ("report runs/bad_eval", r"4\.json is no evaluation.*remove it, or bring it back"),
+    ("report runs/bad_picture", r"00000002\.png cannot be read .*remove it, or bring it back"),
+    ("report runs/bad_overrides", r"overrides\.json"),
+    ("report runs/ok --out x.txt", r"x\.txt; expected a name that ends in \.html"),
+    ("report runs/ok --out nowhere/x.html", "in a folder that there is"),
+    ("report runs/ok --out /proc/x.html", r"cannot use /proc/x\.html"),
+    ("export runs/nowhere", "no run folder runs/nowhere"),
+    ("export runs/torn", r"runs/torn/config\.json"),
+    ("export runs/early", "no checkpoint yet"),
+    ("export runs/ok --step 9", "no checkpoint of step 9"),
+    ("export runs/ok --formats", "which formats"),
+    ("export runs/ok --out a_file", "--out is a_file, which is a file"),
+    ("export runs/ok --out /proc/x", "cannot use /proc/x"),
+    ("verify a_file", "a_file is not a run folder"),
+    ("verify runs/torn", r"runs/torn/config\.json"),
+    ("verify runs/log", r"metrics\.jsonl, line 2"),
+    ("verify runs/bad_overrides", r"overrides\.json"),
+    ("verify runs/ok --steps -1", "no digest up to step -1"),
+    ("verify runs/ok --step 9", "no checkpoint of step 9"),
+    ("verify runs/images --data mnist5k", "the data 'mnist5k' are not what"),
+    ("diagnose a_file", "a_file is not a run folder"),
+    ("diagnose runs/torn", r"runs/torn/config\.json"),
+    ("diagnose runs/log", r"metrics\.jsonl, line 2"),
+    ("diagnose runs/bad_checkpoint", "none of the 1 checkpoints"),
+    ("data stats nowhere", "unknown data 'nowhere'"),
+    ("data stats folder:empty", "empty: no images"),
+    ("data stats folder:cut", r"7\.png: OSError"),
+    ("data stats folder:images --size -2", "got -2"),
+    ("data stats ring8", "compared as it is"),
+    ("data stats mnist5k --weights cut.npz", r"cut\.npz"),
+    ("data prepare mnist --from a_file --data-dir tfds", "a_file is not a folder"),
     ("plan experiments/ring.py --classes 3", "--classes goes with --shape"),
     ("plan experiments/ring.py --shape 64", "HEIGHTxWIDTHxCHANNELS"),
     (T + "--data stacked:ring8", "stacked:mnist5k or stacked:tfds:mnist"),

@@ -13,7 +13,7 @@ ROOT = Path(jaxgan.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 # a module imports from the rows above it only; a name without a file yet is a place kept free
 ROWS = [
-    ["errors", "types", "fields", "hp", "options", "config", "unused", "rng", "kernels", "backend"],
+    ["errors", "disk", "types", "fields", "hp", "options", "config", "unused", "rng", "kernels", "backend"],
     ["losses", "penalties", "augment", "optim", "nets", "data", "metrics", "features"],
     ["step", "solvers"],
     ["games"],

@@ -52,7 +52,7 @@ def test_other_images_are_refused_under_any_path(images, tmp_path):
     other = dataclasses.replace(before, data=f"folder:{tmp_path / 'other'}", steps=4)
     with pytest.raises(JaxganError, match=r"data: 'folder:.*before' -> 'folder:.*other'"):
         train.run(other, tmp_path / "run", quiet=True)
-    with pytest.raises(JaxganError, match=r"is not what the run .* was trained on"):
+    with pytest.raises(JaxganError, match=r"are not what the run .* was trained on"):
         verify(str(tmp_path / "run"), data=other.data)
     with pytest.raises(JaxganError, match="batch: 4 -> 2"):  # nor does a move excuse anything else
         images.rename(tmp_path / "after")

@@ -34,6 +34,10 @@ class Way:
         """JaxganError for flags that do not go together."""
         if (self.interpolate, bool(self.walk), self.traverse >= 0, self.reconstruct, self.translate).count(True) > 1:
             raise JaxganError("choose one of --interpolate, --walk, --traverse, --reconstruct and --translate")
+        if self.traverse < -1 or self.walk < 0:
+            raise JaxganError(
+                f"--traverse is {self.traverse} and --walk {self.walk}; expected the number of a code, and of latents"
+            )
         if self.back and not self.translate:
             raise JaxganError("--back goes with --translate")
         if self.images and not (self.reconstruct or self.translate):

@@ -14,7 +14,7 @@ import numpy as np
 from jaxgan.config import Config
 from jaxgan.data import cache, labels, levels
 from jaxgan.data.files import Files, find, told
-from jaxgan.data.images import decode, decode_floats, fit, fit_array, halved
+from jaxgan.data.images import decode, decode_floats, fit, fit_array, halved, reason
 from jaxgan.data.labels import Labels
 from jaxgan.data.rows import table
 from jaxgan.types import JaxganError, Source
@@ -150,7 +150,7 @@ def _build(files: Files, found: Labels, how: Reading, part: Path) -> dict:
                 image = Image.fromarray(halved(np.asarray(decode(data, ends)), how.half))
                 full[i], shapes[i] = np.asarray(fit(image, size, how.fit)), image.size
         except Exception as e:  # decoders raise nearly anything on damaged files
-            return f"{type(e).__name__}: {e}"
+            return reason(e)
         return None
 
     try:

@@ -1,5 +1,7 @@
 """Single images: from a file's bytes to upright RGB, and to the size that is asked for."""
 
+import re
+
 import numpy as np
 
 from jaxgan.data.levels import Ends, read, unit
@@ -26,6 +28,12 @@ def decode_floats(data: bytes, ends: Ends = Ends()) -> np.ndarray:  # noqa: B008
         colours, opacity = levels[..., :-1], levels[..., -1:]
         levels = colours * opacity + 1 - opacity
     return np.broadcast_to(2 * levels - 1, (*x.shape[:2], 3)).astype(np.float32)
+
+
+def reason(error: Exception) -> str:
+    """Why a decoder refused a file, in words of which none is an address in memory."""
+    words = re.sub(r" ?<_io\.[^>]*>", "", str(error)).strip()
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
 def on_white(image):

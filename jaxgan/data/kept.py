@@ -1,12 +1,11 @@
 """Arrays that a run was trained on, in its folder, so that they need not be given again."""
 
-import os
-import zipfile
 from pathlib import Path
 
 import jax
 import numpy as np
 
+from jaxgan import disk
 from jaxgan.config import Config
 from jaxgan.data.memory import from_arrays
 from jaxgan.types import JaxganError, Source
@@ -26,20 +25,17 @@ def keep(dir: Path, source: Source | None, say) -> None:
     elif not path.exists():
         rows = source.rows(np.arange(source.size))
         arrays: dict = {"x": rows["x"], **({"y": rows["y"]} if source.classes else {})}
-        part = path.with_suffix(".part.npz")
-        np.savez(part, **arrays)
-        os.replace(part, path)
+        disk.write_arrays(path, **arrays)
 
 
 def kept(dir: Path, c: Config) -> Source:
     """The arrays that the run in dir was trained on; JaxganError where they are not there."""
     path = dir / FILE
     try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            x, y = file["x"], file["y"] if "y" in file.files else None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as e:
+        found = disk.arrays(path)
+        return from_arrays(found["x"], found.get("y"), flip=c.flip, sequences=c.net == "conv1d")
+    except (JaxganError, KeyError) as e:
         raise JaxganError(
-            f"the run in {dir} was trained on arrays, and {FILE} in it cannot be read ({getattr(e, 'strerror', e)}); "
-            f"it is kept up to {MOST >> 20} MB. Give them in Python: source=jaxgan.data.from_arrays(images, labels)"
+            f"the run in {dir} was trained on arrays, which are not there as they were: {e}; they are kept up to "
+            f"{MOST >> 20} MB. Give them in Python: source=jaxgan.data.from_arrays(images, labels)"
         ) from None
-    return from_arrays(x, y, flip=c.flip, sequences=c.net == "conv1d")

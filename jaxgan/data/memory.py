@@ -3,12 +3,11 @@
 Rows stay as they are (images in uint8, a quarter of float32) until `finish` turns them into numbers on the device.
 """
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
+from jaxgan import disk
 from jaxgan.data.images import resize_all
 from jaxgan.data.rows import fingerprint, table
 from jaxgan.types import JaxganError, Source
@@ -137,12 +136,10 @@ def load_mnist5k(path: Path = MNIST5K) -> tuple[np.ndarray, np.ndarray]:
     """images uint8 [5000, 28, 28, 1] and labels int32 [5000], in order of class, checked against MNIST5K_SHA256."""
     remedy = "reinstall jaxgan, or rebuild the file with experiments/build_mnist5k.py"
     try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            images, labels = file["images"], file["labels"]
-    except FileNotFoundError as e:
-        raise JaxganError(f"mnist5k: {path} is missing; {remedy}") from e
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as e:
-        raise JaxganError(f"mnist5k: {path} is damaged ({e}); {remedy}") from e
+        found = disk.arrays(path)
+        images, labels = found["images"], found["labels"]
+    except (JaxganError, KeyError) as e:
+        raise JaxganError(f"mnist5k: {e}; {remedy}") from e
     images, labels = images[..., None], labels.astype(np.int32)
     if fingerprint(images, labels) != MNIST5K_SHA256:
         raise JaxganError(f"mnist5k: the contents of {path} do not have the right checksum; {remedy}")

@@ -4,12 +4,12 @@ import contextlib
 import difflib
 import hashlib
 import json
-import os
 import re
 from pathlib import Path
 
 import numpy as np
 
+from jaxgan import disk
 from jaxgan.data import cache
 from jaxgan.data.catalogue import CATALOGUE, data_root, quiet
 from jaxgan.data.folder import QUIET
@@ -137,9 +137,7 @@ def files_digest(version_dir: Path, directory: Path) -> str:
     for f in files:
         with f.open("rb") as stream:
             total.update(f.name.encode() + b"\0" + hashlib.file_digest(stream, "sha256").digest())
-    part = memo.with_suffix(f".{os.getpid()}.part")
-    part.write_text(json.dumps({"state": state, "digest": total.hexdigest()}), "utf-8")
-    os.replace(part, memo)
+    disk.write(memo, json.dumps({"state": state, "digest": total.hexdigest()}))
     return total.hexdigest()
 
 

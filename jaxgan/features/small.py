@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxgan import rng
+from jaxgan import disk, rng
 from jaxgan.errors import JaxganError
 from jaxgan.features.layers import Weights, conv, dense
 from jaxgan.types import AnyArray
@@ -62,10 +62,9 @@ def shipped(name: str):
         remedy = "check the path" if path else "reinstall jaxgan"
         path = Path(path).expanduser() if path else Path(__file__).with_name(f"{name}.npz")
         try:
-            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                p = {key: file[key].astype(np.float32) for key in file.files}
-        except (OSError, EOFError, ValueError, KeyError) as e:
-            raise JaxganError(f"{name}: cannot read {path} ({e}); {remedy}") from e
+            p: Weights = {key: value.astype(np.float32) for key, value in disk.arrays(path).items()}
+        except (JaxganError, ValueError) as e:  # or arrays of words
+            raise JaxganError(f"{name}: {e}; {remedy}") from e
         if {key: value.shape for key, value in p.items() if key.endswith("weight")} != {
             f"{key}.weight": shape for key, shape in SHAPES.items()
         }:

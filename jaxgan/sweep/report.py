@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxgan import config, log, run_folder
+from jaxgan import config, disk, log, plots, run_folder
 from jaxgan.config import Config
 from jaxgan.errors import JaxganError
 from jaxgan.sweep import store, table
@@ -41,8 +41,8 @@ def report(dir, objective: str = "") -> tuple[Path, Path]:
     for member in found["members"]:
         member["picture"] = picture(store.run_dir(dir, member["id"]) / "samples", budget)
     html, markdown = dir / "report.html", dir / "report.md"
-    run_folder.replace(html, page(Path(__file__).with_name("page.html"), found, javascript))
-    run_folder.replace(markdown, _markdown(found))
+    disk.write(html, page(Path(__file__).with_name("page.html"), found, javascript))
+    disk.write(markdown, _markdown(found))
     return html, markdown
 
 
@@ -206,7 +206,7 @@ def shrunk(path: Path, budget: int) -> str | None:
     """A picture as a data URI of at most `budget` bytes before base64, smaller where it has to be, or None."""
     from PIL import Image
 
-    image = Image.open(path).convert("RGB")
+    image = plots.read(path).convert("RGB")
     for side in (512, 384, 256, 192, 128, 96, 64, 48):
         small, file = image.copy(), io.BytesIO()
         small.thumbnail((side, side), Image.Resampling.LANCZOS)

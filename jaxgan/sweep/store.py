@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from jaxgan import config, log, run_folder
+from jaxgan import config, disk, log
 from jaxgan.config import Config
 from jaxgan.errors import JaxganError
 from jaxgan.metrics import HIGHER
@@ -21,7 +21,7 @@ from jaxgan.sweep import space
 
 FORMAT = 1
 KINDS = {"experiment": str, "config": dict, "members": list, "groups": list}
-OWN = {".lock", "sweep.json", "sweep.tmp", "runs", "claims", "logs"}
+OWN = {".lock", "sweep.json", "runs", "claims", "logs"}
 
 
 def read(dir) -> dict:
@@ -82,7 +82,7 @@ def add(dir, experiment: str, base: Config, settings: list[dict]) -> list[str]:
 
 def write(dir: Path, contents: dict) -> None:
     """Write sweep.json, by rename; the caller holds the lock."""
-    run_folder.replace(dir / "sweep.json", json.dumps(contents, indent=1))
+    disk.write(dir / "sweep.json", json.dumps(contents, indent=1))
 
 
 def inspect(dir: Path) -> None:
@@ -92,7 +92,9 @@ def inspect(dir: Path) -> None:
     if (dir / "config.json").is_file():
         raise JaxganError(f"{dir} is the folder of one run; choose another --dir for the sweep")
     names = [p.name for p in dir.iterdir()] if dir.is_dir() else []
-    strangers = sorted(name for name in names if name not in OWN and not name.startswith("study.log"))
+    strangers = sorted(
+        name for name in names if name not in OWN and not name.startswith("study.log") and not name.endswith(".tmp")
+    )
     if strangers and not (dir / "sweep.json").exists():
         raise JaxganError(
             f"{dir} holds other files ({', '.join(strangers[:3])}) and no sweep; choose an empty or new folder as --dir"
@@ -156,7 +158,7 @@ def standing(dir, id: str) -> dict:
 
 def stand(dir, id: str, **fields) -> None:
     """Write member.json."""
-    run_folder.replace(run_dir(dir, id) / "member.json", json.dumps(fields, indent=1))
+    disk.write(run_dir(dir, id) / "member.json", json.dumps(fields, indent=1))
 
 
 def finished(dir, id: str, steps: int) -> bool:
