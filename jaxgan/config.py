@@ -160,6 +160,10 @@ class Config(Architecture):
     """What folders are kept as: bytes, 256 levels, or floats, for 16-bit and float images with all of theirs."""
     fit: Literal["crop", "pad", "stretch"] = option("crop", "data", later=True)
     """How images of folders become square: their central square, all of it on white, or all of it stretched."""
+    channels: int = option(0, "data", later=True)
+    """Channels of images of folders: 1 is grey, 3 colour on white, 4 colour and opacity, more those of .npy files.
+
+    0 is grey where all images are, else colour."""
     balance: bool = option(False, "data", later=True)
     """Draw all classes equally often: an epoch has as many examples of each as of the largest."""
     holdout: int = option(0, "data")

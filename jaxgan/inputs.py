@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgan.data import files
-from jaxgan.data.images import decode, fit, reason
+from jaxgan.data.images import Reading, reason, row
 from jaxgan.data.memory import check_values
 from jaxgan.data.rows import to_float
 from jaxgan.errors import JaxganError, nearest
@@ -15,11 +15,13 @@ from jaxgan.errors import JaxganError, nearest
 def images(paths, shape: tuple[int, ...], how: str = "crop") -> tuple[np.ndarray, list[str]]:
     """The images of files, folders and archives (paths) as uint8 [n, *shape], and their names, in that order.
 
-    Each is upright, made square as Config.fit (how) says, and resized; colour becomes grey where shape is grey.
-    JaxganError for what is no image, or a shape that is none.
+    Each is upright, made square as Config.fit (how) says, and resized; colour becomes grey where shape is grey, and
+    opacity stays where shape has 4 channels. JaxganError for what is no image, or a shape that is none.
     """
-    if len(shape) != 3 or shape[0] != shape[1] or shape[2] not in (1, 3):
-        raise JaxganError(f"the run's examples have shape {shape}, and image files are read as squares in grey or RGB")
+    if len(shape) != 3 or shape[0] != shape[1] or shape[2] == 2:
+        raise JaxganError(
+            f"the run's examples have shape {shape}, and image files are read as squares of 1, 3, 4 or more channels"
+        )
     if not paths:
         raise JaxganError("which images? Name files, or folders of them, such as photo.png")
     found = [one for path in paths for one in _listed(Path(path).expanduser())]
@@ -39,10 +41,9 @@ def _listed(path: Path):
 
 def _row(name: str, read, shape: tuple[int, ...], how: str) -> np.ndarray:
     try:
-        image = fit(decode(read()), shape[0], how)
+        return row(read(), Reading(shape[0], fit=how, channels=shape[2]))[0]
     except Exception as e:  # decoders raise nearly anything on damaged files
         raise JaxganError(f"{name} cannot be read as an image ({reason(e)}); repair it, or leave it out") from None
-    return np.asarray(image.convert("L") if shape[2] == 1 else image).reshape(shape)
 
 
 def examples(what: str, x, shape: tuple[int, ...], finished: bool):

@@ -38,7 +38,7 @@ def save(out: Path, x, y, columns: int, names=()) -> None:
     elif out.suffix == ".npz":
         disk.write_arrays(out, x=x, **({} if y is None else {"y": y}))
     elif len(x) == 1 and x.ndim == 4:
-        plots.save(plots.tile(x[0]), out)
+        plots.save(plots.of_file(x[0]), out)
     else:
         plots.save(plots.examples(x, columns, heads=plots.heads(y, columns, names)), out)
 
@@ -69,7 +69,7 @@ def files(out: Path, x, names: list[str]) -> None:
     for image, name in zip(x, names, strict=True):
         path = out / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        plots.save(plots.tile(image), path)
+        plots.save(plots.of_file(image), path)
 
 
 def animation(out: Path, x, milliseconds: int = 60) -> None:

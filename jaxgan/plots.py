@@ -11,6 +11,8 @@ from jaxgan.data.images import reason
 from jaxgan.errors import JaxganError
 from jaxgan.types import Density
 
+BOARD = 255, 205  # greys of the checkerboard behind what is transparent
+
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
     """Images in [-1, 1] as bytes, rounded; what lies outside is clipped."""
@@ -18,12 +20,29 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
 
 
 def tile(image: np.ndarray) -> np.ndarray:
-    """One image [h, w, c] in [-1, 1] as [h, w, 3] uint8; c = 1 is grey, above 3 is cut."""
+    """One image [h, w, c] in [-1, 1] as [h, w, 3] uint8; c = 1 is grey, 4 over a checkerboard, more is cut."""
+    if image.shape[-1] == 4:
+        return over_checkerboard(to_uint8(image))
     return to_uint8(image)[..., :3] if image.shape[-1] >= 3 else np.repeat(to_uint8(image)[..., :1], 3, -1)
 
 
+def over_checkerboard(image: np.ndarray) -> np.ndarray:
+    """Colours and opacity uint8 [h, w, 4] as what is seen [h, w, 3] before squares of two light greys."""
+    h, w, _ = image.shape
+    side = max(1, min(h, w) // 8)
+    row, column = np.arange(h)[:, None] // side, np.arange(w)[None] // side
+    board = np.where((row + column) % 2 == 0, BOARD[0], BOARD[1])[..., None]
+    opacity = image[..., 3:] / 255
+    return np.rint(image[..., :3] * opacity + board * (1 - opacity)).astype(np.uint8)
+
+
+def of_file(image: np.ndarray) -> np.ndarray:
+    """One image [h, w, c] in [-1, 1] as an image file holds it: `tile`, but with its opacity [h, w, 4] if c is 4."""
+    return to_uint8(image) if image.shape[-1] == 4 else tile(image)
+
+
 def grid(images: np.ndarray, columns: int, heads: Sequence[str] = ()) -> np.ndarray:
-    """One picture [H, W, 3] uint8 of images [n, h, w, c] in [-1, 1], with thin gaps; c = 1 is grey, above 3 is cut.
+    """One picture [H, W, 3] uint8 of images [n, h, w, c] in [-1, 1], with thin gaps, each a `tile`.
 
     heads: words above the columns.
     """
@@ -152,7 +171,7 @@ def _histogram(axes, samples, density):
 
 
 def save(picture: np.ndarray, path: Path) -> None:
-    """Write a picture [H, W, 3] uint8 as PNG."""
+    """Write a picture [H, W, 3 or 4] uint8 as PNG."""
     from PIL import Image
 
     with disk.replacing(path) as file:

@@ -34,6 +34,7 @@ AT_LEAST_1 = [
 ]
 AT_LEAST_0 = [
     "size",
+    "channels",
     "holdout",
     "fake_batch",
     "pool",

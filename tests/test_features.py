@@ -310,7 +310,7 @@ def test_a_network_of_your_own():
         ("random", PICTURES[:0], "uint8, or floats"),
         ("random", PICTURES / 255, "pass 2\\*x-1"),
         ("random", np.full((2, 8, 8, 3), np.nan), "NaN"),
-        ("random", np.full((2, 8, 8, 4), -1.0), "grey images or RGB"),
+        ("random", np.full((2, 8, 8, 5), -1.0), "grey images, RGB or RGBA"),
     ],
 )
 def test_bad_images_are_refused(name, images, message):

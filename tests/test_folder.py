@@ -373,7 +373,7 @@ def test_the_second_time_comes_from_the_cache(root, home, monkeypatch):
     for i in range(4):
         save(root, f"{'ab'[i % 2]}/{i}.png", Image.fromarray(noise(i, (20, 30, 3))))
     first = folder(root, 8)
-    monkeypatch.setattr(module, "decode", None)
+    monkeypatch.setattr(module, "row", None)
     second = folder(root, 8)
     assert first.fingerprint == second.fingerprint
     for k, v in rows(first).items():

@@ -125,11 +125,12 @@ def open_source(
     levels: str = "bytes",
     max_pixels: int = Config.max_pixels,
     fit: str = "crop",
+    channels: int = 0,
 ) -> Source:
     """The source called name: mnist5k, a toy, a sequence, folder:PATH, tfds:NAME[:SPLIT], or one of pairs (pairs.py).
 
     data_dir: where prepared data sets live, "" is $TFDS_DATA_DIR or ~/tensorflow_datasets. size: pixels, 0 keeps the
-    data's own (folder: 32). skip_corrupt, label, levels, max_pixels, fit: as in Config, for folders.
+    data's own (folder: 32). skip_corrupt, label, levels, max_pixels, fit, channels: as in Config, for folders.
     Raises JaxganError for an unknown name or unusable data.
     """
     if not isinstance(size, int) or size < 0:
@@ -146,8 +147,15 @@ def open_source(
             raise JaxganError(
                 f"{option} is {value!r}, but only folders of images are read so, not {name}; leave it at {choices[0]!r}"
             )
+    if channels == 2:
+        raise JaxganError(
+            "channels is 2; take 1 for grey, 3 for colour, 4 for colour and opacity, or more of .npy files"
+        )
+    if channels and prefix not in FOLDERS:
+        raise JaxganError(f"channels is {channels}, but only folders of images are read so, not {name}; leave it at 0")
     if prefix in SOURCES:
         how = {"skip_corrupt": skip_corrupt, "label": label, "levels": levels, "max_pixels": max_pixels, "fit": fit}
+        how["channels"] = channels
         return SOURCES[prefix](argument, data_dir=data_dir, size=size, flip=flip, **how)
     plain = [prefix for prefix in SOURCES if prefix not in ENDS]
     known = [*plain, *ENDS.values()]
@@ -174,9 +182,8 @@ def of_config(c: Config, source: Source | None = None) -> tuple[Source, Source |
 
 def reading(c: Config) -> dict:
     """How c reads its data: arguments of `open_source`."""
-    return {
-        name: getattr(c, name) for name in ("data_dir", "size", "skip_corrupt", "label", "levels", "max_pixels", "fit")
-    }
+    names = ("data_dir", "size", "skip_corrupt", "label", "levels", "max_pixels", "fit", "channels")
+    return {name: getattr(c, name) for name in names}
 
 
 def _hint(name: str, plain: list[str]) -> str:

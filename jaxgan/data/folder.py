@@ -7,36 +7,20 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from jaxgan.config import Config
 from jaxgan.data import cache, labels, levels
 from jaxgan.data.files import Files, find, told
-from jaxgan.data.images import decode, decode_floats, fit, fit_array, halved, reason
+from jaxgan.data.images import Reading, reason, row
 from jaxgan.data.labels import Labels
 from jaxgan.data.rows import table
 from jaxgan.types import JaxganError, Source
 
 VERSION = 4  # of the decoding below: raise it when the same files give other pixels
 DTYPES = {"bytes": np.uint8, "floats": np.float32}  # levels: what rows hold
+CHANNELS = {1: "as grey", 3: "in colour", 4: "with opacity"}  # what is said of those that are asked for
 QUIET = 2000  # files or images up to which no progress is shown
-
-
-class Reading(NamedTuple):
-    """How image files become rows: fields of Config of the same names, size being at least 1.
-
-    half: left or right, of images that hold two side by side.
-    """
-
-    size: int = 32
-    skip_corrupt: bool = False
-    label: str = ""
-    levels: str = "bytes"
-    max_pixels: int = Config.max_pixels
-    fit: str = "crop"
-    half: str = ""
 
 
 def folder(path: str | Path, size: int = 32, *, flip: bool = False, **options) -> Source:
@@ -45,9 +29,10 @@ def folder(path: str | Path, size: int = 32, *, flip: bool = False, **options) -
     Each image is turned upright (EXIF), composited on white where it is transparent, made square (crop, pad or stretch,
     by fit), and resized with Lanczos antialiasing; more than 8 bits are scaled to 8 (levels.ends), or kept as float32
     in [-1, 1] by levels="floats"; of an animation the first frame counts. c is 1 if every pixel of every image is grey,
-    else 3. Classes come from a file of labels, else from the immediate subfolders (labels.py). Decoded rows are cached
-    in $XDG_CACHE_HOME/jaxgan/folder, by the contents of the files. options: other fields of Reading. Raises JaxganError
-    for a missing or empty folder and, with the names, for unreadable files, unless skip_corrupt leaves these out.
+    else 3, or what is asked for by channels. Classes come from a file of labels, else from the immediate subfolders
+    (labels.py). Decoded rows are cached in $XDG_CACHE_HOME/jaxgan/folder, by the contents of the files. options: other
+    fields of Reading. Raises JaxganError for a missing or empty folder and, with the names, for unreadable files,
+    unless skip_corrupt leaves these out.
     """
     files, how = find(path), Reading(size, **options)
     found = labels.find(files, how.label)
@@ -67,6 +52,7 @@ def told_of(files: Files, found: Labels, how: Reading, facts: dict) -> list[str]
         *([f"no classes, as {found.why}"] if found.why else []),
         *([f"the split {files.split} of {', '.join(files.splits)}"] if files.splits else []),
         _fitted([(w, h) for w, h in facts["shapes"]], how),
+        *([CHANNELS.get(how.channels, f"the {how.channels} channels of arrays")] if how.channels else []),
         *(facts["levels"] or ["8 bits"]),
         *([f"left out: {told(others)}"] if others else []),
         *([f"skipped {skipped} of {len(files.names)} files that cannot be read"] if skipped else []),
@@ -78,7 +64,10 @@ def _fitted(shapes: list[tuple[int, int]], how: Reading) -> str:
     w, h = min(shapes, key=math.prod)
     v, g = max(shapes, key=math.prod)
     every = f"{w}x{h} in their files" if (w, h) == (v, g) else f"{w}x{h} to {v}x{g} in their files"
-    done = {"crop": ", cropped to the central square", "pad": ", padded with white", "stretch": ", stretched"}[how.fit]
+    blank = "transparency" if how.channels == 4 else "white"
+    done = {"crop": ", cropped to the central square", "pad": f", padded with {blank}", "stretch": ", stretched"}[
+        how.fit
+    ]
     side = max if how.fit == "pad" else min
     resized = "" if all(side(shape) == how.size for shape in shapes) else f", resized to {how.size}"
     return every + ("" if all(w == h for w, h in shapes) else done) + resized
@@ -111,6 +100,7 @@ def content_key(files: Files, found: Labels, how: Reading) -> str:
             return b"unreadable"  # decoding will report it
 
     definition = f"{VERSION} {how.size} {how.levels} {how.max_pixels} {how.fit} {how.half} {len(files.names)}"
+    definition += f" {how.channels}" if how.channels else ""
     total = hashlib.sha256(definition.encode())
     for name, digest in zip(files.names, _parallel(one, files.names, "reading files")):
         total.update(os.fsencode(name) + b"\0" + digest + b"%d" % found.of.get(name, -1))
@@ -131,11 +121,9 @@ def _build(files: Files, found: Labels, how: Reading, part: Path) -> dict:
     ends, words = levels.ends(
         [span for span in _parallel(partial(_span, files, how), names, "looking at files") if span]
     )
-    from PIL import Image
-
     full_path = part.with_suffix(".full.npy")
     full, shapes = (
-        cache.reserve(full_path, (len(names), size, size, 3), DTYPES[how.levels]),
+        cache.reserve(full_path, (len(names), size, size, how.channels or 3), DTYPES[how.levels]),
         np.zeros((len(names), 2), int),
     )
 
@@ -143,12 +131,7 @@ def _build(files: Files, found: Labels, how: Reading, part: Path) -> dict:
         try:
             data = files.read(names[i])
             levels.check_size(data, how.max_pixels)
-            if how.levels == "floats":
-                array = halved(decode_floats(data, ends), how.half)
-                full[i], shapes[i] = fit_array(array, size, how.fit), array.shape[1::-1]
-            else:
-                image = Image.fromarray(halved(np.asarray(decode(data, ends)), how.half))
-                full[i], shapes[i] = np.asarray(fit(image, size, how.fit)), image.size
+            full[i], shapes[i] = row(data, how, ends)
         except Exception as e:  # decoders raise nearly anything on damaged files
             return reason(e)
         return None
@@ -159,7 +142,7 @@ def _build(files: Files, found: Labels, how: Reading, part: Path) -> dict:
         if skipped and (not how.skip_corrupt or len(skipped) == len(names)):
             raise _unreadable(files, skipped)
         keep = np.array([i for i, reason in enumerate(reasons) if not reason])
-        cache.copy_rows(full, keep, 1 if _is_grey(full, keep) else 3, part)
+        cache.copy_rows(full, keep, how.channels or (1 if _is_grey(full, keep) else 3), part)
     finally:
         full_path.unlink(missing_ok=True)
     numbers = [found.of[names[i]] for i in keep] if found.classes else None
@@ -171,7 +154,8 @@ def _span(files: Files, how: Reading, name: str) -> tuple[str, float, float] | N
     try:
         data = files.read(name)
         levels.check_size(data, how.max_pixels)
-        found = levels.span(levels.read(data)) if levels.is_deep(data) else None
+        most = max(how.channels, 4)
+        found = levels.span(levels.read(data, most)) if levels.is_deep(data, most) else None
     except Exception:
         return None
     return found if found and np.isfinite(found[1:]).all() else None

@@ -1,33 +1,88 @@
 """Single images: from a file's bytes to upright RGB, and to the size that is asked for."""
 
 import re
+from typing import NamedTuple
 
 import numpy as np
 
-from jaxgan.data.levels import Ends, read, unit
+from jaxgan.config import Config
+from jaxgan.data.levels import Ends, has_opacity, read, unit
 
 
-def decode(data: bytes, ends: Ends = Ends()):  # noqa: B008  # a tuple of numbers
-    """One image file -> an upright PIL image in RGB, 8 bits, on white; ends: of numbers of more than 8 bits."""
+class Reading(NamedTuple):
+    """How image files become rows: fields of Config of the same names, size being at least 1.
+
+    half: left or right, of images that hold two side by side.
+    """
+
+    size: int = 32
+    skip_corrupt: bool = False
+    label: str = ""
+    levels: str = "bytes"
+    max_pixels: int = Config.max_pixels
+    fit: str = "crop"
+    half: str = ""
+    channels: int = 0
+
+
+def row(data: bytes, how: Reading, ends: Ends = Ends()) -> tuple[np.ndarray, tuple[int, int]]:  # noqa: B008
+    """One image file as a row [size, size, c], uint8 or float32 in [-1, 1], and its width and height.
+
+    c is how.channels: 1 for grey, 3 for colour on white, also for 0, 4 for colour and opacity, and more of arrays.
+    """
+    from PIL import Image
+
+    opacity = how.channels == 4
+    if how.channels > 4 or how.levels == "floats":
+        x = decode_many(data, how, ends) if how.channels > 4 else decode_floats(data, ends, opacity)
+        x = halved(x, how.half)
+        made = (fit_opacity if opacity else fit_array)(x, how.size, how.fit)
+        return (_luma(made) if how.channels == 1 else made), x.shape[1::-1]
+    image = Image.fromarray(halved(np.asarray(decode(data, ends, opacity)), how.half))
+    made = np.array(fit(image, how.size, how.fit).convert("L" if how.channels == 1 else image.mode))
+    if opacity:
+        made[made[..., 3] == 0] = 0  # colours that nobody sees, as resizing leaves them
+    return made.reshape(*made.shape[:2], -1), image.size
+
+
+def decode(data: bytes, ends: Ends = Ends(), opacity: bool = False):  # noqa: B008  # a tuple of numbers
+    """One image file -> an upright PIL image in RGB, 8 bits, on white; ends: of numbers of more than 8 bits.
+
+    opacity: in RGBA, as it is.
+    """
     from PIL import Image
 
     x = read(data)
     if isinstance(x, np.ndarray):
         levels = np.floor(unit(x, ends) * 255 + 0.5).astype(np.uint8)
         x = Image.fromarray(levels[..., 0] if levels.shape[-1] == 1 else levels)
-    return on_white(x)
+    return x.convert("RGBA") if opacity else on_white(x)
 
 
-def decode_floats(data: bytes, ends: Ends = Ends()) -> np.ndarray:  # noqa: B008
-    """One image file -> upright float32 [h, w, 3] in [-1, 1] on white, with all of its levels."""
+def decode_floats(data: bytes, ends: Ends = Ends(), opacity: bool = False) -> np.ndarray:  # noqa: B008
+    """One image file -> upright float32 [h, w, 3] in [-1, 1] on white, with all of its levels; opacity: [h, w, 4]."""
     x = read(data)
     if not isinstance(x, np.ndarray):
-        return (2 * np.asarray(on_white(x), np.float32) - 255) / 255
-    levels = unit(x, ends)
-    if levels.shape[-1] % 2 == 0:
-        colours, opacity = levels[..., :-1], levels[..., -1:]
-        levels = colours * opacity + 1 - opacity
-    return np.broadcast_to(2 * levels - 1, (*x.shape[:2], 3)).astype(np.float32)
+        return (2 * np.asarray(x.convert("RGBA") if opacity else on_white(x), np.float32) - 255) / 255
+    colours = unit(x, ends)
+    covered = np.ones((*x.shape[:2], 1))
+    if has_opacity(x):
+        colours, covered = colours[..., :-1], colours[..., -1:]
+        colours = colours if opacity else colours * covered + 1 - covered
+    colours = np.broadcast_to(colours, (*x.shape[:2], 3))
+    return (2 * (np.concatenate([colours, covered], -1) if opacity else colours) - 1).astype(np.float32)
+
+
+def decode_many(data: bytes, how: Reading, ends: Ends) -> np.ndarray:
+    """An .npy file of how.channels, more than 4 -> [h, w, c], uint8 or float32 in [-1, 1]; ValueError for others."""
+    x = read(data, how.channels)
+    if not isinstance(x, np.ndarray) or x.shape[-1] != how.channels:
+        found = x.shape[-1] if isinstance(x, np.ndarray) else len(x.getbands())
+        raise ValueError(f"has {found} channels; --channels {how.channels} reads .npy of [h, w, {how.channels}] alone")
+    unscaled = x / 255 if x.dtype == np.uint8 else unit(x, ends)
+    if how.levels == "floats":
+        return (2 * unscaled - 1).astype(np.float32)
+    return x if x.dtype == np.uint8 else np.floor(unscaled * 255 + 0.5).astype(np.uint8)
 
 
 def reason(error: Exception) -> str:
@@ -46,18 +101,25 @@ def on_white(image):
     return image.convert("RGB")
 
 
+def _luma(x: np.ndarray) -> np.ndarray:
+    """Grey [h, w, 1] of RGB floats, by Pillow's weights; what was grey stays so to the bit."""
+    red, green, blue = (x[..., i : i + 1] for i in range(3))
+    return (red + np.float32(0.587) * (green - red) + np.float32(0.114) * (blue - red)).clip(-1, 1)
+
+
 def halved(image: np.ndarray, half: str) -> np.ndarray:
-    """The left or right half of an image [h, w, c]; all of it where half is ""."""
+    """The left or right half of an image [h, w] or [h, w, c]; all of it where half is ""."""
     height, width = image.shape[:2]
     if half and (width % 2 or width <= height):
         raise ValueError(f"is {width}x{height}; two images side by side have an even width above their height")
     return {"": image, "left": image[:, : width // 2], "right": image[:, width // 2 :]}[half]
 
 
-def fit(image, size: int, how: str = "crop"):
+def fit(image, size: int, how: str = "crop", blank=None):
     """A PIL image made size x size with antialiasing (Lanczos).
 
-    how: crop its central square, pad it with white to a square, or stretch it.
+    how: crop its central square, pad it to a square, or stretch it. blank: what pads it, by default white, and nothing
+    where there is opacity.
     """
     from PIL import Image
 
@@ -69,20 +131,32 @@ def fit(image, size: int, how: str = "crop"):
     elif how == "pad":
         longer = max(image.size)
         width, height = (max(1, round(length * size / longer)) for length in image.size)
-        square = Image.new(image.mode, (size, size), 1 if image.mode == "F" else "white")
+        usual: dict = {"F": 1, "RGBA": (0, 0, 0, 0)}
+        blank = usual.get(image.mode, "white") if blank is None else blank
+        square = Image.new(image.mode, (size, size), blank)
         inside = image if image.size == (width, height) else image.resize((width, height), Image.Resampling.LANCZOS)
         square.paste(inside, ((size - width) // 2, (size - height) // 2))
         return square
     return image if image.size == (size, size) else image.resize((size, size), Image.Resampling.LANCZOS)
 
 
-def fit_array(image: np.ndarray, size: int, how: str = "crop") -> np.ndarray:
+def fit_array(image: np.ndarray, size: int, how: str = "crop", blank=None) -> np.ndarray:
     """`fit` for uint8 [h, w, c], or floats in [-1, 1], channel by channel."""
     from PIL import Image
 
-    planes = [np.asarray(fit(Image.fromarray(image[..., c]), size, how)) for c in range(image.shape[-1])]
+    planes = [np.asarray(fit(Image.fromarray(image[..., c]), size, how, blank)) for c in range(image.shape[-1])]
     whole = np.stack(planes, -1)
     return whole if whole.dtype == np.uint8 else whole.clip(-1, 1)  # Lanczos overshoots
+
+
+def fit_opacity(image: np.ndarray, size: int, how: str = "crop") -> np.ndarray:
+    """`fit` for floats in [-1, 1] of colour and opacity [h, w, 4]: each pixel's colour weighs as much as it covers."""
+    shares = (image + 1) / 2
+    covered = np.concatenate([shares[..., :3] * shares[..., 3:], shares[..., 3:]], -1)
+    shares = (fit_array((2 * covered - 1).astype(np.float32), size, how, blank=-1) + 1) / 2
+    opacity = shares[..., 3:]
+    colours = np.where(opacity > 0, shares[..., :3] / np.maximum(opacity, 1e-6), 0).clip(0, 1)
+    return (2 * np.concatenate([colours, opacity], -1) - 1).astype(np.float32)
 
 
 def resize_all(images, size: int) -> np.ndarray:

@@ -20,15 +20,19 @@ class Ends(NamedTuple):
     real: tuple[float, float] = (0, 1)
 
 
-def read(data: bytes):
+def read(data: bytes, most: int = 4):
     """An image file as an upright PIL image, or of more than 8 bits as an upright array [h, w, c] of numbers.
 
-    Of several frames or pages the first. An even c has opacity last. ValueError where an array is no single image.
+    Of several frames or pages the first. Of 2 or 4 channels the last is opacity. most: channels that an .npy may have;
+    above 4 it is an array of bytes too. ValueError where an array is no single image.
     """
     from PIL import Image, ImageOps
 
     if data.startswith(NUMPY):
-        return _of_numpy(data)
+        x = _of_numpy(data, most)
+        if x.dtype != np.uint8 or x.shape[-1] > 4:
+            return x
+        return Image.fromarray(x[..., 0] if x.shape[-1] == 1 else x)
     image = Image.open(io.BytesIO(data))
     if image.mode == "F" or image.mode.startswith("I"):
         x = np.asarray(ImageOps.exif_transpose(image))[..., None]
@@ -43,12 +47,12 @@ def read(data: bytes):
     return x
 
 
-def is_deep(data: bytes) -> bool:
+def is_deep(data: bytes, most: int = 4) -> bool:
     """Whether a file has more than 8 bits, by its head alone."""
     from PIL import Image
 
     if data.startswith(NUMPY):
-        return isinstance(_of_numpy(data), np.ndarray)
+        return _of_numpy(data, most).dtype != np.uint8
     image = Image.open(io.BytesIO(data))
     return image.mode == "F" or image.mode.startswith("I") or any(_raw(tile) in SIXTEEN for tile in image.tile)
 
@@ -73,18 +77,13 @@ def check_size(data: bytes, most: int) -> None:
         raise ValueError(f"has {pixels:,} pixels; --max-pixels {pixels} reads it, if it is what it should be")
 
 
-def _of_numpy(data: bytes):
-    """The PIL image of an .npy file of bytes, else its numbers [h, w, c]."""
-    from PIL import Image
-
+def _of_numpy(data: bytes, most: int) -> np.ndarray:
+    """The numbers [h, w, c] of an .npy file, at most so many channels; bytes of truth values."""
     x = np.load(io.BytesIO(data), allow_pickle=False)
-    if x.dtype.kind not in "biuf" or not x.size or x.ndim not in (2, 3) or (x.ndim == 3 and x.shape[2] > 4):
-        raise ValueError(f"holds {x.dtype} of shape {x.shape}; expected one image, [h, w] or [h, w, 1 to 4]")
+    if x.dtype.kind not in "biuf" or not x.size or x.ndim not in (2, 3) or (x.ndim == 3 and x.shape[2] > most):
+        raise ValueError(f"holds {x.dtype} of shape {x.shape}; expected one image, [h, w] or [h, w, 1 to {most}]")
     x = x if x.ndim == 3 else x[..., None]
-    if x.dtype not in (np.uint8, np.bool_):
-        return x
-    x = x.astype(np.uint8) * 255 if x.dtype == np.bool_ else x
-    return Image.fromarray(x[..., 0] if x.shape[-1] == 1 else x)
+    return x.astype(np.uint8) * 255 if x.dtype == np.bool_ else x
 
 
 def _raw(tile) -> str:
@@ -119,9 +118,14 @@ SIXTEEN = {f"{kind};16{order}": _colours(kind, order) for kind in ("RGB", "RGBA"
 SIXTEEN["LA;16B"] = _grey_with_opacity
 
 
+def has_opacity(x: np.ndarray) -> bool:
+    """Whether the last channel of numbers [h, w, c] is opacity."""
+    return x.shape[-1] in (2, 4)
+
+
 def span(x: np.ndarray) -> tuple[str, float, float]:
     """The field of Ends that numbers [h, w, c] belong to, and their extremes without opacity."""
-    colours = x[..., : x.shape[-1] - 1 + x.shape[-1] % 2]
+    colours = x[..., :-1] if has_opacity(x) else x
     return ("real" if x.dtype.kind == "f" else "whole"), float(colours.min()), float(colours.max())
 
 
@@ -149,7 +153,7 @@ def unit(x: np.ndarray, ends: Ends) -> np.ndarray:
         raise ValueError("holds NaN or infinite numbers")
     black, white = ends.real if x.dtype.kind == "f" else ends.whole
     scaled = ((x.astype(np.float64) - black) / (white - black)).clip(0, 1)
-    if x.shape[-1] % 2 == 0:
+    if has_opacity(x):
         full = 1 if x.dtype.kind == "f" else white if x[..., -1].max() <= white else 65535
         scaled[..., -1] = (x[..., -1] / full).clip(0, 1)
     return scaled

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgan.data.files import SPLITS, Files, find, parted
-from jaxgan.data.folder import Reading, read, told_of
-from jaxgan.data.images import resize_all
+from jaxgan.data.folder import read, told_of
+from jaxgan.data.images import Reading, resize_all
 from jaxgan.data.labels import SHOWN, Labels
 from jaxgan.data.memory import load_mnist5k
 from jaxgan.data.rows import counted, fingerprint, mirror, table, to_float

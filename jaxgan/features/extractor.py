@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -30,7 +31,7 @@ class Extractor(NamedTuple):
               "logits": [n, classes] where it classifies
     load:     (path, or "" for where they usually are) -> weights, a tree of arrays
     classes:  number of logits, 0 for none
-    channels: 3, to which grey images are repeated, or 1
+    channels: 3, to which grey images are repeated, and those with opacity put on white; or 1
     """
 
     name: str
@@ -100,6 +101,8 @@ def _prepared(e: Extractor, weights: str, devices: tuple):
     def program(p, u):
         u = u.astype("float32")
         u = u.repeat(3, -1) if e.channels == 3 and u.shape[-1] == 1 else u
+        if u.shape[-1] == 4:
+            u = jnp.round(255 - (255 - u[..., :3]) * (u[..., 3:] / 255))  # on white, as folders are read
         with jax.default_matmul_precision("highest"):  # published values are of float32, not of less
             out = {name: value.astype("float32") for name, value in e.apply(p, u).items()}
         expected = {"features": (len(u), e.dim)} | ({"logits": (len(u), e.classes)} if e.classes else {})
@@ -118,11 +121,9 @@ def _check(e: Extractor, x: np.ndarray) -> np.ndarray:
         raise JaxganError(
             f"images must be uint8, or floats in [-1, 1], [n, h, w] or [n, h, w, c]; got {x.dtype} of shape {x.shape}"
         )
-    if x.shape[-1] not in {1, e.channels}:
-        raise JaxganError(
-            f"{e.name} takes {'grey images or RGB' if e.channels == 3 else 'grey images'}; these have {x.shape[-1]} "
-            f"channels, shape {x.shape}"
-        )
+    if x.shape[-1] not in ({1, 3, 4} if e.channels == 3 else {1}):
+        kinds = "grey images, RGB or RGBA" if e.channels == 3 else "grey images"
+        raise JaxganError(f"{e.name} takes {kinds}; these have {x.shape[-1]} channels, shape {x.shape}")
     if x.dtype != np.uint8:
         low, high = float(x.min()), float(x.max())
         if not np.isfinite([low, high]).all():
