@@ -14,9 +14,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
+import numpy as np
 
-from jaxgan import __version__, disk
+from jaxgan import __version__, disk, plots
 from jaxgan.errors import JaxganError
+
+SAMPLES = "samples"  # what pictures are called in TensorBoard and wandb
 
 
 def read(path: Path) -> list[dict]:
@@ -53,18 +56,22 @@ def _replace(path: Path, rows: list[dict]) -> None:
 
 @contextlib.contextmanager
 def writer(dir: Path, names: tuple[str, ...], config: dict) -> Iterator[Callable]:
-    """A context with write(row): rows {"step": ..., name: value} go to metrics.jsonl and to each named writer."""
+    """A context with write(row, picture): rows {"step": ..., name: value} go to metrics.jsonl and to each named writer.
+
+    picture: [h, w, 3] uint8 of that step, for named writers alone; a row without more than its step is no line.
+    """
     if jax.process_index() > 0:
-        yield lambda row: None
+        yield lambda row, picture=None: None
         return
     with contextlib.ExitStack() as stack:
         extra = [stack.enter_context(contextlib.closing(WRITERS[name](dir, config))) for name in names]
         file = stack.enter_context((dir / "metrics.jsonl").open("a", buffering=1, encoding="utf-8"))
 
-        def write(row):
-            file.write(json.dumps(row) + "\n")
+        def write(row, picture=None):
+            if len(row) > 1:
+                file.write(json.dumps(row) + "\n")
             for one in extra:
-                one.write(row)
+                one.write(row, picture)
 
         yield write
 
@@ -74,19 +81,25 @@ def _numbers(row: dict) -> dict:
 
 
 class _TensorBoard:
-    """Event files that hold what metrics.jsonl holds: written anew at each start, so that no step appears twice."""
+    """Event files of metrics.jsonl and samples/: written anew at each start, so that no step appears twice."""
 
     def __init__(self, dir: Path, config: dict):
         from tensorboardX import SummaryWriter
 
         shutil.rmtree(dir / "tensorboard", ignore_errors=True)
         self.board = SummaryWriter(str(dir / "tensorboard"))
-        for row in read(dir / "metrics.jsonl"):
+        rows = read(dir / "metrics.jsonl")
+        for row in rows:
             self.write(row)
+        for path in sorted((dir / "samples").glob("[0-9]*.png")):
+            if rows and int(path.stem) <= rows[-1]["step"]:  # later ones will be drawn again
+                self.write({"step": int(path.stem)}, np.asarray(plots.read(path).convert("RGB")))
 
-    def write(self, row):
+    def write(self, row, picture=None):
         for name, value in _numbers(row).items():
             self.board.add_scalar(name, value, row["step"])
+        if picture is not None:
+            self.board.add_image(SAMPLES, picture, row["step"], dataformats="HWC")
 
     def close(self):
         self.board.close()
@@ -98,11 +111,13 @@ class _Wandb:
     def __init__(self, dir: Path, config: dict):
         import wandb
 
+        self.image = wandb.Image
         id = f"{dir.name}-{hashlib.sha256(str(dir.absolute()).encode()).hexdigest()[:8]}"
         self.run = wandb.init(project="jaxgan", name=dir.name, dir=str(dir), config=config, id=id, resume="allow")
 
-    def write(self, row):
-        self.run.log(_numbers(row), step=row["step"])
+    def write(self, row, picture=None):
+        shown = {} if picture is None else {SAMPLES: self.image(picture)}
+        self.run.log(_numbers(row) | shown, step=row["step"])
 
     def close(self):
         self.run.finish()

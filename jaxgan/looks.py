@@ -24,10 +24,14 @@ from jaxgan.types import Game, Source, State
 
 
 class Seen(NamedTuple):
-    """What a look has found: columns of metrics.jsonl, and sentences for the terminal."""
+    """What a look has found: columns of metrics.jsonl, sentences for the terminal, a picture for TensorBoard and wandb.
+
+    picture: [h, w, 3] uint8, or None.
+    """
 
     row: Mapping[str, float] = MappingProxyType({})
     words: tuple[str, ...] = ()
+    picture: np.ndarray | None = None
 
 
 class Look(NamedTuple):
@@ -57,7 +61,7 @@ def pictures(game: Game, c: Config, source: Source, held: Source | None) -> Call
             row = modes(found, density) if density is not None and density.modes is not None else {}
             picture = plots.examples(found, columns, density, f"step {step}", heads if game.classes else ())
             plots.save(picture, dir / "samples" / f"{step:08d}.png")
-            return Seen(row)
+            return Seen(row, picture=picture)
 
         return finish
 

@@ -255,8 +255,8 @@ def _report(c: Config, dir: Path, progress, write, say, step: int, metrics, fini
 
 
 def _tell(seen: Seen, step: int, write, say) -> Mapping[str, float]:
-    if seen.row:
-        write({"step": step, **seen.row})
+    if seen.row or seen.picture is not None:
+        write({"step": step, **seen.row}, seen.picture)
     for text in seen.words:
         say(text)
     return seen.row

@@ -7,6 +7,7 @@ from PIL import Image
 from jaxgan import Config, train
 from jaxgan.data import from_arrays, of_config, open_source
 from jaxgan.data.rows import class_counts
+from jaxgan.sweep import group, store
 
 
 @pytest.fixture
@@ -29,6 +30,26 @@ def test_a_run_says_what_it_found(root, tmp_path, capsys):
         "found: 3 images 4x4x3, 2 classes: cat 2, dog 1; 8x8 to 20x10 in their files, cropped to the central square, "
         "resized to 4; 8 bits; left out: 1 .mp4, 1 .txt; skipped 1 of 4 files that cannot be read\n"
     ) in capsys.readouterr().out
+
+
+def test_a_sweep_says_it_once_for_each_kind_of_data(root, tmp_path, capsys):
+    c = Config(data="ring8", net="mlp", width=2, latent=2, depth=1, batch=2, size=0, steps=1, sample_every=0)
+    (root / "cat" / "bad.png").unlink()
+    folder = {"data": f"folder:{root}", "size": 4}
+    store.add(tmp_path / "sweep", "x.py", c, [{**folder, "seed": seed} for seed in (0, 1)])
+    store.add(tmp_path / "sweep", "x.py", c, [{**folder, "loss": "hinge"}, {"loss": "hinge"}])
+    group.train(tmp_path / "sweep", found=(before := set()))
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("found: ")]
+    assert lines == [f"found: {open_source(f'folder:{root}', size=4).found}"]
+    assert before == {*lines}
+
+
+def test_what_was_said_before_is_not_said_again():
+    said = []
+    tell = group.once(said.append, {"found: a"})
+    for text in ("found: a", "found: b", "step 1", "step 1", "found: b"):
+        tell(text)
+    assert said == ["found: b", "step 1", "step 1"]
 
 
 def test_only_what_was_done_is_said(root):

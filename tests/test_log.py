@@ -10,7 +10,9 @@ import sys
 import types
 
 import jax
+import numpy as np
 import pytest
+from PIL import Image
 
 import jaxgan
 from jaxgan import log, train
@@ -96,8 +98,8 @@ def test_a_bad_line_in_the_middle_is_named(tmp_path, line):
         log.read(path)
 
 
-def scalars(dir):
-    """[(step, name, value)] of all event files, in order."""
+def events(dir):
+    """[(step, name, value)] of all event files, in order; a value is a number, or the bytes of a picture."""
     from tensorboardX.event_file_writer import EventsWriter  # noqa: F401  the package is a dependency of the tests
     from tensorboardX.proto.event_pb2 import Event
 
@@ -107,9 +109,22 @@ def scalars(dir):
         while at < len(data):  # TFRecord: length, its checksum, the event, its checksum
             size = int.from_bytes(data[at : at + 8], "little")
             event = Event.FromString(data[at + 12 : at + 12 + size])
-            found += [(event.step, value.tag, value.simple_value) for value in event.summary.value]
+            found += [(event.step, v.tag, v.image.encoded_image_string or v.simple_value) for v in event.summary.value]
             at += 16 + size
     return found
+
+
+def scalars(dir):
+    return [event for event in events(dir) if not isinstance(event[2], bytes)]
+
+
+def assert_same_pictures(dir):
+    """Each picture of samples/ once."""
+    found = [(step, name, np.asarray(Image.open(io.BytesIO(x)))) for step, name, x in events(dir) if type(x) is bytes]
+    kept = sorted((dir / "samples").glob("[0-9]*.png"))
+    assert [(step, name) for step, name, _ in found] == [(int(path.stem), "samples") for path in kept]
+    for (_, _, picture), path in zip(found, kept):
+        np.testing.assert_array_equal(picture, Image.open(path))
 
 
 def expected(dir):
@@ -126,6 +141,7 @@ def assert_same_numbers(dir):
 def test_tensorboard_holds_the_numbers_of_the_rows(dir):
     assert len(scalars(dir)) == 4 * 7 + 2 * 2
     assert_same_numbers(dir)
+    assert_same_pictures(dir)
 
 
 def test_tensorboard_after_a_resumed_run_has_each_step_once(dir, tmp_path):
@@ -137,11 +153,13 @@ def test_tensorboard_after_a_resumed_run_has_each_step_once(dir, tmp_path):
     train.run(dataclasses.replace(RUN, writers=("tensorboard",), steps=30), again, quiet=True)
     assert sorted({step for step, _, _ in scalars(again)}) == [5, 10, 15, 20, 25, 30]
     assert_same_numbers(again)
+    assert_same_pictures(again)
     # switching the writer off and on again loses nothing either
     train.run(dataclasses.replace(RUN, steps=40), again, quiet=True)
     train.run(dataclasses.replace(RUN, writers=("tensorboard",), steps=50), again, quiet=True)
     assert max(step for step, _, _ in scalars(again)) == 50
     assert_same_numbers(again)
+    assert_same_pictures(again)
 
 
 def test_wandb_gets_the_rows(tmp_path, monkeypatch):
@@ -149,11 +167,16 @@ def test_wandb_gets_the_rows(tmp_path, monkeypatch):
     fake = types.ModuleType("wandb")
     handle = types.SimpleNamespace(log=lambda row, step: sent.append((step, row)), finish=lambda: sent.append("end"))
     fake.init = lambda **options: begun.append(options) or handle
+    fake.Image = lambda picture: ("a picture", picture)
     monkeypatch.setitem(sys.modules, "wandb", fake)
     for _ in range(2):
         with log.writer(tmp_path, ("wandb",), {"steps": 3}) as write:
             write({"step": 2, "d_loss": 0.5, "digest": "abc"})
-    assert sent == [(2, {"d_loss": 0.5}), "end"] * 2
+            write({"step": 2}, "pixels")
+            write({"step": 3, "modes": 8.0}, "more")
+    picture = [(2, {"samples": ("a picture", "pixels")}), (3, {"modes": 8.0, "samples": ("a picture", "more")})]
+    assert sent == [(2, {"d_loss": 0.5}), *picture, "end"] * 2
+    assert [row["step"] for row in log.read(tmp_path / "metrics.jsonl")] == [2, 3] * 2  # pictures are no lines there
     assert begun[0]["config"] == {"steps": 3}
     assert begun[0]["id"] == begun[1]["id"] and begun[0]["resume"] == "allow"  # a resumed run goes on in the same one
 

@@ -16,6 +16,7 @@ from jaxgan.signals import Stop
 from jaxgan.sweep import shared, store
 from jaxgan.train import Dispatches, dispatches
 
+FOUND = "found: "  # how a line on the data begins
 EVERY = 2.0  # seconds between two lines of progress, at least
 
 
@@ -38,13 +39,23 @@ class Member(NamedTuple):
     part: dict
 
 
-def train(dir, ids=None, until=None, mode="auto", width=0, say=log.show, stop: Stop | None = None) -> None:
+def train(
+    dir,
+    ids=None,
+    until=None,
+    mode="auto",
+    width=0,
+    say=log.show,
+    stop: Stop | None = None,
+    found: set[str] | None = None,
+) -> None:
     """Train members `ids` (None is all) of the sweep in dir to step `until` (None is their own), wherever they stand.
 
     mode: "map", "vmap", or "auto", which is map on a CPU; width: members at a time, 0 is as many as memory holds. Both
     hold for members that have not begun; the others keep theirs. Several processes may train in one folder: each takes
     chunks that no other has, and returns when all are trained. A member that becomes non-finite is marked, and the
-    others go on. SIGTERM and Ctrl-C save all and return. JaxganError for what the user can mend.
+    others go on. SIGTERM and Ctrl-C save all and return. found: lines on data that were said before, which are not said
+    again. JaxganError for what the user can mend.
     """
     dir = Path(dir).expanduser()
     if mode not in ("auto", *shared.MODES) or width < 0:
@@ -52,6 +63,7 @@ def train(dir, ids=None, until=None, mode="auto", width=0, say=log.show, stop: S
     wanted = unfinished(dir, ids, until)
     if not wanted:
         return
+    tell = once(say, set() if found is None else found)
     with stop or Stop() as stop:
         for c in {shared.common(c): c for c in wanted.values()}.values():
             shared.check(c)
@@ -64,7 +76,20 @@ def train(dir, ids=None, until=None, mode="auto", width=0, say=log.show, stop: S
             goal = store.read(dir)["config"]["steps"]
             for chunk in claimed(dir, todo, stop):
                 configs = {id: wanted[id] for id in chunk.ids if id in wanted}
-                train_chunk(dir, chunk, configs, goal, say, stop, meter)
+                train_chunk(dir, chunk, configs, goal, tell, stop, meter)
+
+
+def once(say, found: set[str]):
+    """say, but what data were found is said a single time; found: what was, to which it adds."""
+
+    def tell(text):
+        if text in found:
+            return
+        if text.startswith(FOUND):
+            found.add(text)
+        say(text)
+
+    return tell
 
 
 def unfinished(dir, ids=None, until=None) -> dict[str, Config]:
@@ -116,6 +141,8 @@ def train_chunk(
     if not configs:
         return
     k = shared.shared(next(iter(configs.values())))
+    if k.source.found:
+        say(f"{FOUND}{k.source.found}")
     pace, size = program.adaptive(), 1
 
     def length(c: Config, step: int) -> int:

@@ -35,7 +35,8 @@ def run(dir, mode="auto", width=0, workers=1, say=log.show, stop: Stop | None = 
         group.train(dir, None, None, mode, width, say, stop)
         return
     with stop or Stop() as stop:
-        crew = [Worker(dir, mode, width, pin(i, workers), say) for i in range(workers)]
+        news = group.once(say, set())
+        crew = [Worker(dir, mode, width, pin(i, workers), news) for i in range(workers)]
         stop.training = True
         try:
             with watched(dir, wanted, say) as update:
@@ -97,7 +98,7 @@ class Worker:
         with lines:
             for line in lines:
                 self.said.append(line.rstrip())
-                if re.match("[0-9a-f]{10}: ", line):  # news of a member
+                if re.match(f"[0-9a-f]{{10}}: |{group.FOUND}", line):  # news of a member, or of its data
                     say(line.rstrip())
 
     def error(self) -> str:

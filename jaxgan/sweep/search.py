@@ -48,7 +48,7 @@ class Search(NamedTuple):
     seed: int
     seeds: int
     prune: bool
-    train: dict  # mode, width, say and stop of group.train
+    train: dict  # mode, width, say, stop and found of group.train
 
 
 _NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
@@ -106,7 +106,7 @@ def search(
     distributions = {space.field(name): d for name, d in distributions.items()}
     store.inspect(dir)
     with stop or Stop() as stop, _worker(dir) as worker:
-        train = {"mode": mode, "width": width, "say": say, "stop": stop}
+        train = {"mode": mode, "width": width, "say": say, "stop": stop, "found": set()}
         fixed = json.loads(json.dumps({field: [d.kind, *d.args] for field, d in distributions.items()}))
         study = _study(dir, goal, fixed | {"steps": base.steps, "seeds": seeds})  # what makes trials comparable
         if (dir / "sweep.json").exists():  # says what differs before a trial is asked for
