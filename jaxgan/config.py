@@ -25,7 +25,7 @@ class Made(NamedTuple):
     lacks: str = ""
 
 
-TRANSLATOR = "counts generator"  # what translators lack
+TRANSLATOR = "counts"  # what translators lack
 KINDS = {
     "plain": Made("conditional"),
     "conditional": Made("conditional"),

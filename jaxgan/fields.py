@@ -21,7 +21,6 @@ OFFERS = {
     "layers": "discriminator whose layers run from an image to a logit",
     "one": "discriminator that judges all examples alike",
     "labels": "networks that take labels",
-    "generator": "generator from latents and labels",
 }
 
 

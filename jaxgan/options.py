@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 from jaxgan.fields import brief, option
 
-NETS = ("mlp", "dcgan", "conv1d", "sngan", "biggan", "progan", "stylegan2", "r3gan")  # each a file of nets/
+# each a file of nets/
+NETS = ("mlp", "dcgan", "conv1d", "sngan", "biggan", "progan", "stylegan2", "r3gan", "patchgan", "stargan")
 if TYPE_CHECKING:
     Name = str
 else:
@@ -108,6 +109,24 @@ class R3gan:
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
+class Patchgan:
+    """Networks of pytorch-CycleGAN-and-pix2pix, for kinds that translate images; its width is 64."""
+
+    __repr__ = brief
+
+    g: Literal["unet", "resnet"] = option("unet", "net patchgan")
+    """G: a U-Net down to one pixel (sizes 8, 16, 32, ...), or a ResNet (multiples of 4)."""
+    blocks: int = option(9, "patchgan.g resnet")
+    """Residual blocks of the ResNet (at 128 pixels: 6)."""
+    layers: int = option(3, "net patchgan", needs="critic loss")
+    """Convolutions of D that halve the image: 3 judges patches of 70 pixels, 0 each pixel."""
+    d_width: int = option(0, "net patchgan", needs="critic loss")
+    """Width of D where it is another than G's; 0 is the same."""
+    dropout: bool = option(False, "net patchgan")
+    """Drop half of the units in G's inner layers, in training: pix2pix's noise."""
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
 class Architecture:
     """The network of a run and its options; flags of `config.Config`."""
 
@@ -121,9 +140,10 @@ class Architecture:
     progan: Progan = Progan()
     stylegan2: Stylegan2 = Stylegan2()
     r3gan: R3gan = R3gan()
+    patchgan: Patchgan = Patchgan()
     d_norm: Norm = option("own", "discriminator", needs="critic loss")
     """Normalisation in D; own is the architecture's (batch in dcgan, spectral in sngan, else none)."""
-    g_norm: Norm = option("own", "generator", needs="generator")
+    g_norm: Norm = option("own", "generator")
     """Normalisation in G; own is the architecture's (none in mlp, else batch), batch_spectral is SAGAN's."""
     minibatch: int = option(0, "discriminator", never=("net progan stylegan2 r3gan",), needs="critic loss", later=True)
     """Kernels of minibatch discrimination, by which D sees how near examples of a batch are (its code: 100); 0 is none.

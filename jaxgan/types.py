@@ -84,9 +84,14 @@ def halves(x):
     return x[..., :c], x[..., c:]
 
 
+def per_example(logits):
+    """D's answers [n], or of a D that judges patches [n, ...] the mean over them, as one number an example [n]."""
+    return logits.reshape(len(logits), -1).mean(1) if logits.ndim > 1 else logits
+
+
 def logits(run, vars, x, y):
     """D's logits [n] of examples, as most kinds have them."""
-    return run(vars, "d", x, y)[0]
+    return per_example(run(vars, "d", x, y)[0])
 
 
 class Game(NamedTuple):

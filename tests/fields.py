@@ -4,7 +4,7 @@ import dataclasses
 import typing
 
 from jaxgan.config import Config, Eval, Hp
-from jaxgan.options import Biggan, Mlp, Progan, R3gan, Sngan, Stylegan2
+from jaxgan.options import Biggan, Mlp, Patchgan, Progan, R3gan, Sngan, Stylegan2
 
 FIELDS = {f.name: f for f in dataclasses.fields(Config)}
 HP = [f.name for f in dataclasses.fields(Hp)]
@@ -28,6 +28,7 @@ def other(name):
         "biggan": Biggan(deep=True),
         "progan": Progan(base=64),
         "stylegan2": Stylegan2(mapping=2),
+        "patchgan": Patchgan(layers=2),
         "eval": Eval(n=100),
     }
     if name in special:

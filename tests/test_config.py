@@ -195,6 +195,7 @@ def test_differences_are_what_moves_the_trajectory(name):
                 "biggan": ["biggan.deep: False -> True"],
                 "progan": ["progan.base: 16384 -> 64"],
                 "stylegan2": ["stylegan2.mapping: 8 -> 2"],
+                "patchgan": ["patchgan.layers: 3 -> 2"],
             }[name]
         )
     else:

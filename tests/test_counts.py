@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from jaxgan import config
-from jaxgan.nets import build
+from jaxgan.nets import build, discriminator, translator
 
 CIFAR = {"mapping": 2, "mixing": 0.0, "group": 32, "d_layout": "plain"}
 WIDE, IMAGENET = {"wide": True}, {"group": 32}
@@ -42,6 +42,22 @@ COUNTS = {
 }
 
 
+BATCH = {"g_norm": "batch", "d_norm": "batch"}
+RESNET = {"g": "resnet"}
+# net, size, latents, channels that D sees: other fields, parameters of G, of D. From layer tables; those of 256 pixels
+# are what pytorch-CycleGAN-and-pix2pix prints
+TRANSLATORS = {
+    ("patchgan, pix2pix", 256, 0, 6): (BATCH, 54_413_955, 2_768_705),
+    ("patchgan, pix2pix", 128, 0, 6): (BATCH, 41_828_995, 2_768_705),
+    ("patchgan, CycleGAN", 256, 0, 3): ({"patchgan": RESNET}, 11_378_179, 2_764_737),
+    ("patchgan, CycleGAN", 128, 0, 3): ({"patchgan": RESNET | {"blocks": 6}}, 7_837_699, 2_764_737),
+    ("patchgan, one halving", 256, 0, 3): ({"patchgan": RESNET | {"layers": 1}}, 11_378_179, 136_385),
+    ("patchgan, pixels", 256, 0, 6): (BATCH | {"patchgan": {"layers": 0}}, 54_413_955, 9_024),
+    ("stargan, 5 classes", 128, 5, 3): ({}, 8_430_528, 44_721_088),
+    ("stargan, 8 classes", 128, 8, 3): ({}, 8_439_936, 44_721_088),
+}
+
+
 @pytest.mark.parametrize("setting", COUNTS, ids=str)
 def test_counts(setting):
     (name, size, classes, width, latent), (options, *want) = setting, COUNTS[setting]
@@ -56,7 +72,18 @@ def test_counts(setting):
     assert found == want
 
 
+@pytest.mark.parametrize("setting", TRANSLATORS, ids=str)
+def test_counts_of_translators(setting):
+    (name, size, latent, channels), (options, *want) = setting, TRANSLATORS[setting]
+    c = config.from_dict({"net": name.split(",")[0], "width": 64, **options})
+    image, seen = (jax.ShapeDtypeStruct((2, size, size, n), float) for n in (3, channels))
+    nets = translator(c, (size, size, 3), None), discriminator(c, (size, size, channels))
+    for net, inputs, count in zip(nets, ((jnp.zeros((2, latent)), image), (seen, None)), want):
+        params, _ = jax.eval_shape(net.init, jax.random.key(0), *inputs)
+        assert sum(leaf.size for leaf in jax.tree.leaves(params)) == count
+
+
 def test_the_page_of_networks_has_these_counts():
     page = (Path(__file__).parent.parent / "jaxgan" / "nets" / "README.md").read_text()
-    for setting, (_, *counts) in COUNTS.items():
+    for setting, (_, *counts) in (COUNTS | TRANSLATORS).items():
         assert all(f"{count:,}" in page for count in counts), setting

@@ -182,7 +182,7 @@ def test_evaluation_equals_training(trained):
 
 REFUSED = {
     **dict.fromkeys(("vae", "ebgan", "began"), "d_norm"),  # there is no D that judges
-    **dict.fromkeys(("pix2pix", "cyclegan", "bicyclegan", "stargan"), "g_norm"),  # translators have their own
+    **dict.fromkeys(("pix2pix", "cyclegan", "bicyclegan", "stargan"), "g_norm"),  # nothing serves that of translators
 }
 
 

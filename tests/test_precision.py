@@ -17,13 +17,14 @@ import runs
 from jaxgan import config, kernels, step
 from jaxgan.config import Config, Hp
 from jaxgan.nets import NETS, build, layers, translator
-from jaxgan.options import Biggan, Progan, R3gan, Sngan, Stylegan2
+from jaxgan.options import Biggan, Patchgan, Progan, R3gan, Sngan, Stylegan2
 from jaxgan.solvers import SOLVERS
 from jaxgan.sweep.space import identity
 from kinds import batches, make
 
 BF16, F32 = jnp.dtype("bfloat16"), jnp.dtype("float32")
 SMALL = {"width": 8, "latent": 9, "r3gan": R3gan(blocks=1, group=4), "stylegan2": Stylegan2(mapping=2, group=2)}
+TRANSLATE = ("unet", "pix2pix", "cyclegan", "stargan")  # G alone
 STEP = 3  # of ProGAN, when its second stage has half faded in
 # name: shape of an example, options
 CASES = {
@@ -31,6 +32,9 @@ CASES = {
     "dcgan": ((16, 16, 1), {"net": "dcgan"}),
     "virtual": ((16, 16, 1), {"net": "dcgan", "d_norm": "virtual", "g_norm": "virtual"}),
     "unet": ((16, 16, 1), {"net": "dcgan"}),
+    "pix2pix": ((32, 32, 1), {"net": "patchgan", "patchgan": Patchgan(dropout=True)}),
+    "cyclegan": ((32, 32, 1), {"net": "patchgan", "patchgan": Patchgan("resnet", 2), "width": 4}),
+    "stargan": ((64, 64, 1), {"net": "stargan", "width": 2}),
     "conv1d": ((32, 2), {"net": "conv1d"}),
     "sngan": ((28, 28, 1), {"net": "sngan", "width": 2, "sngan": Sngan(attention=14)}),
     "biggan": ((28, 28, 1), {"net": "biggan", "width": 2, "biggan": Biggan(attention=14)}),
@@ -53,7 +57,7 @@ def case(name, precision="float32", remat=False):
     n = layers.REFERENCE + 2 if name == "virtual" else 8
     of = jax.ShapeDtypeStruct
     inputs = {"z": of((n, 9), F32), "x": of((n, *shape), F32), "y": of((n,), jnp.int32), "key": jax.random.key(1)}
-    if name == "unet":
+    if name in TRANSLATE:
         nets = {"g": translator(c, shape, None)}
         made = {"g": jax.eval_shape(nets["g"].init, inputs["key"], inputs["z"], inputs["x"])}
     else:
@@ -66,8 +70,8 @@ def case(name, precision="float32", remat=False):
     def loss(params, vars, z, x, y, key):
         grown = {"step": STEP} if nets["g"].timed else {}
         told = {"key": key} if nets["g"].keyed else grown
-        out, new = nets["g"].apply(params["g"], vars["g"], z, x if name == "unet" else y, train=True, **told)
-        if name == "unet":
+        out, new = nets["g"].apply(params["g"], vars["g"], z, x if name in TRANSLATE else y, train=True, **told)
+        if name in TRANSLATE:
             return ((out - x) ** 2).mean(), {"g": new, "out": out}
         fake, d_vars = nets["d"].apply(params["d"], vars["d"], out, y, train=True, **grown)
         real, d_vars = nets["d"].apply(params["d"], d_vars, x, y, train=True, **grown)

@@ -52,16 +52,17 @@ def made(block, params, *inputs):
     return jax.jit(lambda params: block.apply({"params": params}, *inputs, True))(params)
 
 
-@pytest.mark.parametrize("groups", [1, 3])
-@pytest.mark.parametrize("size", [1, 3])
-def test_all_forms_of_a_convolution_are_one_map(size, groups):
+@pytest.mark.parametrize(
+    ("size", "groups", "edge"), [(1, 1, None), (3, 1, None), (1, 3, None), (3, 3, None), (4, 1, 1), (3, 1, 0)]
+)
+def test_all_forms_of_a_convolution_are_one_map(size, groups, edge):
     """What a CPU runs is what XLA's own convolution computes, which other backends run; gradients too."""
     found = {}
     with jax.enable_x64():
         x, kernel = jnp.asarray(normal(2, 5, 7, 6)), jnp.asarray(normal(size, size, 6 // groups, 9, seed=1))
         for platform in ("cpu", "tpu"):
             token = PLATFORM.set(platform)
-            f = lambda x, kernel: resnet.convolved(x, kernel, groups)  # noqa: E731
+            f = lambda x, kernel: resnet.convolved(x, kernel, groups, edge)  # noqa: E731
             look = lambda *a, f=f: (f(*a), jax.grad(lambda *a: (f(*a) ** 3).sum(), (0, 1))(*a))  # noqa: E731
             found[platform] = jax.jit(look)(x, kernel)
             PLATFORM.reset(token)

@@ -25,7 +25,7 @@ from jaxgan.optim import OPTIMIZERS, RULES, frozen, hold, orthogonal, restarted,
 from jaxgan.penalties import PAIRED
 from jaxgan.solvers import SOLVERS
 from jaxgan.step import everywhere
-from jaxgan.types import Axis, Game, JaxganError, Net, Player
+from jaxgan.types import Axis, Game, JaxganError, Net, Player, per_example
 
 
 class Parts(NamedTuple):
@@ -174,14 +174,17 @@ def weighted(loss: Loss, seen: Play, real, fake):
 
 
 def terms_of(side: str, loss: Loss, seen: Play):
-    """The loss's numbers for real and generated examples."""
+    """The loss's numbers for real and generated examples, where D judges patches the means of their patches'."""
 
     def gather(x):
         return everywhere(x, seen.axis)
 
     options = {name: seen.hp[name] for name in getattr(loss, f"{side}_hp")}
     options |= {"gather": gather} if loss.gathers else {}
-    real, fake = getattr(loss, side)(seen.real.logits, seen.fake.logits, **options)
+    sides = seen.real, seen.fake
+    given = [s.logits if s.patches is None else s.patches.ravel() for s in sides]
+    made = getattr(loss, side)(*given, **options)
+    real, fake = (x if s.patches is None else per_example(x.reshape(s.patches.shape)) for x, s in zip(made, sides))
     real, fake = weighted(loss, seen, real, fake)
     if side == "g" and seen.config.hp.on("top_k"):
         fake *= best(seen.fake.logits, seen.hp["top_k"], gather)
@@ -243,13 +246,14 @@ def summed(terms: dict[str, Term], seen: Play, vars, total, metrics: dict):
     return total, (vars, metrics)
 
 
+def gaussian(config: Config) -> Callable:
+    """(key, n, axis) -> latents [n, config.latent] from N(0, I)."""
+    return lambda key, n, axis=None: rng.normal(key, n, (config.latent,), axis)
+
+
 def usual(config: Config, shape, classes: int, axis: Axis) -> Parts:
     """The configured loss and networks, Gaussian latents, and an update that sees real and generated examples."""
-
-    def latent(key, n, axis=None):
-        return rng.normal(key, n, (config.latent,), axis)
-
-    return Parts(LOSSES[config.loss], networks(config, shape, classes, axis), latent, observer)
+    return Parts(LOSSES[config.loss], networks(config, shape, classes, axis), gaussian(config), observer)
 
 
 def growth(config: Config, shape, nets: dict[str, Net]) -> Callable | None:

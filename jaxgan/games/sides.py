@@ -9,7 +9,7 @@ from jaxgan import augment, rng
 from jaxgan.config import Config
 from jaxgan.games import control
 from jaxgan.games.terms import Play, Side, Sides, updates
-from jaxgan.types import Axis, JaxganError
+from jaxgan.types import Axis, JaxganError, per_example
 
 
 def judge(config: Config, features: bool) -> Callable:
@@ -24,7 +24,7 @@ def judge(config: Config, features: bool) -> Callable:
 
         def split(x):
             logits, *rest = plain(run, vars, x, y)
-            return logits, rest
+            return per_example(logits), rest
 
         logits, pull, (h, new) = jax.vjp(split, x, has_aux=True)
         (slope,) = pull(jnp.ones_like(logits))
@@ -82,18 +82,23 @@ def judged(config: Config, axis: Axis, features: bool) -> Callable:
             return view(x, rng.stream(key, f"view {name}"), before, hp)
 
         def score(x, y):
-            return d(run, before, x, y, hp)[0]
+            return per_example(d(run, before, x, y, hp)[0])
 
         (x, y, *_), (made, y_fake, *_) = sides.real, sides.fake
         seen = see(x, "real"), see(made, "fake")
         d_real, h_real, vars = d(run, vars, seen[0], y, hp)
         d_fake, h_fake, vars = d(run, vars, seen[1], y_fake, hp)
-        real = sides.real._replace(shown=seen[0], logits=d_real, features=h_real)
-        fake = sides.fake._replace(shown=seen[1], logits=d_fake, features=h_fake)
+        real = answered(sides.real._replace(shown=seen[0], features=h_real), d_real)
+        fake = answered(sides.fake._replace(shown=seen[1], features=h_fake), d_fake)
         rest = sides.z, see, score, sides.more, sides.moved
         return Play(run, before, key, hp, axis, config, real, fake, *rest), vars
 
     return play
+
+
+def answered(side: Side, logits) -> Side:
+    """side with D's logits, one for each example [n] or one for each patch of it [n, ...]."""
+    return side._replace(logits=per_example(logits), patches=logits if logits.ndim > 1 else None)
 
 
 def observer(config: Config, classes: int, axis: Axis, latent: Callable) -> Callable:
@@ -108,7 +113,7 @@ def observer(config: Config, classes: int, axis: Axis, latent: Callable) -> Call
 
         def rank(z):
             x = view(run(before, "g", z, y_fake)[0], rng.stream(key, "view fake"), before, hp)
-            return d(run, before, x, y_fake, hp)[0].sum()
+            return per_example(d(run, before, x, y_fake, hp)[0]).sum()
 
         start = latent(rng.stream(key, "z"), n, axis)
         z = improved(rank, start, hp, config.latent_steps)

@@ -10,9 +10,9 @@ from jaxgan.games.adversarial import Parts, adversarial
 from jaxgan.games.conditional import cross_entropy
 from jaxgan.games.sides import shown
 from jaxgan.games.terms import Play, Term, active
-from jaxgan.games.translate import absolute, stacked
+from jaxgan.games.translate import absolute, check_norm, stacked
 from jaxgan.losses import LOSSES
-from jaxgan.nets import build, heads, translator
+from jaxgan.nets import discriminator, heads, translator
 from jaxgan.types import Axis, Game, JaxganError
 
 SHOWN = 16  # classes into which pictures show examples turned
@@ -71,7 +71,8 @@ def stargan(config: Config, shape, classes: int, axis: Axis) -> Game:
     included, and stands one-hot where other translators have z. The paper: wasserstein, hp.wgan_gp 10, d_steps 5.
     """
     check(config, classes)
-    d = build(config, shape, 0, axis)["d"]
+    check_norm(config)
+    d = discriminator(config, shape, 0, axis)
     example = (jnp.zeros((2, heads.feature_count(d, shape, None))),)
 
     def d_class(play: Play, vars):

@@ -26,6 +26,7 @@ class Side(NamedTuple):
     weight: one for each of mean 1, or None
     shown:  what D was shown of x, augmented and noisy
     logits: [n]; features: D's [n, f], None unless a term asks for them
+    patches: of a D that judges patches, the logits [n, ...] whose means are `logits`; else None
     """
 
     x: Any
@@ -34,6 +35,7 @@ class Side(NamedTuple):
     shown: Any = None
     logits: Any = None
     features: Any = None
+    patches: Any = None
 
 
 class Sides(NamedTuple):

@@ -7,19 +7,21 @@ import jax.numpy as jnp
 
 from jaxgan import rng
 from jaxgan.config import Config
-from jaxgan.games.adversarial import Parts, adversarial, usual
+from jaxgan.games.adversarial import Parts, adversarial, gaussian
 from jaxgan.games.encoder import kl, posterior
+from jaxgan.games.norms import SPECTRAL
 from jaxgan.games.sides import observer, shown
 from jaxgan.games.terms import Play, Term, active
 from jaxgan.losses import LOSSES, Loss
-from jaxgan.nets import build, encoder, heads, translator
-from jaxgan.types import Axis, Game, JaxganError, halves
+from jaxgan.nets import discriminator, encoder, heads, translator
+from jaxgan.types import Axis, Game, JaxganError, halves, per_example
 
 UNPAIRED = "unpaired"  # of a name of data: its rows pair images at random
 
 
 def half(config: Config, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape of one image of a pair; JaxganError where examples are no pairs, or norms are not for them."""
+    check_norm(config)
     if config.d_norm == "virtual":
         raise JaxganError(f"d_norm is 'virtual', which kind {config.kind!r} does not serve; take another d_norm")
     if shape[-1] % 2:
@@ -29,6 +31,15 @@ def half(config: Config, shape: tuple[int, ...]) -> tuple[int, ...]:
             "unpaired:PATH"
         )
     return (*shape[:-1], shape[-1] // 2)
+
+
+def check_norm(config: Config) -> None:
+    """JaxganError for norms of G that a game would have to serve, as translators are not served."""
+    if config.g_norm in (*SPECTRAL, "virtual"):
+        raise JaxganError(
+            f"g_norm is {config.g_norm!r}, and kind {config.kind!r} has no use for it: its G makes images of images; "
+            "take own, none, batch, instance, group, layer or pixel"
+        )
 
 
 def absolute(a, b):
@@ -46,11 +57,9 @@ def _paired(config: Config, shape, axis: Axis, g_terms: dict[str, Term], more: d
             f"kind {config.kind!r} learns from pairs, and data {config.data!r} pair images at random; use cyclegan"
         )
     one = half(config, shape)
-    parts = usual(config, one, 0, axis)
-    nets = {"g": translator(config, one, axis), "d": heads.on_pairs(build(config, shape, 0, axis)["d"]), **more}
-    game = adversarial(
-        config, one, 1, axis, g_terms=active(config, g_terms), parts=parts._replace(nets=nets, observe=observe)
-    )
+    nets = {"g": translator(config, one, axis), "d": heads.on_pairs(discriminator(config, shape, 0, axis)), **more}
+    parts = Parts(LOSSES[config.loss], nets, gaussian(config), observe)
+    game = adversarial(config, one, 1, axis, g_terms=active(config, g_terms), parts=parts)
 
     def conditioned(batch):
         a, b = halves(batch["x"])
@@ -69,7 +78,7 @@ def _paired(config: Config, shape, axis: Axis, g_terms: dict[str, Term], more: d
 
     def score(run, vars, x, y):
         a, b = halves(x)
-        return run(vars, "d", b, a)[0]
+        return per_example(run(vars, "d", b, a)[0])
 
     players = {name: knowing(player) for name, player in game.players.items()}
     return _translating(game._replace(players=players, inputs=inputs, classes=0), score, translate="g")
@@ -202,7 +211,7 @@ def cyclegan(config: Config, shape, classes: int, axis: Axis) -> Game:
             f"loss {config.loss!r} compares all logits, and kind 'cyclegan' has those of two discriminators; use lsgan"
         )
     one = half(config, shape)
-    nets = {"g": translator(config, one, axis), "d": heads.alternating(build(config, one, 0, axis)["d"])}
+    nets = {"g": translator(config, one, axis), "d": heads.alternating(discriminator(config, one, 0, axis))}
     nets["f"] = nets["g"]  # the same architecture: parameters belong to the name
 
     def changed(play: Play, to_a, to_b):  # at these inputs batch norm's statistics are not those of a translation
@@ -227,6 +236,6 @@ def cyclegan(config: Config, shape, classes: int, axis: Axis) -> Game:
         return game.inputs({"x": a}, key) | own | example
 
     def score(run, vars, x, y):
-        return run(vars, "d", heads.alternated(*halves(x)), None)[0].reshape(-1, 2)[:, 1]
+        return per_example(run(vars, "d", heads.alternated(*halves(x)), None)[0])[1::2]
 
     return _translating(game._replace(inputs=inputs, shown=("g", "f")), score, translate="g", back="f")

@@ -9,11 +9,16 @@ import jax.numpy as jnp
 
 from jaxgan import options
 from jaxgan.config import Config
-from jaxgan.nets import mlp, unet
+from jaxgan.nets import mlp, patchgan, stargan, unet
 from jaxgan.types import Axis, JaxganError, Net, Spec
 
 NETS: dict[str, Any] = {name: import_module(f"jaxgan.nets.{name}") for name in options.NETS}
-TRANSLATORS = {"mlp": mlp.translator, "dcgan": unet.translator}
+TRANSLATORS = {
+    "mlp": mlp.translator,
+    "dcgan": unet.translator,
+    "patchgan": patchgan.translator,
+    "stargan": stargan.translator,
+}
 
 
 def chosen(config: Config) -> Any:
@@ -35,11 +40,13 @@ def build(config: Config, shape: tuple[int, ...], classes: int = 0, axis: Axis =
     Spectral normalisation, and the reference of virtual batch normalisation, are not in them: `spectral` and `virtual`
     stand around what a game makes of them.
     """
-    net, spec = chosen(config), Spec(tuple(shape), classes, axis)
-    return {
-        "g": net.generator(config, spec._replace(norm=norm(config, "g"))),
-        "d": net.discriminator(config, spec._replace(norm=norm(config, "d"))),
-    }
+    spec = Spec(tuple(shape), classes, axis, norm(config, "g"))
+    return {"g": chosen(config).generator(config, spec), "d": discriminator(config, shape, classes, axis)}
+
+
+def discriminator(config: Config, shape: tuple[int, ...], classes: int = 0, axis: Axis = None) -> Net:
+    """The discriminator of a config alone, as in `build`: where what it judges is made by a `translator`."""
+    return chosen(config).discriminator(config, Spec(tuple(shape), classes, axis, norm(config, "d")))
 
 
 def styles(config: Config, shape: tuple[int, ...]) -> tuple[int, int] | None:
@@ -72,7 +79,7 @@ def d_layers(config: Config, shape: tuple[int, ...]) -> list[tuple[str, ...]]:
     names: list[tuple[str, bool]] = []
 
     def traced():
-        params, _ = build(config, shape)["d"].init(jax.random.key(0), jnp.zeros((2, *shape)), None)
+        params, _ = discriminator(config, shape).init(jax.random.key(0), jnp.zeros((2, *shape)), None)
         names.extend((name, max(jnp.ndim(x) for x in jax.tree.leaves(part)) > 1) for name, part in params.items())
 
     jax.eval_shape(traced)  # in a trace, Flax's dicts still have the order in which their parts were made
@@ -113,5 +120,9 @@ def encoder(config: Config, shape: tuple[int, ...], classes: int, axis: Axis, ou
 def translator(config: Config, shape: tuple[int, ...], axis: Axis) -> Net:
     """The network of a config from latents and images of this shape to other images: (z [b, n], x [b, *shape])."""
     if config.net not in TRANSLATORS:
-        raise JaxganError(f"net {config.net!r} translates nothing yet; use dcgan for images, mlp for points")
-    return TRANSLATORS[config.net](config, Spec(tuple(shape), axis=axis))
+        raise JaxganError(
+            f"net {config.net!r} translates nothing; use dcgan, patchgan or stargan for images, mlp for points"
+        )
+    if len(shape) == 2:
+        raise JaxganError(f"examples of shape {tuple(shape)} are sequences, and translators make images of images")
+    return TRANSLATORS[config.net](config, Spec(tuple(shape), axis=axis, norm=norm(config, "g")))

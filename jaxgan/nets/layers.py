@@ -199,6 +199,11 @@ def up_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
     )
 
 
+def four(kernel: jax.Array) -> jax.Array:
+    """A kernel [4, 4, cin, cout], or [3, 3, cin, cout] with a last row and column of zeros: the same map by 4x4."""
+    return jnp.pad(kernel, [(0, 4 - n) for n in kernel.shape[:2]] + [(0, 0)] * 2) if len(kernel) < 4 else kernel
+
+
 def blocks(kernel: jax.Array) -> jax.Array:
     """A kernel [4, 4, cin, cout] as [i, j, a, b, cin, cout], row 2i + a and column 2j + b: 2x2 blocks of 2x2 pixels."""
     cin, cout = kernel.shape[2:]
@@ -259,30 +264,38 @@ def up(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 class Down(nn.Module):
-    """4x4 convolution, stride 2, padding 1, that halves height and width: [b, 2h, 2w, cin] -> [b, h, w, features]."""
+    """4x4 convolution, stride 2, padding 1, that halves height and width: [b, 2h, 2w, cin] -> [b, h, w, features].
+
+    size 3: a 3x3 convolution, whose padding is one row above and one column on the left, as the rest is not reached.
+    """
 
     features: int
     bias: bool = True
     kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+    size: int = 4
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        kernel = self.param("kernel", self.kernel_init, (4, 4, x.shape[-1], self.features))
-        x = down(x, matched(kernel, x))
+        kernel = self.param("kernel", self.kernel_init, (self.size, self.size, x.shape[-1], self.features))
+        x = down(x, matched(four(kernel), x))
         return x + per_channel(self.param("bias", nn.initializers.zeros, (self.features,)), x) if self.bias else x
 
 
 class Up(nn.Module):
-    """4x4 transposed convolution, stride 2, padding 1: [b, h, w, cin] -> [b, 2h, 2w, features]."""
+    """4x4 transposed convolution, stride 2, padding 1: [b, h, w, cin] -> [b, 2h, 2w, features].
+
+    size 3: a 3x3 one, in PyTorch's words with an output padding of 1.
+    """
 
     features: int
     bias: bool = True
     kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+    size: int = 4
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        kernel = self.param("kernel", self.kernel_init, (4, 4, x.shape[-1], self.features))
-        x = up(x, matched(kernel, x))
+        kernel = self.param("kernel", self.kernel_init, (self.size, self.size, x.shape[-1], self.features))
+        x = up(x, matched(four(kernel), x))
         return x + per_channel(self.param("bias", nn.initializers.zeros, (self.features,)), x) if self.bias else x
 
 

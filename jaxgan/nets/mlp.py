@@ -97,7 +97,7 @@ def encoder(config: Config, spec: Spec) -> Net:
 
 def translator(config: Config, spec: Spec) -> Net:
     """The generator's layers from latents z [b, n], n may be 0, and examples x [b, *shape] to others."""
-    net = generator(config, Spec(spec.shape))
+    net = generator(config, Spec(spec.shape, axis=spec.axis, norm=spec.norm))
 
     def beside(z, x):
         return jnp.concatenate([x.reshape(x.shape[0], -1), z], -1)
