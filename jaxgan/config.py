@@ -135,6 +135,8 @@ class Config(Architecture):
     """Take r1 and r2, and path_length, as steps of their own after lazy-th and lazy_g-th updates (StyleGAN2's code).
 
     Adam's rate and betas are corrected for the additional steps."""
+    factor: int = option(4, "net rrdb", least=1, later=True)
+    """How many times as high and as wide the images are that net rrdb makes of others: 2, 4 or 8."""
     latent_steps: int = option(0, "generator", needs="search")
     """Steps of latent optimisation before each update (LOGAN); 0 is none."""
     latent: int = option(64, "generator", never=("kind cyclegan stargan",), least=1)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from jaxgan.fields import brief, option
 
 # each a file of nets/
-NETS = ("mlp", "dcgan", "conv1d", "sngan", "biggan", "progan", "stylegan2", "r3gan", "patchgan", "stargan")
+NETS = ("mlp", "dcgan", "conv1d", "sngan", "biggan", "progan", "stylegan2", "r3gan", "patchgan", "stargan", "rrdb")
 if TYPE_CHECKING:
     Name = str
 else:
@@ -127,6 +127,20 @@ class Patchgan:
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
+class Rrdb:
+    """ESRGAN's networks, which make images of smaller ones; the paper's width is 64."""
+
+    __repr__ = brief
+
+    blocks: int = option(23, "net rrdb", least=1)
+    """Residual-in-residual dense blocks of G."""
+    growth: int = option(32, "net rrdb", least=1)
+    """Channels that each layer of a dense block adds."""
+    d_width: int = option(0, "net rrdb", needs="critic loss")
+    """Width of D where it is another than G's; 0 is the same."""
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
 class Architecture:
     """The network of a run and its options; flags of `config.Config`."""
 
@@ -141,6 +155,7 @@ class Architecture:
     stylegan2: Stylegan2 = Stylegan2()
     r3gan: R3gan = R3gan()
     patchgan: Patchgan = Patchgan()
+    rrdb: Rrdb = Rrdb()
     d_norm: Norm = option("own", "discriminator", needs="critic loss")
     """Normalisation in D; own is the architecture's (batch in dcgan, spectral in sngan, else none)."""
     g_norm: Norm = option("own", "generator")

@@ -31,6 +31,7 @@ AT_LEAST_1 = [
     "lazy",
     "lazy_g",
     "max_pixels",
+    "factor",
 ]
 AT_LEAST_0 = [
     "size",
@@ -192,6 +193,7 @@ def test_differences_are_what_moves_the_trajectory(name):
                 "mlp": ["mlp.pieces: 1 -> 3"],
                 "sngan": ["sngan.wide: False -> True"],
                 "r3gan": ["r3gan.blocks: 2 -> 3"],
+                "rrdb": ["rrdb.blocks: 23 -> 3"],
                 "biggan": ["biggan.deep: False -> True"],
                 "progan": ["progan.base: 16384 -> 64"],
                 "stylegan2": ["stylegan2.mapping: 8 -> 2"],

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from jaxgan import config
-from jaxgan.nets import build, discriminator, translator
+from jaxgan.nets import build, discriminator, translator, upscaler
 
 CIFAR = {"mapping": 2, "mixing": 0.0, "group": 32, "d_layout": "plain"}
 WIDE, IMAGENET = {"wide": True}, {"group": 32}
@@ -40,6 +40,8 @@ COUNTS = {
     ("r3gan", 32, 1000, 1536, 64): (IMAGENET, 82_914_304, 86_548_992),
     ("r3gan", 64, 1000, 1536, 64): (IMAGENET | {"wide": 64}, 103_570_432, 107_205_120),
 }
+# factor, pixels: parameters of ESRGAN's G, of D; those for 4 are also what its code makes
+UPSCALERS = {(4, 128): (16_697_987, 14_499_401), (2, 128): (16_661_059, 14_499_401)}
 
 
 BATCH = {"g_norm": "batch", "d_norm": "batch"}
@@ -83,7 +85,16 @@ def test_counts_of_translators(setting):
         assert sum(leaf.size for leaf in jax.tree.leaves(params)) == count
 
 
+@pytest.mark.parametrize(("factor", "size"), UPSCALERS)
+def test_counts_of_upscalers(factor, size):
+    c, shape = config.from_dict({"net": "rrdb", "width": 64, "factor": factor}), (size, size, 3)
+    of = lambda n: jax.ShapeDtypeStruct((2, n, n, 3), float)  # noqa: E731
+    made = [(upscaler(c, shape, None), of(size // factor)), (discriminator(c, shape), of(size), None)]
+    params = [jax.eval_shape(net.init, jax.random.key(0), *inputs)[0] for net, *inputs in made]
+    assert tuple(sum(leaf.size for leaf in jax.tree.leaves(p)) for p in params) == UPSCALERS[factor, size]
+
+
 def test_the_page_of_networks_has_these_counts():
     page = (Path(__file__).parent.parent / "jaxgan" / "nets" / "README.md").read_text()
-    for setting, (_, *counts) in (COUNTS | TRANSLATORS).items():
-        assert all(f"{count:,}" in page for count in counts), setting
+    for setting, (*_, g, d) in (COUNTS | TRANSLATORS | UPSCALERS).items():
+        assert all(f"{count:,}" in page for count in (g, d)), setting

@@ -11,7 +11,21 @@ import pytest
 
 from jaxgan import kernels
 from jaxgan.config import Config
-from jaxgan.nets import NETS, biggan, build, conv1d, dcgan, mlp, patchgan, progan, r3gan, sngan, stargan, stylegan2
+from jaxgan.nets import (
+    NETS,
+    biggan,
+    build,
+    conv1d,
+    dcgan,
+    mlp,
+    patchgan,
+    progan,
+    r3gan,
+    rrdb,
+    sngan,
+    stargan,
+    stylegan2,
+)
 from jaxgan.options import R3gan, Stylegan2
 from jaxgan.types import JaxganError, Net
 
@@ -257,6 +271,6 @@ def test_projection_adds_the_inner_product():
 
 def test_the_table_of_architectures():
     files = {"sngan": sngan, "biggan": biggan, "progan": progan, "stylegan2": stylegan2, "r3gan": r3gan}
-    files |= {"patchgan": patchgan, "stargan": stargan}
+    files |= {"patchgan": patchgan, "stargan": stargan, "rrdb": rrdb}
     assert files | {"mlp": mlp, "dcgan": dcgan, "conv1d": conv1d} == NETS
     assert set(Config.__dataclass_fields__["net"].type.__args__) == {*NETS, "own"}

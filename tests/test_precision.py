@@ -16,8 +16,8 @@ import pytest
 import runs
 from jaxgan import config, kernels, step
 from jaxgan.config import Config, Hp
-from jaxgan.nets import NETS, build, layers, translator
-from jaxgan.options import Biggan, Patchgan, Progan, R3gan, Sngan, Stylegan2
+from jaxgan.nets import NETS, build, discriminator, layers, translator, upscaler
+from jaxgan.options import Biggan, Patchgan, Progan, R3gan, Rrdb, Sngan, Stylegan2
 from jaxgan.solvers import SOLVERS
 from jaxgan.sweep.space import identity
 from kinds import batches, make
@@ -42,6 +42,7 @@ CASES = {
     "stylegan2": ((8, 8, 1), {"net": "stylegan2"}),
     "progan": ((8, 8, 1), {"net": "progan", "progan": Progan(phase=2 * Config.batch)}),
     "r3gan": ((8, 8, 1), {"net": "r3gan"}),
+    "rrdb": ((16, 16, 1), {"net": "rrdb", "factor": 2, "rrdb": Rrdb(blocks=2, growth=4)}),
 }
 CLASSES = 3
 slow = functools.partial(pytest.param, marks=pytest.mark.slow)
@@ -60,6 +61,10 @@ def case(name, precision="float32", remat=False):
     if name in TRANSLATE:
         nets = {"g": translator(c, shape, None)}
         made = {"g": jax.eval_shape(nets["g"].init, inputs["key"], inputs["z"], inputs["x"])}
+    elif name == "rrdb":
+        nets = {"g": upscaler(c, shape, None), "d": discriminator(c, shape, CLASSES)}
+        given = {"g": (inputs["x"],), "d": (inputs["x"], inputs["y"])}
+        made = {side: jax.eval_shape(nets[side].init, inputs["key"], *given[side]) for side in nets}
     else:
         nets = build(c, shape, CLASSES)
         made = {
@@ -70,6 +75,10 @@ def case(name, precision="float32", remat=False):
     def loss(params, vars, z, x, y, key):
         grown = {"step": STEP} if nets["g"].timed else {}
         told = {"key": key} if nets["g"].keyed else grown
+        if name == "rrdb":
+            out, new = nets["g"].apply(params["g"], vars["g"], x, train=True)
+            real, d_vars = nets["d"].apply(params["d"], vars["d"], x, y, train=True)
+            return (out**2).mean() + jax.nn.softplus(-real).mean(), {"g": new, "d": d_vars, "out": out, "d(x)": real}
         out, new = nets["g"].apply(params["g"], vars["g"], z, x if name in TRANSLATE else y, train=True, **told)
         if name in TRANSLATE:
             return ((out - x) ** 2).mean(), {"g": new, "out": out}

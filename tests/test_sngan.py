@@ -11,7 +11,7 @@ from jaxgan.fields import facts, replaced
 from jaxgan.nets import build, resnet
 from jaxgan.nets.sngan import Down
 from jaxgan.nets.spectral import divided
-from jaxgan.options import NETS, Patchgan
+from jaxgan.options import NETS, Patchgan, Rrdb
 from jaxgan.state import initial
 from jaxgan.types import JaxganError, Spec
 from runs import Like
@@ -167,6 +167,7 @@ def test_options_of_a_network_change_it():
     # mixing and phase act in training alone (test_stylegan2.py, test_progan.py), init on values at first (above)
     elsewhere = {"stylegan2.mixing", "sngan.init", "mlp.init", "progan.phase"}
     elsewhere |= {f"patchgan.{name}" for name in vars(Patchgan())}  # test_translators.py
+    elsewhere |= {f"rrdb.{name}" for name in vars(Rrdb())}  # test_rrdb.py
     named = {name for name in facts(Config) if name.partition(".")[0] in NETS and "." in name}
     assert {*other, *elsewhere} == named
     for name, value in other.items():

@@ -126,3 +126,14 @@ def translator(config: Config, shape: tuple[int, ...], axis: Axis) -> Net:
     if len(shape) == 2:
         raise JaxganError(f"examples of shape {tuple(shape)} are sequences, and translators make images of images")
     return TRANSLATORS[config.net](config, Spec(tuple(shape), axis=axis, norm=norm(config, "g")))
+
+
+def upscaler(config: Config, shape: tuple[int, ...], axis: Axis) -> Net:
+    """The network of a config from images to images config.factor times as large, as of this shape.
+
+    Of any height and width, when it has been trained.
+    """
+    made = getattr(chosen(config), "upscaler", None)
+    if made is None:
+        raise JaxganError(f"net {config.net!r} does not make images of smaller ones; use --net rrdb")
+    return made(config, Spec(tuple(shape), axis=axis))
