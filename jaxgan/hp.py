@@ -105,13 +105,13 @@ class Hp:
     """Adam's beta2, of both players."""
     clip: Number = option(0.0, "hp.clip", needs="critic")
     """Largest absolute weight of the discriminator (WGAN uses 0.01); 0 is off."""
-    max_norm: Number = option(0.0, "hp.max_norm", needs="critic")
+    max_norm: Number = option(0.0, "hp.max_norm", never=("net gat",), needs="critic")
     """Largest L2 norm of the weights into one unit of the discriminator; 0 is off."""
     d_scale: Number = option(1.0, "hp.d_scale", needs="critic loss", off=1.0, least=None, above=0, later=True)
     """What D's logits are multiplied by. Under spectral norm D's slope is at most this: 1 is little on narrow modes."""
-    orthogonal: Number = option(0.0, "hp.orthogonal", needs="critic")
+    orthogonal: Number = option(0.0, "hp.orthogonal", never=("net gat",), needs="critic")
     """Weight of ||W^T W * (1 - I)||^2 of both players' kernels (BigGAN uses 1e-4); 0 is off."""
-    spectral: Number = option(0.0, "hp.spectral", needs="critic")
+    spectral: Number = option(0.0, "hp.spectral", never=("net gat",), needs="critic")
     """Weight of half the squared spectral norms of D's kernels, added up (Yoshida uses 0.01); 0 is off."""
     real_target: Number = option(1.0, "loss minimax ns klgan lsgan", least=None)
     """What D aims at for real examples: 0.9 is one-sided label smoothing (minimax, ns, klgan); b of lsgan."""

@@ -10,7 +10,20 @@ from typing import TYPE_CHECKING, Literal
 from jaxgan.fields import brief, option
 
 # each a file of nets/
-NETS = ("mlp", "dcgan", "conv1d", "sngan", "biggan", "progan", "stylegan2", "r3gan", "patchgan", "stargan", "rrdb")
+NETS = (
+    "mlp",
+    "dcgan",
+    "conv1d",
+    "sngan",
+    "biggan",
+    "progan",
+    "stylegan2",
+    "r3gan",
+    "patchgan",
+    "stargan",
+    "rrdb",
+    "gat",
+)
 if TYPE_CHECKING:
     Name = str
 else:
@@ -141,6 +154,24 @@ class Rrdb:
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
+class Gat:
+    """Transformers of GAT; the papers' widths are 384 (S), 768 (B), 1024 (L) and 1152 (XL), the latent 64."""
+
+    __repr__ = brief
+
+    depth: int = option(12, "net gat", least=1)
+    """Blocks of G, and of D (L: 24, XL: 28)."""
+    heads: int = option(0, "net gat")
+    """Heads of attention (XL: 16); 0 is one for each 64 of the width."""
+    patch: int = option(2, "net gat", least=1)
+    """Height and width in pixels of a patch, of which each is a token."""
+    levels: int = option(4, "net gat", least=1)
+    """Blocks after which G puts out a part of the image, equally spaced; kind gat shows D the sums up to each."""
+    features: int = option(2048, "net gat", least=1)
+    """Numbers of the product with the label in D."""
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
 class Architecture:
     """The network of a run and its options; flags of `config.Config`."""
 
@@ -156,15 +187,19 @@ class Architecture:
     r3gan: R3gan = R3gan()
     patchgan: Patchgan = Patchgan()
     rrdb: Rrdb = Rrdb()
+    gat: Gat = Gat()
     d_norm: Norm = option("own", "discriminator", needs="critic loss")
     """Normalisation in D; own is the architecture's (batch in dcgan, spectral in sngan, else none)."""
     g_norm: Norm = option("own", "generator")
     """Normalisation in G; own is the architecture's (none in mlp, else batch), batch_spectral is SAGAN's."""
-    minibatch: int = option(0, "discriminator", never=("net progan stylegan2 r3gan",), needs="critic loss", later=True)
+    minibatch: int = option(
+        0, "discriminator", never=("net progan stylegan2 r3gan gat",), needs="critic loss", later=True
+    )
     """Kernels of minibatch discrimination, by which D sees how near examples of a batch are (its code: 100); 0 is none.
     """
     width: int = option(64, "parts", least=1)
-    """Hidden units (mlp); channels at the highest (dcgan, conv1d) or lowest (r3gan) resolution, or their unit."""
+    """Hidden units (mlp); numbers of a token (gat); channels at the highest (dcgan, conv1d) or lowest resolution
+    (r3gan), or their unit."""
     depth: int = option(2, "net mlp", least=1)
     """Hidden layers (mlp)."""
     precision: Literal["float32", "bfloat16"] = option("float32", "parts", later=True)

@@ -245,7 +245,7 @@ class Run:
         if psi == 1:
             return self._map(game.sample, ema, z, labels)
         if styles(self.config, tuple(self.env["shape"])) is None:
-            raise JaxganError(f"psi is {psi}, but net {self.config.net!r} has no styles; --net stylegan2 has")
+            raise JaxganError(f"psi is {psi}, but net {self.config.net!r} has no styles; --net stylegan2 and gat have")
         return self._map(self._truncated, ema, z, labels, jnp.full(len(z), psi))
 
     def _view(self, name: str, otherwise: str) -> Callable:

@@ -4,7 +4,7 @@ import dataclasses
 import typing
 
 from jaxgan.config import Config, Eval, Hp
-from jaxgan.options import Biggan, Mlp, Patchgan, Progan, R3gan, Rrdb, Sngan, Stylegan2
+from jaxgan.options import Biggan, Gat, Mlp, Patchgan, Progan, R3gan, Rrdb, Sngan, Stylegan2
 
 FIELDS = {f.name: f for f in dataclasses.fields(Config)}
 HP = [f.name for f in dataclasses.fields(Hp)]
@@ -30,6 +30,7 @@ def other(name):
         "progan": Progan(base=64),
         "stylegan2": Stylegan2(mapping=2),
         "patchgan": Patchgan(layers=2),
+        "gat": Gat(depth=24),
         "eval": Eval(n=100),
     }
     if name in special:

@@ -198,6 +198,7 @@ def test_differences_are_what_moves_the_trajectory(name):
                 "progan": ["progan.base: 16384 -> 64"],
                 "stylegan2": ["stylegan2.mapping: 8 -> 2"],
                 "patchgan": ["patchgan.layers: 3 -> 2"],
+                "gat": ["gat.depth: 12 -> 24"],
             }[name]
         )
     else:

@@ -17,6 +17,7 @@ from jaxgan.nets import (
     build,
     conv1d,
     dcgan,
+    gat,
     mlp,
     patchgan,
     progan,
@@ -26,25 +27,29 @@ from jaxgan.nets import (
     stargan,
     stylegan2,
 )
-from jaxgan.options import R3gan, Stylegan2
+from jaxgan.options import Gat, R3gan, Stylegan2
 from jaxgan.types import JaxganError, Net
 
 KINDS = ("plain", "conditional")
 EXAMPLES = [("mlp", (2,)), ("mlp", (8, 8, 1)), ("dcgan", (16, 16, 3)), ("dcgan", (28, 28, 1))]
 EXAMPLES += [("sngan", (28, 28, 1)), ("biggan", (28, 28, 1)), ("r3gan", (8, 8, 3)), ("stylegan2", (8, 8, 3))]
-RESIDUAL = ("sngan", "biggan", "r3gan", "stylegan2")  # some of their arrays begin at 0, behind which nothing acts yet
-REMEMBERS = {"dcgan": "gd", "sngan": "g", "biggan": "g", "stylegan2": "g"}  # which sides have averages of the past
-LINEAR = ("r3gan", "stylegan2")  # whose images come of no tanh
+EXAMPLES += [("gat", (8, 8, 3))]
+# some of their arrays begin at 0, behind which nothing acts yet
+RESIDUAL = ("sngan", "biggan", "r3gan", "stylegan2", "gat")
+# which sides have averages of the past
+REMEMBERS = {"dcgan": "gd", "sngan": "g", "biggan": "g", "stylegan2": "g", "gat": "g"}
+LINEAR = ("r3gan", "stylegan2", "gat")  # whose images come of no tanh
 CASES = [("conditional", *example) for example in EXAMPLES]
 # what residual networks are without labels is a part of what they are with them
 CASES += [pytest.param("plain", *e, marks=pytest.mark.slow if e[0] in RESIDUAL else ()) for e in EXAMPLES]
 CLASSES, LATENT = 10, 6
+GAT = Gat(depth=2, patch=4, levels=2, features=4)
 
 
 @functools.cache
 def setup(kind, net, shape, n=6, width=4):
     """Both networks, compiled, with parameters and one batch of their inputs."""
-    c = Config(net=net, width=width, latent=LATENT, r3gan=R3gan(group=4), stylegan2=Stylegan2(group=1))
+    c = Config(net=net, width=width, latent=LATENT, r3gan=R3gan(group=4), stylegan2=Stylegan2(group=1), gat=GAT)
     nets = build(c, shape, CLASSES if kind == "conditional" else 0)
     nets = {name: Net(jax.jit(net.init), jax.jit(net.apply, static_argnames="train")) for name, net in nets.items()}
     keys = jax.random.split(jax.random.key(0), 4)
@@ -271,6 +276,6 @@ def test_projection_adds_the_inner_product():
 
 def test_the_table_of_architectures():
     files = {"sngan": sngan, "biggan": biggan, "progan": progan, "stylegan2": stylegan2, "r3gan": r3gan}
-    files |= {"patchgan": patchgan, "stargan": stargan, "rrdb": rrdb}
+    files |= {"patchgan": patchgan, "stargan": stargan, "rrdb": rrdb, "gat": gat}
     assert files | {"mlp": mlp, "dcgan": dcgan, "conv1d": conv1d} == NETS
     assert set(Config.__dataclass_fields__["net"].type.__args__) == {*NETS, "own"}

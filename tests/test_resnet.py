@@ -140,7 +140,8 @@ def test_the_deep_discriminator():
     np.testing.assert_allclose(made(d, p, x, None), want[:, 0], rtol=1e-3, atol=1e-2)
 
 
-NETS = ("sngan", "biggan", "stylegan2", "r3gan")
+NETS = ("sngan", "biggan", "stylegan2", "r3gan", "gat")
+OPTIONS = {"r3gan": {"group": 8}, "gat": {"depth": 2, "levels": 2, "patch": 8, "features": 4}}
 
 
 def paired(names):
@@ -154,7 +155,7 @@ def test_every_kind_takes_them_or_says_why_not(kind, net):
     """A step is traced for images of 32 pixels; translators are not among these networks."""
     settings = {"net": net, "kind": kind, "width": 8, "latent": 8, "batch": 4, "codes": (2, 1, 1)}
     settings |= {"codes": (10, 1, 1)} if kind != "infogan" else {}
-    c = config.from_dict({**settings, "r3gan": {"group": 8}})
+    c = config.from_dict({**settings, **OPTIONS})
     source = Like((32, 32, 2), 3 if kind in ("conditional", "stargan") else 0)
     if kind in ("pix2pix", "cyclegan", "bicyclegan", "stargan"):
         with pytest.raises(JaxganError, match=f"net '{net}' translates nothing"):
@@ -166,5 +167,5 @@ def test_every_kind_takes_them_or_says_why_not(kind, net):
 @pytest.mark.parametrize(("head", "net"), paired(["concat", "embedding", "ac", "2c"]))
 def test_every_sort_of_class_head_takes_them(head, net):
     settings = {"net": net, "kind": "conditional", "head": head, "width": 8, "latent": 8, "batch": 4}
-    c = config.from_dict({**settings, "r3gan": {"group": 8}})
+    c = config.from_dict({**settings, **OPTIONS})
     assert "g_lr" in program.reads(c, Like((32, 32, 1), 3))

@@ -163,9 +163,14 @@ def test_options_of_a_network_change_it():
         "r3gan.blocks": 1,
         "r3gan.group": 4,
         "r3gan.wide": 8,
+        "gat.depth": 8,
+        "gat.heads": 2,
+        "gat.patch": 4,
+        "gat.levels": 2,
     }
-    # mixing and phase act in training alone (test_stylegan2.py, test_progan.py), init on values at first (above)
-    elsewhere = {"stylegan2.mixing", "sngan.init", "mlp.init", "progan.phase"}
+    # mixing and phase act in training alone (test_stylegan2.py, test_progan.py), init on values at first (above), gat's
+    # features where there are labels (test_gat.py)
+    elsewhere = {"stylegan2.mixing", "sngan.init", "mlp.init", "progan.phase", "gat.features"}
     elsewhere |= {f"patchgan.{name}" for name in vars(Patchgan())}  # test_translators.py
     elsewhere |= {f"rrdb.{name}" for name in vars(Rrdb())}  # test_rrdb.py
     named = {name for name in facts(Config) if name.partition(".")[0] in NETS and "." in name}

@@ -1,0 +1,352 @@
+"""GAT: transformers as G and D, whose images G makes at several levels (Hyun et al. 2025, arXiv 2509.24935).
+
+Tokens are patches. G begins with their places, and each block is scaled by a style w of z and y; after every depth /
+levels blocks a part of the image is put out, and image k is the sum of parts 1 to k. D has a class token, whose product
+with a map of the label is the logit. Blocks are scanned: programs have the size of one block, and parameters of blocks
+stand in arrays [levels, blocks, ...] in G and [blocks, ...] in D. Beside them the published counts have D's projector
+to the features of another network, a fixed table of places in G and in D, and a layer of G's that is multiplied by 0.
+With bfloat16 blocks multiply in it; styles, the sum over blocks, norms, softmaxes and both ends stay float32.
+"""
+
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgan.config import Config
+from jaxgan.nets.layers import (
+    Embed,
+    Network,
+    conditioned,
+    linen,
+    matched,
+    narrowed,
+    one_hot,
+    per_channel,
+    unit_square,
+    widened,
+)
+from jaxgan.options import Gat
+from jaxgan.types import JaxganError, Net, Spec
+
+NORM = {"g": "none", "d": "none"}  # of this architecture
+XAVIER = nn.initializers.xavier_uniform()
+MODULATION = nn.initializers.variance_scaling(0.1**2, "fan_avg", "uniform")  # a tenth of Xavier's
+SMALL = nn.initializers.normal(0.02)  # of tables of classes and the class token
+SLOW = 0.01  # rate of the maps of z and labels
+CLASS = 64  # numbers of the label's embedding in G
+SCALE = 0.1  # of D's branches at first
+AVERAGE = 0.995  # of a class's mean style that stays at each of its turns
+THETA = 10_000.0  # longest wave of places
+
+
+class Linear(nn.Module):
+    """x [..., n] -> [..., features] in the type of x; rate: how much slower than others it learns."""
+
+    features: int
+    kernel_init: nn.initializers.Initializer = XAVIER
+    rate: float = 1.0
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        larger = lambda *args: self.kernel_init(*args) / self.rate  # noqa: E731
+        kernel = self.rate * self.param("kernel", larger, (x.shape[-1], self.features))
+        x @= matched(kernel, x)
+        return x + self.rate * per_channel(self.param("bias", nn.initializers.zeros, (self.features,)), x)
+
+
+def rms(x: jax.Array) -> jax.Array:
+    """x with a mean square of 1 over its last axis, in float32 or wider."""
+    x = widened(x)
+    return x * jax.lax.rsqrt((x**2).mean(-1, keepdims=True) + 1e-6)
+
+
+class Gain(nn.Module):
+    """rms(x) times a gain of each channel, 1 at first: [..., n] -> the same."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return rms(x) * per_channel(self.param("scale", nn.initializers.ones, (x.shape[-1],)), x)
+
+
+def waves(places: np.ndarray, count: int) -> np.ndarray:
+    """Angles [n, count] of places [n], with count wave lengths from 2 pi up to below 2 pi THETA."""
+    return places[:, None] * THETA ** -(np.arange(count) / count)[None]
+
+
+def corners(grid: tuple[int, int]) -> list[np.ndarray]:
+    """Row and column of each token of a grid, two arrays [rows * columns]."""
+    return [axis.ravel().astype(float) for axis in np.meshgrid(*map(np.arange, grid), indexing="ij")]
+
+
+def table(grid: tuple[int, int], width: int) -> np.ndarray:
+    """Fixed places of tokens [rows * columns, width]: sines and cosines of the row, then of the column."""
+    angles = [waves(places, width // 4) for places in corners(grid)]
+    return np.concatenate([f(a) for a in angles for f in (np.sin, np.cos)], -1)
+
+
+def rotated(x: jax.Array, grid: tuple[int, int]) -> jax.Array:
+    """Rotary places in two dimensions: x [b, n, heads, size], n tokens of a grid, after any others, which stay.
+
+    Neighbouring pairs of numbers are turned, those of the first half of a head by the row, of the second by the column.
+    """
+    size, before = x.shape[-1], x.shape[1] - math.prod(grid)
+    angles = np.concatenate([waves(places, size // 4) for places in corners(grid)], -1)
+    angles = np.pad(angles, ((before, 0), (0, 0)))[None, :, None]
+    cos, sin = (jnp.asarray(f(angles), x.dtype) for f in (np.cos, np.sin))
+    a, b = x[..., ::2], x[..., 1::2]
+    return jnp.stack([a * cos - b * sin, a * sin + b * cos], -1).reshape(x.shape)
+
+
+def attended(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+    """Softmax attention, all [b, n, heads, size]: jax.nn's, in products of one type forwards and backwards."""
+    logits = widened(jnp.einsum("bqhs,bkhs->bhqk", q / math.sqrt(q.shape[-1]), k))
+    return jnp.einsum("bhqk,bkhs->bqhs", matched(nn.softmax(logits), v), v)
+
+
+class Attention(nn.Module):
+    """Attention between tokens x [b, n, width]; queries and keys are normalised in each head, and rotated."""
+
+    heads: int
+    grid: tuple[int, int]
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        b, n, width = x.shape
+        q, k, v = jnp.moveaxis(Linear(3 * width, name="qkv")(x).reshape(b, n, 3, self.heads, -1), 2, 0)
+        q, k = (matched(rotated(Gain(name=name)(part), self.grid), x) for name, part in (("q", q), ("k", k)))
+        return Linear(width, name="out")(attended(q, k, v).reshape(b, n, width))
+
+
+class Mlp(nn.Module):
+    """SwiGLU (Shazeer 2020, arXiv 2002.05202) of 8/3 the width: [..., n] -> the same."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        a, b = jnp.split(Linear(2 * (8 * x.shape[-1] // 3))(x), 2, -1)
+        return Linear(x.shape[-1])(nn.silu(a) * b)
+
+
+class Styled(nn.Module):
+    """A block of G: x [b, n, width], each branch before and after scaled by linear functions of w [b, width]."""
+
+    heads: int
+    grid: tuple[int, int]
+    precision: str
+
+    @nn.compact
+    def __call__(self, x: jax.Array, w: jax.Array):
+        scales = widened(Linear(4 * x.shape[-1], MODULATION, name="modulation")(narrowed(nn.silu(w), self.precision)))
+        a, b, c, d = jnp.split(scales[:, None], 4, -1)
+        inner = narrowed((1 + a) * rms(x), self.precision)
+        x += b * widened(Attention(self.heads, self.grid, name="attention")(inner))
+        inner = narrowed((1 + c) * rms(x), self.precision)
+        return x + d * widened(Mlp(name="mlp")(inner)), None
+
+
+class Plain(nn.Module):
+    """A block of D: x [b, n, width], with gains of channels before and after each branch."""
+
+    heads: int
+    grid: tuple[int, int]
+    precision: str
+
+    @nn.compact
+    def __call__(self, x: jax.Array, w: None):
+        for name, branch in (
+            ("attention", Attention(self.heads, self.grid, name="attention")),
+            ("mlp", Mlp(name="mlp")),
+        ):
+            inner = narrowed(Gain(name=f"{name}_norm")(x), self.precision)
+            scale = self.param(f"{name}_scale", nn.initializers.constant(SCALE), (x.shape[-1],))
+            x += per_channel(scale, x) * widened(branch(inner))
+        return x, None
+
+
+def scanned(block: type[nn.Module], count: int, remat: bool = False):
+    """count of a block (x, w) -> x, output, one after the other as a loop: its arrays are [count, ...]."""
+    block = nn.remat(block, prevent_cse=False) if remat else block  # a loop keeps the two passes apart by itself
+    return nn.scan(block, variable_axes={"params": 0}, split_rngs={"params": True}, in_axes=nn.broadcast, length=count)
+
+
+class Level(nn.Module):
+    """Blocks of G, and the part of the image after them: x [b, n, width], w [b, width] -> x, [b, n, outputs]."""
+
+    count: int
+    remat: bool
+    outputs: int
+    heads: int
+    grid: tuple[int, int]
+    precision: str
+
+    @nn.compact
+    def __call__(self, x: jax.Array, w: jax.Array):
+        blocks = scanned(Styled, self.count, self.remat)(self.heads, self.grid, self.precision, name="blocks")
+        x, _ = blocks(x, w)
+        scale = Linear(x.shape[-1], MODULATION, name="modulation")(nn.silu(w))[:, None]
+        return x, Linear(self.outputs, name="output")((1 + scale) * rms(x))
+
+
+class Styles(nn.Module):
+    """z [b, n], y int [b] or None -> styles [b, width]; in training it follows the mean style of each class.
+
+    psi [b]: how far from that each example's style is, 1 all the way.
+    """
+
+    width: int
+    spec: Spec
+
+    @nn.compact
+    def __call__(self, z: jax.Array, y: jax.Array | None, train: bool, psi=None) -> jax.Array:
+        classes, axis = self.spec.classes, self.spec.axis
+        told = [Embed(classes, CLASS, SMALL, name="label")(y)] if classes else []
+        w = jnp.concatenate([unit_square(z), *map(unit_square, told)], -1)
+        w = Linear(self.width, rate=SLOW, name="first")(w)
+        w = Linear(self.width, rate=SLOW, name="second")(nn.silu(w))
+        average = self.variable("average", "style", lambda: jnp.zeros((max(classes, 1), self.width), w.dtype))
+        own = one_hot(y, classes) if classes else jnp.ones((z.shape[0], 1), w.dtype)
+        mean = own @ average.value
+        if train:  # linear in examples, so that devices and micro-batches change nothing
+            way = (own.T @ jax.lax.stop_gradient(w - mean)) * (own.shape[1] / z.shape[0])
+            way = jax.lax.pmean(way, axis) if isinstance(axis, str) else way
+            average.value = average.value + (1 - AVERAGE) * way
+        return w if psi is None else mean + psi[:, None] * (w - mean)
+
+
+class Generator(Network):
+    """z [b, latent], y int [b] or None -> x [b, h, w, channels].
+
+    levels: images of all levels side by side, [b, h, w, levels * channels], the last of which is x. shift: [b, 1,
+    width] added to the style. psi [b]: as of `Styles`. mapped: the style itself, [b, 1, width], in place of an image.
+    """
+
+    width: int
+    options: Gat
+    spec: Spec
+
+    @nn.compact
+    def __call__(self, z, y, train: bool, shift=None, psi=None, mapped: bool = False, levels: bool = False):
+        o, channels = self.options, self.spec.shape[-1]
+        w = Styles(self.width, self.spec, name="styles")(z, y, train, psi)
+        w = w if shift is None else w + shift[:, 0]
+        if mapped:
+            return w[:, None]
+        grid = tokens(o, self.spec)
+        places = jnp.asarray(table(grid, self.width), w.dtype)
+        x = jnp.broadcast_to(places[None], (z.shape[0], *places.shape))
+        count, outputs = o.depth // o.levels, o.patch**2 * channels
+        level = scanned(Level, o.levels)(count, self.remat, outputs, heads(self), grid, self.precision, name="levels")
+        _, parts = level(x, w)
+        if not levels:
+            return unpatched(parts.sum(0), grid, o.patch)
+        images = [unpatched(part, grid, o.patch) for part in jnp.cumsum(parts, 0)]
+        return jnp.concatenate(images, -1)
+
+
+class Discriminator(Network):
+    """x [b, h, w, channels], y int [b] or None -> logits [b], or logits and features [b, n] on request.
+
+    The logit is linear in the features, the normalised class token; with classes the product of a linear map of them
+    and of the label's.
+    """
+
+    width: int
+    options: Gat
+    spec: Spec
+
+    @nn.compact
+    def __call__(self, x: jax.Array, y: jax.Array | None, train: bool, features: bool = False):
+        o, classes, grid = self.options, self.spec.classes, tokens(self.options, self.spec)
+        x = Linear(self.width, name="patches")(patched(widened(x), grid, o.patch))
+        token = self.param("token", SMALL, (self.width,))
+        first = jnp.broadcast_to(token.reshape(1, 1, -1), (x.shape[0], 1, self.width))
+        x = jnp.concatenate([first, x + jnp.asarray(table(grid, self.width), x.dtype)[None]], 1)
+        x, _ = scanned(Plain, o.depth, self.remat)(heads(self), grid, self.precision, name="blocks")(x, None)
+        h = Gain(name="norm")(x[:, 0])
+        if self.spec.outputs:
+            out = Linear(self.spec.outputs, name="outputs")(conditioned(h, y, classes))
+        elif classes:
+            told = Linear(o.features, rate=SLOW, name="first")(Embed(classes, o.features, SMALL, name="label")(y))
+            told = Linear(o.features, rate=SLOW, name="second")(nn.silu(told))
+            out = (Linear(o.features, name="features")(h) * told).sum(-1)
+        else:
+            out = Linear(1, name="logit")(h)[:, 0]
+        return (out, h) if features else out
+
+
+def patched(x: jax.Array, grid: tuple[int, int], patch: int) -> jax.Array:
+    """Images [b, h, w, c] as tokens [b, n, patch * patch * c], row by row."""
+    x = x.reshape(x.shape[0], grid[0], patch, grid[1], patch, x.shape[-1])
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(x.shape[0], math.prod(grid), -1)
+
+
+def unpatched(x: jax.Array, grid: tuple[int, int], patch: int) -> jax.Array:
+    """The inverse of `patched`."""
+    x = x.reshape(x.shape[0], *grid, patch, patch, -1).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(x.shape[0], grid[0] * patch, grid[1] * patch, -1)
+
+
+def tokens(options: Gat, spec: Spec) -> tuple[int, int]:
+    """Rows and columns of patches of an image."""
+    return spec.shape[0] // options.patch, spec.shape[1] // options.patch
+
+
+def heads(net) -> int:
+    """Heads of a network's attention: one for each 64 of its width where gat.heads is 0."""
+    return net.options.heads or max(1, net.width // 64)
+
+
+def check(config: Config, spec: Spec) -> None:
+    """JaxganError for images and widths that do not go."""
+    o, width = config.gat, config.width
+    if len(spec.shape) != 3:
+        raise JaxganError(
+            f"gat makes images (h, w, c), not shape {tuple(spec.shape)}; set net to mlp (points) or conv1d (sequences)"
+        )
+    if spec.shape[0] % o.patch or spec.shape[1] % o.patch:
+        raise JaxganError(
+            f"gat.patch is {o.patch}, which does not divide images of {spec.shape[0]}x{spec.shape[1]} pixels; set size "
+            f"to a multiple of {o.patch}, or take another patch"
+        )
+    if spec.norm != "none":
+        raise JaxganError(f"gat has no place for the norm {spec.norm!r}; leave d_norm and g_norm at own")
+    count = o.heads or max(1, width // 64)
+    if width % (4 * count):
+        raise JaxganError(
+            f"width {width} does not make {count} heads of a multiple of 4, which places in two dimensions turn; use a "
+            f"multiple of {4 * count}, or set gat.heads"
+        )
+    if o.depth % o.levels:
+        raise JaxganError(
+            f"gat.depth is {o.depth}, and does not make {o.levels} levels of equally many blocks; use a multiple of "
+            f"{o.levels}, or other gat.levels"
+        )
+
+
+def generator(config: Config, spec: Spec) -> Net:
+    """Places of patches through blocks that a style of z and y scales, to a sum of images."""
+    check(config, spec)
+    return linen(Generator(config.width, config.gat, spec), config)
+
+
+def discriminator(config: Config, spec: Spec) -> Net:
+    """Patches and a class token through blocks, to one logit."""
+    check(config, spec)
+    return linen(Discriminator(config.width, config.gat, spec), config)
+
+
+def encoder(config: Config, spec: Spec) -> Net:
+    """The discriminator's blocks from x to numbers [b, outputs], with an embedding of y where there are classes."""
+    return discriminator(config, spec)
+
+
+def styles(config: Config, shape: tuple[int, ...]) -> tuple[int, int]:
+    """Layers of G that have a style, here one for all, and its size: the shape of the option shift of each example."""
+    return 1, config.width
+
+
+def levels(config: Config) -> int:
+    """Images that G makes of one latent with the option levels, of which the last is its example."""
+    return config.gat.levels
