@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -71,8 +72,6 @@ class Checkpoints:
         import orbax.checkpoint as ocp
         from orbax.checkpoint.checkpoint_managers import preservation_policy
 
-        logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax logs what is reported here anyway
-        logging.getLogger("asyncio").addFilter(_not_of_orbax)
         self.ocp, self.dir, self.read_only = ocp, dir.absolute(), read_only
         self.best, self.objective = best, ""
         first = preservation_policy.BestN(get_metric_fn=self._rank, n=1, keep_checkpoints_without_metrics=False)
@@ -83,10 +82,14 @@ class Checkpoints:
             cleanup_tmp_directories=not read_only,
             read_only=read_only,
         )
-        self.manager = self._open()
-        self.objective = next((kept["objective"] for kept in reversed(self._ranks().values())), "")
         self.failed = False
-        self.hook, sys.unraisablehook = sys.unraisablehook, _no_loop(sys.unraisablehook)
+        _QUIET.enter()
+        try:
+            self.manager = self._open()
+            self.objective = next((kept["objective"] for kept in reversed(self._ranks().values())), "")
+        except BaseException:
+            _QUIET.leave()
+            raise
 
     def _open(self):
         return self.ocp.CheckpointManager(
@@ -214,11 +217,13 @@ class Checkpoints:
 
     def close(self) -> None:
         """Wait for the last save, and end."""
-        with self._clear_errors():
-            self.manager.close()
-        if self.failed:
-            time.sleep(1)  # for the other writes of that checkpoint: at the end of the process no hook hears them
-        sys.unraisablehook = self.hook
+        try:
+            with self._clear_errors():
+                self.manager.close()
+        finally:
+            if self.failed:
+                time.sleep(1)  # for the other writes of that checkpoint: at the end of the process no hook hears them
+            _QUIET.leave()
 
     @contextlib.contextmanager
     def _clear_errors(self):
@@ -246,14 +251,36 @@ def _not_of_orbax(record: logging.LogRecord) -> bool:
     return "orbax" not in record.getMessage()
 
 
-def _no_loop(hook):
-    """hook, without what late writes say when an earlier write of the same checkpoint has failed."""
+class _Quiet:
+    """While any checkpoints are open: no word of Orbax, whose errors are reported here, nor of its late writes."""
 
-    def quiet(event):
+    def __init__(self):
+        self.lock, self.open = threading.Lock(), 0  # several trainings may be, in several threads
+
+    def enter(self):
+        with self.lock:
+            if not self.open:
+                self.before, sys.unraisablehook = sys.unraisablehook, self.hear
+                self.level = logging.getLogger("absl").level
+                logging.getLogger("absl").setLevel(logging.CRITICAL)
+                logging.getLogger("asyncio").addFilter(_not_of_orbax)
+            self.open += 1
+
+    def leave(self):
+        with self.lock:
+            self.open -= 1
+            if not self.open:
+                sys.unraisablehook = self.before
+                logging.getLogger("absl").setLevel(self.level)
+                logging.getLogger("asyncio").removeFilter(_not_of_orbax)
+
+    def hear(self, event):
+        """What late writes say when an earlier write of the same checkpoint has failed is no news."""
         if str(event.exc_value) != "Event loop is closed":
-            hook(event)
+            self.before(event)
 
-    return quiet
+
+_QUIET = _Quiet()
 
 
 def _reason(error: BaseException) -> str:

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -201,25 +202,43 @@ def _has_terminal() -> bool:
         return sys.stderr.isatty()
 
 
+def _in_notebook() -> bool:
+    """Whether this is the kernel of a notebook, whose cells show a bar that is drawn over."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return shell is not None and "IPKernelApp" in shell.config
+
+
+def _bar(notebook: bool, **options):
+    """tqdm's bar: of a notebook its widget where ipywidgets is installed, else a line of text."""
+    if not notebook:
+        from tqdm import tqdm
+
+        return tqdm(**options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what is not installed
+        from tqdm.auto import tqdm as suited
+    return suited(**options)
+
+
 class Progress:
-    """A bar with losses, images/s and remaining time on a terminal; one line per log period elsewhere.
+    """A bar with losses, images/s and remaining time on a terminal or in a notebook; elsewhere a line a log period.
 
     unit: what a step has `batch` of.
     """
 
     def __init__(self, done: int, total: int, batch: float, say: Callable, unit: str = "images"):
-        from tqdm import tqdm
-
         self.total, self.batch, self.say, self.unit = total, batch, say, unit
-        self.tty = say is show and _has_terminal()
+        notebook = say is show and _in_notebook()
+        self.drawn = notebook or (say is show and _has_terminal())
         self.begin: tuple[float, int] | None = None  # (time, step) at the end of the first dispatch
         self.speed, self.text = 0.0, ""  # images/s, without the first dispatch, which compiles
-        self.bar = tqdm(
+        self.bar = _bar(
+            notebook,
             total=total,
             initial=done,
             unit="step",
             dynamic_ncols=True,
-            disable=not self.tty,
+            disable=not self.drawn,
             bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]",
         )
 
@@ -236,8 +255,8 @@ class Progress:
         self.bar.update(step - self.bar.n)
 
     def line(self, step: int) -> None:
-        """One line of text, where there is no terminal to draw a bar on."""
-        if not self.tty:
+        """One line of text, where there is nothing to draw a bar on."""
+        if not self.drawn:
             left = (self.total - step) * self.batch / self.speed if self.speed > 0 else math.nan
             rest = f", {int(left) // 60}:{int(left) % 60:02d} left" if left == left else ""
             self.say(f"step {step}/{self.total} {self.text}{rest}")

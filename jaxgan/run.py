@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan import checkpoint, games, parallel, project, rng, run_folder, step
+from jaxgan import checkpoint, games, inline, parallel, project, rng, run_folder, step
 from jaxgan.config import Config
 from jaxgan.errors import JaxganError
 from jaxgan.games.info import values as code_values
@@ -59,6 +59,30 @@ class Run:
         for i, value in (codes or {}).items():
             z = with_code(self.game.codes, z, i, np.broadcast_to(value, n))
         return self.generate(z, labels, ema, psi)
+
+    def show(
+        self,
+        n: int = 0,
+        columns: int = 0,
+        seed: int = 0,
+        labels=None,
+        truncation: float = 0.0,
+        ema: bool = True,
+        psi: float = 1.0,
+    ):
+        """A PIL image of samples, which a notebook shows: a grid of images or curves, or points over their density.
+
+        n: by default four rows, or 2,500 points. columns: by default one a class where they fit, else 8. The rest as in
+        `sample`.
+        """
+        return inline.picture(self, n, columns, labels, seed=seed, truncation=truncation, ema=ema, psi=psi)
+
+    def __repr__(self) -> str:
+        return inline.line(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of a run that is a cell's value."""
+        return inline.html(self)
 
     def standing(self, batches: int, seed: int = 0, truncation: float = 0.0, ema: bool = True) -> "Run":
         """The run with standing statistics in G's batch norms: means of those of so many batches of the run's size.

@@ -50,13 +50,13 @@ def run(
     new: dict | None = None,
     init: Run | None = None,
     keep: Source | None = None,
+    stays: bool = True,
 ) -> Run:
     """Train until c.steps in folder dir, from its newest checkpoint if it holds this run already.
 
     source: real examples in place of c.data. new: numbers of Hp that change from here on (override.py). init: a run in
-    place of the folder that c.init names. keep: examples whose rows stay in dir (data/kept.py). Raises JaxganError for
-    what the user can mend, and at the first non-finite number. SIGTERM and Ctrl-C save a checkpoint and return; the
-    state has then made fewer than c.steps steps.
+    place of c.init. keep: examples whose rows stay in dir (data/kept.py). stays: whether dir does, and is worth naming.
+    JaxganError for what the user can mend, and at the first non-finite number. SIGTERM and Ctrl-C save and return.
     """
     c, dir = config.check(c), Path(dir).expanduser()
     say = log.show if not quiet and jax.process_index() == 0 else lambda text: None
@@ -90,7 +90,7 @@ def run(
             state = override.applied(state, changed)
             if jax.process_index() == 0:
                 log.rewind(dir / "metrics.jsonl", start)
-            say(f"{'resuming' if start else 'training'} {dir} from step {start} to {c.steps}")
+            say(f"{'resuming' if start else 'training'}{f' {dir}' * stays} from step {start} to {c.steps}")
             for row in changed:
                 say(f"since step {row['step']}: hp.{row['name']} {row['old']} -> {hp.plain(row['new'])}")
             for text in changes.since(env, c, source) if start else ():
@@ -99,7 +99,7 @@ def run(
                 say(text)
             with parallel.together():
                 state = _loop(c, dir, source, devices, compiled, state, saved, say, stop, held)
-            _conclude(c, dir, start, int(state.step), say)
+            _conclude(c, dir if stays else None, start, int(state.step), say)
     return Run(c, state, env, dir)
 
 
@@ -214,8 +214,10 @@ def _traced(c: Config, dir: Path, compiled: program.Program, say) -> program.Pro
     return compiled._replace(length=length, advance=advance)
 
 
-def _conclude(c: Config, dir: Path, start: int, step: int, say) -> None:
-    if step == c.steps:
+def _conclude(c: Config, dir: Path | None, start: int, step: int, say) -> None:
+    if dir is None:
+        say(f"made {step} of {c.steps} steps")
+    elif step == c.steps:
         say(f"finished {c.steps} steps; pictures are in {run_folder.animate(dir)}")
     elif step > start:
         say(f"stopped at step {step} and saved; the same command goes on from there")
@@ -303,5 +305,5 @@ def fit(images, labels=None, *, dir=None, quiet: bool = False, init=None, **fiel
     if dir is not None:
         return run(c, dir, source, quiet, init=given, keep=source)
     with tempfile.TemporaryDirectory() as temporary:
-        trained = run(c, temporary, source, quiet, init=given)
+        trained = run(c, temporary, source, quiet, init=given, stays=False)
     return Run(trained.config, trained.state, trained.env)

@@ -32,6 +32,7 @@ ROWS = [
         "latents",
         "project",
         "paths",
+        "inline",
         "inputs",
         "outputs",
         "override",
