@@ -217,11 +217,19 @@ def shrunk(path: Path, budget: int) -> str | None:
 
 
 def page(template: Path, found: dict, javascript: str) -> str:
-    """The page: template, plotly, what pages share, and data; these cannot end their script element."""
-    text = json.dumps(found, allow_nan=False).replace("<", "\\u003c")
-    parts = {"TITLE": escape(found["title"]), "PLOTLY": javascript, "DATA": text}
-    parts |= {name: Path(__file__).with_name(file).read_text("utf-8") for name, file in SHARED.items()}
-    return re.sub(f"@({'|'.join(parts)})@", lambda match: parts[match[1]], template.read_text("utf-8"))
+    """The page: the frame of all pages around a template's own style, main and script, plotly, and data.
+
+    Data cannot end their script element.
+    """
+    text, here = template.read_text("utf-8"), Path(__file__)
+    own = {part: "".join(re.findall(f"<{part}>\n(.*?)</{part}>", text, re.S)) for part in ("style", "main", "script")}
+    data = json.dumps(found, allow_nan=False).replace("<", "\\u003c")
+    parts = {"TITLE": escape(found["title"]), "PLOTLY": javascript, "DATA": data}
+    parts |= {name: here.with_name(file).read_text("utf-8") for name, file in SHARED.items()}
+    parts |= {f"OWN_{part.upper()}": words for part, words in own.items()}
+    return re.sub(
+        f"@({'|'.join(parts)})@", lambda match: parts[match[1]], here.with_name("frame.html").read_text("utf-8")
+    )
 
 
 def _markdown(found: dict) -> str:
