@@ -42,7 +42,7 @@ class Spec(NamedTuple):
     shape:   of one example
     classes: number of labels, 0 where the network gets none
     axis:    see the module's docstring
-    norm:    one of options.Norm but "own"; see nets/layers.normalise
+    norm:    one of options.Norm but "own"; see nets/norms.normalise
     outputs: of an encoder, numbers per example
     """
 

@@ -10,7 +10,7 @@ from jaxgan import kernels
 from jaxgan.config import from_dict
 from jaxgan.errors import JaxganError
 from jaxgan.nets import build
-from jaxgan.nets.layers import groups, normalise
+from jaxgan.nets.norms import groups, normalise
 from jaxgan.nets.resnet import ConditionalNorm
 
 NORMS = ("instance", "group", "layer", "pixel")

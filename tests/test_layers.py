@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgan.nets import layers
+from jaxgan.nets import layers, norms
 from jaxgan.types import JaxganError
 
 SHAPES = [(2, 4, 6, 3, 5), (3, 8, 8, 1, 4), (2, 4, 4, 9, 1), (1, 2, 2, 2, 2), (2, 6, 4, 16, 3)]  # b, h, w, cin, cout
@@ -135,14 +135,14 @@ class Normed(nn.Module):
 
     @nn.compact
     def __call__(self, x, train):
-        return nn.Dense(3)(jnp.tanh(layers.batch_norm(train, self.axis)(nn.Dense(4, use_bias=False)(x))))
+        return nn.Dense(3)(jnp.tanh(norms.batch_norm(train, self.axis)(nn.Dense(4, use_bias=False)(x))))
 
 
 def test_batch_norm_normalises_in_training_and_keeps_running_statistics():
     class Alone(nn.Module):
         @nn.compact
         def __call__(self, x, train):
-            return layers.batch_norm(train)(x)
+            return norms.batch_norm(train)(x)
 
     net, x = layers.linen(Alone()), 3 + 2 * jax.random.normal(jax.random.key(0), (64, 5, 5, 3))
     params, vars = net.init(jax.random.key(1), x)

@@ -12,7 +12,7 @@ from jaxgan import games, kernels, step
 from jaxgan.config import Config, Hp
 from jaxgan.errors import JaxganError
 from jaxgan.nets import NETS, build
-from jaxgan.nets.layers import REFERENCE, VirtualNorm
+from jaxgan.nets.norms import REFERENCE, VirtualNorm
 from jaxgan.nets.spectral import divided, spectral
 from jaxgan.run import generate, latents
 from jaxgan.solvers import SOLVERS

@@ -16,7 +16,7 @@ import pytest
 import runs
 from jaxgan import config, kernels, step
 from jaxgan.config import Config, Hp
-from jaxgan.nets import NETS, build, discriminator, layers, translator, upscaler
+from jaxgan.nets import NETS, build, discriminator, layers, norms, translator, upscaler
 from jaxgan.options import Biggan, Gat, Patchgan, Progan, R3gan, Rrdb, Sngan, Stylegan2
 from jaxgan.solvers import SOLVERS
 from jaxgan.sweep.space import identity
@@ -56,7 +56,7 @@ def case(name, precision="float32", remat=False):
     """(params, vars, inputs) -> loss of G and D in training, its new vars; and shapes of these three."""
     shape, options = CASES[name]
     c = Config(**{**SMALL, **options, "precision": precision, "remat": remat})
-    n = layers.REFERENCE + 2 if name == "virtual" else 8
+    n = norms.REFERENCE + 2 if name == "virtual" else 8
     of = jax.ShapeDtypeStruct
     inputs = {"z": of((n, 9), F32), "x": of((n, *shape), F32), "y": of((n,), jnp.int32), "key": jax.random.key(1)}
     if name in TRANSLATE:
@@ -260,7 +260,7 @@ def test_the_gradient_of_r1_is_finite_and_near(name):
 class Standard(layers.Network):
     @nn.compact
     def __call__(self, x, train):
-        return layers.batch_norm(train)(self.narrow(x))
+        return norms.batch_norm(train)(self.narrow(x))
 
 
 def test_batch_statistics_are_those_of_the_numbers_that_are_there():

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxgan import rng
 from jaxgan.config import Config
 from jaxgan.nets import norm
-from jaxgan.nets.layers import REFERENCE
+from jaxgan.nets.norms import REFERENCE
 from jaxgan.nets.spectral import spectral
 from jaxgan.nets.virtual import virtual
 from jaxgan.step import everywhere

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 
 from jaxgan.config import Config
 from jaxgan.nets import sngan
-from jaxgan.nets.layers import Embed, Head, Network, linen, matched, normalise, widened
+from jaxgan.nets.layers import Embed, Head, Network, linen, matched, widened
+from jaxgan.nets.norms import normalise
 from jaxgan.nets.resnet import Attention, Conv, doubled, pooled
 from jaxgan.types import JaxganError, Net, Spec
 

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 
 from jaxgan.config import Config
 from jaxgan.nets.dcgan import gain, kernel_init
-from jaxgan.nets.layers import Head, Network, biased, conditioned, linen, matched, normalise, per_channel
+from jaxgan.nets.layers import Head, Network, conditioned, linen, matched, per_channel
+from jaxgan.nets.norms import biased, normalise
 from jaxgan.types import Axis, JaxganError, Net, Spec
 
 HE = nn.initializers.he_normal()  # in D, where no batch norm sets the scale

@@ -5,7 +5,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxgan.config import Config
-from jaxgan.nets.layers import Down, Head, Network, Up, biased, conditioned, linen, normalise, widened
+from jaxgan.nets.layers import Down, Head, Network, Up, conditioned, linen, widened
+from jaxgan.nets.norms import biased, normalise
 from jaxgan.types import Axis, JaxganError, Net, Spec
 
 NORMAL = nn.initializers.normal(0.02)  # the paper's section 4

@@ -16,18 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgan.config import Config
-from jaxgan.nets.layers import (
-    Embed,
-    Network,
-    conditioned,
-    linen,
-    matched,
-    narrowed,
-    one_hot,
-    per_channel,
-    unit_square,
-    widened,
-)
+from jaxgan.nets.layers import Embed, Network, conditioned, linen, matched, narrowed, one_hot, per_channel, widened
+from jaxgan.nets.norms import unit_square
 from jaxgan.options import Gat
 from jaxgan.types import JaxganError, Net, Spec
 

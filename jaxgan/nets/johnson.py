@@ -4,8 +4,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxgan.nets.layers import Down, Network, Up, normalise, widened
+from jaxgan.nets.layers import Down, Network, Up, widened
 from jaxgan.nets.noise import dropped, spread
+from jaxgan.nets.norms import normalise
 from jaxgan.nets.resnet import Conv, reflected
 from jaxgan.types import Axis
 

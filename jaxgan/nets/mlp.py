@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxgan.config import Config
-from jaxgan.nets.layers import Dense, Head, Network, biased, conditioned, linen, normalise, widened
+from jaxgan.nets.layers import Dense, Head, Network, conditioned, linen, widened
+from jaxgan.nets.norms import biased, normalise
 from jaxgan.types import Axis, Net, Spec
 
 HE = nn.initializers.he_normal()

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 from jaxgan.config import Config
 from jaxgan.nets import equalised
 from jaxgan.nets.equalised import Dense, spread, weight
-from jaxgan.nets.layers import matched, narrowed, one_hot, per_channel, unit_square, widened
+from jaxgan.nets.layers import matched, narrowed, one_hot, per_channel, widened
+from jaxgan.nets.norms import unit_square
 from jaxgan.nets.resnet import convolved, doubled, pooled
 from jaxgan.types import JaxganError, Net, Spec
 

@@ -5,7 +5,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxgan.backend import on_cpu
-from jaxgan.nets.layers import LAYOUT, Embed, matched, normalise, per_channel, widened
+from jaxgan.nets.layers import LAYOUT, Embed, matched, per_channel, widened
+from jaxgan.nets.norms import normalise
 from jaxgan.types import Axis
 
 GLOROT = nn.initializers.glorot_uniform()

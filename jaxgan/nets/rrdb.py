@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxgan.config import Config
-from jaxgan.nets.layers import Dense, Down, Head, Network, biased, linen, normalise, widened
+from jaxgan.nets.layers import Dense, Down, Head, Network, linen, widened
+from jaxgan.nets.norms import biased, normalise
 from jaxgan.nets.resnet import Conv
 from jaxgan.types import Axis, JaxganError, Net, Spec
 

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxgan.config import Config
-from jaxgan.nets.layers import Head, Network, linen, normalise, widened
+from jaxgan.nets.layers import Head, Network, linen, widened
+from jaxgan.nets.norms import normalise
 from jaxgan.nets.resnet import GLOROT, GLOROT_RELU, Attention, ConditionalNorm, Conv, doubled, pooled
 from jaxgan.types import JaxganError, Net, Spec
 

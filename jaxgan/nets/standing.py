@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan.nets.layers import MOMENTUM
+from jaxgan.nets.norms import MOMENTUM
 from jaxgan.types import JaxganError, Tree
 
 

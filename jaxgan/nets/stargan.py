@@ -5,7 +5,8 @@ import jax
 
 from jaxgan.config import Config
 from jaxgan.nets import johnson, patchgan
-from jaxgan.nets.layers import Down, Head, Network, linen, normalise, widened
+from jaxgan.nets.layers import Down, Head, Network, linen, widened
+from jaxgan.nets.norms import normalise
 from jaxgan.nets.resnet import Conv
 from jaxgan.types import Axis, JaxganError, Net, Spec
 

@@ -15,7 +15,8 @@ from jaxgan import rng
 from jaxgan.config import Config
 from jaxgan.nets import equalised, resample
 from jaxgan.nets.equalised import NORMAL, Dense, leaky, spread, weight
-from jaxgan.nets.layers import Network, linen, matched, one_hot, per_channel, unit_square, widened
+from jaxgan.nets.layers import Network, linen, matched, one_hot, per_channel, widened
+from jaxgan.nets.norms import unit_square
 from jaxgan.nets.resnet import convolved
 from jaxgan.options import Stylegan2
 from jaxgan.types import Axis, JaxganError, Net, Spec

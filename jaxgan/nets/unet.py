@@ -6,8 +6,9 @@ import jax.numpy as jnp
 
 from jaxgan.config import Config
 from jaxgan.nets.dcgan import NORMAL, gain, kernel_init, widths
-from jaxgan.nets.layers import Dense, Down, Network, Up, biased, linen, matched, normalise, widened
+from jaxgan.nets.layers import Dense, Down, Network, Up, linen, matched, widened
 from jaxgan.nets.noise import dropped, spread
+from jaxgan.nets.norms import biased, normalise
 from jaxgan.types import Axis, Net, Spec
 
 

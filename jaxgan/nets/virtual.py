@@ -5,12 +5,12 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jaxgan.nets.layers import REFERENCE
+from jaxgan.nets.norms import REFERENCE
 from jaxgan.types import JaxganError, Net
 
 
 def virtual(net: Net, reference: Callable) -> Net:
-    """net, built of `layers.VirtualNorm`, with REFERENCE fixed examples before those that it is given.
+    """net, built of `norms.VirtualNorm`, with REFERENCE fixed examples before those that it is given.
 
     reference: (key, *inputs) -> inputs of as many examples as wanted, of which the first REFERENCE are taken, over and
     over if they are fewer. vars: {"net": those of net, "reference": inputs, "filled": whether they are here to stay}.
