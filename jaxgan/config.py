@@ -134,7 +134,7 @@ class Config(Architecture):
     )
     """Take r1 and r2, and path_length, as steps of their own after lazy-th and lazy_g-th updates (StyleGAN2's code).
 
-    Adam's rate and betas are corrected for the additional steps."""
+    Adam's rate and betas are corrected for the additional steps, whose r1, r2 and path_length are not logged."""
     factor: int = option(4, "net rrdb", least=1, later=True)
     """How many times as high and as wide the images are that net rrdb makes of others: 2, 4 or 8."""
     latent_steps: int = option(0, "generator", needs="search")
