@@ -5,8 +5,10 @@ import dataclasses
 import jax
 import numpy as np
 
-from jaxgan import checkpoint, data, log, train
+from jaxgan import checkpoint, config, data, games, log, train
 from jaxgan.config import Config, Hp
+from jaxgan.run import Run
+from jaxgan.state import initial
 
 BASE = Config(
     kind="conditional",
@@ -31,6 +33,13 @@ def source(seed=0):
 
 def trained(dir, c=BASE, **changes):
     return train.run(dataclasses.replace(c, **changes), dir, source(), quiet=True)
+
+
+def untrained(shape, classes=0, names=(), **settings):
+    """A Run in its first state, whose data are nowhere."""
+    c = config.from_dict({"net": "mlp", "width": 8, "depth": 1, "latent": 4, "data": "folder:/nowhere", **settings})
+    env = {"shape": list(shape), "classes": classes, "names": list(names)}
+    return Run(c, initial(games.make(c, shape, classes), c, shape), env)
 
 
 def digests(dir):

@@ -21,8 +21,7 @@ import jaxgan
 from jaxgan import plots
 from jaxgan.data.toy import ring8
 from jaxgan.errors import JaxganError
-from runs import digest
-from test_outputs import untrained
+from runs import digest, untrained
 
 X = np.random.default_rng(0).integers(0, 256, (40, 6, 6, 1), np.uint8)
 SMALL = {"net": "mlp", "width": 4, "depth": 1, "latent": 2, "batch": 8, "steps": 6, "log_every": 1}

@@ -8,19 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxgan import cli, config, draw, games, latents, outputs, plots
+from jaxgan import cli, draw, latents, outputs, plots
 from jaxgan.commands.sample import Way, sample
 from jaxgan.errors import JaxganError
-from jaxgan.run import Run
-from jaxgan.state import initial
-from runs import trained
-
-
-def untrained(shape, classes=0, names=(), **settings):
-    """A Run in its first state, whose data are nowhere."""
-    c = config.from_dict({"net": "mlp", "width": 8, "depth": 1, "latent": 4, "data": "folder:/nowhere", **settings})
-    env = {"shape": list(shape), "classes": classes, "names": list(names)}
-    return Run(c, initial(games.make(c, shape, classes), c, shape), env)
+from runs import trained, untrained
 
 
 @pytest.fixture(scope="module")

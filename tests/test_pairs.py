@@ -1,11 +1,13 @@
-"""The usual layouts of pairs of images, and what is no such layout."""
+"""Pairs of images: outlines of digits, folders in the usual layouts, and what is no such layout."""
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from jaxgan.data import open_source
-from jaxgan.types import JaxganError
+from jaxgan.data.pairs import outlines
+from jaxgan.types import JaxganError, halves
 
 
 @pytest.fixture(autouse=True)
@@ -94,3 +96,114 @@ def test_what_is_no_layout_of_pairs(tmp_path):
         save(tmp_path / "twice" / name, 5)
     with pytest.raises(JaxganError, match=r"0\.bmp and 0\.png of one set could both be 0; keep one"):
         levels(f"pairs:{tmp_path}/twice")
+
+
+def test_outlines_by_hand():
+    """A 4x4 square in 8x8 pixels: its dilation is 6x6 and its erosion 2x2."""
+    square = np.zeros((1, 8, 8, 1), np.uint8)
+    square[:, 2:6, 2:6] = 200
+    expected = np.zeros((8, 8), np.uint8)
+    expected[1:7, 1:7] = 255
+    expected[3:5, 3:5] = 0
+    np.testing.assert_array_equal(outlines(square)[0, :, :, 0], expected)
+    assert not outlines(np.full((1, 4, 4, 1), 127, np.uint8)).any()
+
+
+def test_digits_and_their_outlines():
+    """B is the digit and A its outline; unpaired, no digit is in both sets, and classes do not meet."""
+    digits, source = open_source("mnist5k"), open_source("mnist5k_outlines")
+    index = np.arange(0, 5000, 7)
+    rows = source.rows(index)
+    a, b = halves(rows["x"])
+    np.testing.assert_array_equal(b, digits.rows(index)["x"])
+    np.testing.assert_array_equal(a, outlines(b))
+    np.testing.assert_array_equal(rows["y"], digits.rows(index)["y"])
+    apart = open_source("mnist5k_outlines:unpaired")
+    assert apart.size == 2500 and apart.fingerprint != source.fingerprint
+    rows = apart.rows(np.arange(2500))
+    a, b = halves(rows["x"])
+    assert not {x.tobytes() for x in a} & {x.tobytes() for x in outlines(b)}
+    assert {x.tobytes() for x in b} <= {x.tobytes() for x in digits.rows(np.arange(5000))["x"]}
+    odd = digits.rows(np.arange(1, 5000, 2))
+    classes = {x.tobytes(): y for x, y in zip(odd["x"], odd["y"], strict=True)}
+    same = np.mean([classes[x.tobytes()] == y for x, y in zip(b, rows["y"], strict=True)])
+    np.testing.assert_allclose(same, 0.1, atol=5 * np.sqrt(0.09 / 2500))
+    with pytest.raises(JaxganError, match="mnist5k_outlines:unpaired"):
+        open_source("mnist5k_outlines:unpared")
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    """A, red images, and B, their brightness: image i has the level 10 i."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for side, color in (("A", (1, 0, 0)), ("B", (1, 1, 1))):
+        (tmp_path / "both" / side).mkdir(parents=True)
+        for i in range(6):
+            pixels = np.broadcast_to(np.array(color, np.uint8) * 10 * i, (8, 8, 3))
+            Image.fromarray(pixels).save(tmp_path / "both" / side / f"{i}.png")
+    return tmp_path / "both"
+
+
+def test_pairs_are_images_of_the_same_name(folders):
+    source = open_source(f"pairs:{folders}", size=8)
+    assert source.shape == (8, 8, 6) and source.size == 6 and source.classes == 0
+    index = np.array([4, 0, 5])
+    x = source.rows(index)["x"]
+    np.testing.assert_array_equal(x[:, 3, 3], [[10 * i, 0, 0, 10 * i, 10 * i, 10 * i] for i in index])
+    keys = jax.random.split(jax.random.key(0), 3)
+    batch = source.finish(source.rows(index), keys)
+    np.testing.assert_allclose(batch["x"][:, 0, 0, 0], np.array([40, 0, 50]) / 127.5 - 1, atol=1e-6)
+    other = open_source(f"unpaired:{folders}", size=8)
+    assert other.fingerprint != source.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("shape", "right"),
+    [((16, 16), True), ((4, 4), True), ((9, 8), True), ((16, 8), False), ((10, 8), False), ((8, 16), False)],
+)
+def test_the_images_of_a_pair_show_one_place(folders, shape, right):
+    """One of another size is its counterpart scaled; one of another shape would be cropped somewhere else."""
+    for i in (1, 2):
+        Image.fromarray(np.full((8, 8), 200, np.uint8)).resize(shape).save(folders / "B" / f"{i}.png")
+    if right:
+        assert open_source(f"pairs:{folders}", size=8).rows(np.array([1]))["x"][0, 0, 0, 3] == 200
+        return
+    with pytest.raises(JaxganError, match=rf"1\.png \(8x8 in A, {shape[0]}x{shape[1]} in B\), 2\.png .* one shape"):
+        open_source(f"pairs:{folders}", size=8)
+    assert open_source(f"unpaired:{folders}", size=8).size == 6
+
+
+def test_flip_mirrors_both_images_of_a_pair(folders):
+    for side in "AB":
+        Image.fromarray(np.tile(np.arange(8, dtype=np.uint8), (8, 1))).save(folders / side / "0.png")
+    source = open_source(f"pairs:{folders}", size=8, flip=True)
+    x = source.finish(source.rows(np.zeros(32, int)), jax.random.split(jax.random.key(0), 32))["x"]
+    np.testing.assert_array_equal(x[..., 0], x[..., 3])
+    assert 0 < (x[:, 0, 0, 0] == x.max()).mean() < 1
+
+
+def test_unpaired_sets_of_any_size(folders):
+    """As many rows as the larger set, every image of both, in an order that does not change."""
+    for i in (1, 2, 4, 5):
+        (folders / "B" / f"{i}.png").rename(folders / "B" / f"other{i}.png")
+    (folders / "B" / "3.png").unlink()
+    source = open_source(f"unpaired:{folders}", size=8)
+    x = source.rows(np.arange(6))["x"][:, 0, 0]
+    assert source.size == 6
+    assert sorted(x[:, 0]) == [0, 10, 20, 30, 40, 50] and set(x[:, 3]) == {0, 10, 20, 40, 50}
+    np.testing.assert_array_equal(x, open_source(f"unpaired:{folders}", size=8).rows(np.arange(6))["x"][:, 0, 0])
+    with pytest.raises(JaxganError, match=r"1\.png, 2\.png, 3\.png and 2 more of A .* unpaired:"):
+        open_source(f"pairs:{folders}", size=8)
+
+
+def test_folders_that_are_not_there_or_damaged(folders):
+    with pytest.raises(JaxganError, match="no folder A and no folder B"):
+        open_source(f"pairs:{folders}/A", size=8)
+    with pytest.raises(JaxganError, match="pairs:PATH"):
+        open_source("pairs:", size=8)
+    (folders / "A" / "2.png").write_bytes(b"no image")
+    with pytest.raises(JaxganError, match=r"2\.png"):
+        open_source(f"pairs:{folders}", size=8)
+    with pytest.raises(JaxganError, match=r"1 files cannot be read.*remove both"):
+        open_source(f"pairs:{folders}", size=8, skip_corrupt=True)
+    assert open_source(f"unpaired:{folders}", size=8, skip_corrupt=True).size == 6
