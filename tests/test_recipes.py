@@ -64,6 +64,17 @@ def test_its_networks_have_the_published_counts(name):
         assert sum(leaf.size for leaf in jax.tree.leaves(params)) == count, side
 
 
+def test_plans_are_of_the_published_settings_and_stand_on_the_page():
+    plans = runpy.run_path(str(RECIPES.parent / "plans.py"))
+    assert plans["BEGIN"] + plans["table"]() + plans["END"] in (RECIPES / "README.md").read_text()
+    for name, (shape, classes) in plans["RECIPES"].items():
+        size, known, _ = PUBLISHED[name]
+        c = recipe(name)
+        assert shape == f"{size}x{size}x3" and classes == (known if c.kind == "conditional" else 0)
+        mine = [row for row in plans["read"]() if row["recipe"] == name and "batch" not in row["changes"]]
+        assert all(row["batch"] == c.batch // 8 * 8 for row in mine)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_each_of_its_settings_acts(name):
