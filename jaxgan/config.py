@@ -36,6 +36,7 @@ KINDS = {
     "aae": Made("encoder", "again counts search latent views layers"),
     "vae": Made("encoder", "critic loss again counts search latent views alone"),
     "vaegan": Made("encoder", "again counts search"),
+    "gat": Made("gat", "again search latent alike"),
     "ebgan": Made("autoencoder", "loss counts layers"),
     "began": Made("autoencoder", "loss counts layers"),
     "pix2pix": Made("translate", f"{TRANSLATOR} labels views"),
@@ -121,6 +122,10 @@ class Config(Architecture):
     """Augmentations under which hp.cr and hp.cr_fake want D not to change."""
     unroll: int = option(0, "solver alternating lookahead", needs="critic")
     """Updates of D that G foresees and differentiates through (unrolled GAN); 0 is none."""
+    reuse: bool = option(False, "solver alternating lookahead", needs="critic", later=True)
+    """An update of G sees the real examples and the latents of D's last (GAT), in place of fresh ones.
+
+    What is random beside these is its own: augmentations and noise."""
     lazy: int = option(1, "hp.r1", "hp.r2", needs="critic", least=1)
     """Apply r1 and r2 at every lazy-th update of D only, that many times as strong."""
     lazy_g: int = option(1, "hp.path_length", needs="critic", least=1)

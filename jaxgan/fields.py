@@ -17,6 +17,7 @@ OFFERS = {
     "again": "generated examples that D may see once more",
     "counts": "other number of generated examples than of real ones",
     "views": "examples that may be moved alone",
+    "alike": "generated examples that could be real ones",
     "alone": "discriminator of examples alone",
     "layers": "discriminator whose layers run from an image to a logit",
     "one": "discriminator that judges all examples alike",

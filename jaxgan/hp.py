@@ -113,6 +113,11 @@ class Hp:
     """Weight of ||W^T W * (1 - I)||^2 of both players' kernels (BigGAN uses 1e-4); 0 is off."""
     spectral: Number = option(0.0, "hp.spectral", never=("net gat",), needs="critic")
     """Weight of half the squared spectral norms of D's kernels, added up (Yoshida uses 0.01); 0 is off."""
+    clip_gradient: Number = option(0.0, "hp.clip_gradient", needs="critic", later=True)
+    """Largest L2 norm of a player's gradient, to which longer ones are scaled (GAT: 1); 0 is off."""
+    base_width: Number = option(0.0, "hp.base_width", needs="critic", later=True)
+    """Width of networks to which g_lr and d_lr belong: rates are these times base_width / width (GAT: 768); 0 is off.
+    """
     real_target: Number = option(1.0, "loss minimax ns klgan lsgan", least=None)
     """What D aims at for real examples: 0.9 is one-sided label smoothing (minimax, ns, klgan); b of lsgan."""
     fake_target: Number = option(0.0, "loss lsgan", least=None)
@@ -125,6 +130,12 @@ class Hp:
     """Gamma of R1, the squared gradient norm of D on real examples; 0 is off."""
     r2: Number = option(0.0, "hp.r2", needs="critic")
     """Gamma of R2, the squared gradient norm of D on generated examples; 0 is off."""
+    ar1: Number = option(0.0, "hp.ar1", needs="critic", later=True)
+    """Gamma of approximate R1, D's squared slope along one random direction at real examples (GAT: 0.1); 0 is off."""
+    ar2: Number = option(0.0, "hp.ar2", needs="critic", later=True)
+    """Gamma of approximate R2, the same at generated examples (GAT: 0.1); 0 is off."""
+    ar_step: Number = option(0.01, "hp.ar1", "hp.ar2", later=True)
+    """How far ar1 and ar2 look, in units of the examples; 0 is their limit, by a derivative."""
     wgan_gp: Number = option(0.0, "hp.wgan_gp", needs="critic alone")
     """Lambda of the gradient penalty towards norm gp_target between real and generated (WGAN-GP uses 10); 0 is off."""
     wgan_lp: Number = option(0.0, "hp.wgan_lp", needs="critic alone")
@@ -169,7 +180,7 @@ class Hp:
     """What that probability is multiplied by for the group color (R3GAN uses 0.5)."""
     ada_target: Number = option(0.0, ADA, needs="critic loss views", below=1, later=True)
     """Mean sign of D's logits of real examples above which that probability rises, from 0 (ADA uses 0.6); 0 is off."""
-    apa_target: Number = option(0.0, "hp.apa_target", needs="critic loss views", below=1, later=True)
+    apa_target: Number = option(0.0, "hp.apa_target", needs="critic loss views alike", below=1, later=True)
     """The same of the probability that D meets a generated example as a real one (APA uses 0.6); 0 is off."""
     ada_images: Number = option(
         500_000.0, "hp.ada_target", "hp.apa_target", least=None, above=0, always=True, later=True
@@ -205,6 +216,8 @@ class Hp:
     """Weight of D's guess how a real example was rotated (ssgan)."""
     g_rotation: Number = option(0.2, "kind ssgan")
     """Weight of D's guess how a generated example was rotated, in G's loss (ssgan)."""
+    level_signal: Number = option(0.125, "kind gat", least=None, above=0, most=1, always=True, later=True)
+    """Share of the first level's image under its noise (gat); it rises to 0.99 at the last, and 1 is 0.99 at all."""
     l1: Number = option(100.0, "kind pix2pix bicyclegan")
     """Weight of the absolute error of translations (pix2pix; bicyclegan's paper uses 10)."""
     cycle: Number = option(10.0, "kind cyclegan stargan")

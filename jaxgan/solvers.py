@@ -66,11 +66,12 @@ def updated(game: Game, name: str, state: State, batch, key, turn, *foresee):
 def alternating(game: Game, state: State, batches, key):
     """Each player in turn makes its steps, and sees the moves made before; Goodfellow et al. 2014, algorithm 1.
 
-    The last one also foresees game.unroll answers of the others.
+    The last one also foresees game.unroll answers of the others. With game.reuse all see the same batches and keys.
     """
     metrics: dict = {}
     first, last = 0, list(game.players)[-1]
     for name, player in game.players.items():
+        first = game.updates - player.steps if game.reuse else first
 
         def update(state, u, name=name, first=first):
             batch, own = jax.tree.map(lambda b: b[u], batches), jax.random.fold_in(key, u)

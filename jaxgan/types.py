@@ -105,6 +105,8 @@ class Game(NamedTuple):
     axis:   where examples live, see the module's docstring
     accumulate: micro-batches of an update, one after the other; see step.field
     unroll: moves of the other players that the last one foresees where they move in turn (solvers.alternating)
+    reuse:  whether players that move in turn see the same batches, by the same keys: the last ones where they differ in
+            number
     rounds: how many times the solver asks for fresh batches for all updates of a step
     codes:  the latents' last entries are codes of these sizes, see Config.codes
     views:  what else may be asked of a trained game, functions by name (a kind has those that make sense for it):
@@ -128,6 +130,7 @@ class Game(NamedTuple):
     axis: Axis = None
     accumulate: int = 1
     unroll: int = 0
+    reuse: bool = False
     rounds: int = 1
     codes: tuple[int, ...] = ()
     views: Mapping[str, Callable] = MappingProxyType({"score": logits})
@@ -136,7 +139,8 @@ class Game(NamedTuple):
     @property
     def updates(self) -> int:
         """Batches that one train step consumes."""
-        return self.rounds * sum(player.steps for player in self.players.values())
+        steps = [player.steps for player in self.players.values()]
+        return self.rounds * (max(steps) if self.reuse else sum(steps))
 
 
 @partial(

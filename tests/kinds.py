@@ -36,6 +36,10 @@ TABLE = {
     "vae": {"kind": "vae", "net": "dcgan"},
     "vae-y": {"kind": "vae", "conditional": True},
     "vaegan": {"kind": "vaegan", "loss": "minimax", "conditional": True},
+    "gat": {
+        **{"kind": "gat", "conditional": True, "net": "gat", "shape": SQUARE, "augment": ("cutout",)},
+        **{"gat": {"depth": 2, "patch": 4, "levels": 2, "features": 4}, "hp": {"ar1": 1.0, "ar2": 1.0}},
+    },
     "ebgan": {"kind": "ebgan", "conditional": True, "net": "dcgan", "hp": {"margin": 9.0}},
     "began": {"kind": "began", "hp": {"k_rate": 0.1}},
     "pool": {"kind": "conditional", "pool": 20},
@@ -49,7 +53,18 @@ TABLE = {
 }
 
 # every penalty with labels, which go astray, and what these ask for
-OTHER_D = {"drift": 0.1, "gp0": 1.0, "wgan_lp": 1.0, "dragan": 1.0, "lecam": 0.3, "cr": 1.0, "cr_fake": 1.0, "zcr": 1.0}
+OTHER_D = {
+    "ar1": 1.0,
+    "ar2": 1.0,
+    "drift": 0.1,
+    "gp0": 1.0,
+    "wgan_lp": 1.0,
+    "dragan": 1.0,
+    "lecam": 0.3,
+    "cr": 1.0,
+    "cr_fake": 1.0,
+    "zcr": 1.0,
+}
 OTHER_G = {"zcr_g": 0.1, "path_length": 1.0, "feature_matching": 1.0, "logan_dz": 1.0}
 JITTER = {"cr_augment": ("jitter",), "latent_steps": 1}
 # each loss, each penalty and each solver, with each of these kinds and each architecture at least once

@@ -152,7 +152,7 @@ def test_numbers(name):
         refused({"hp": {name: wrong}}, f"hp.{name} is {wrong}")
     if name == "alpha":
         return  # no whole number is allowed
-    whole = 1 if name in ("top_k", "d_scale", "ada_images") else 0
+    whole = 1 if name in ("top_k", "d_scale", "ada_images", "level_signal") else 0
     c = config.from_dict({"hp": {name: whole}})
     assert getattr(c.hp, name) == whole and type(getattr(c.hp, name)) is float, "a whole number is taken as a float"
     if signed:

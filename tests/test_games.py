@@ -142,11 +142,12 @@ TRACED = [
     ),
     (
         {**OTHER_D, **OTHER_G, "gp_target": 0.1, "top_k": 0.5, "noise": 0.1, "noise_updates": 4.0, "max_norm": 2.0}
-        | {"orthogonal": 0.1, "spectral": 0.1},
+        | {"orthogonal": 0.1, "spectral": 0.1, "clip_gradient": 0.5, "base_width": 4.0},
         {**JITTER, "loss": "lsgan"},
         dict.fromkeys((*OTHER_D, *OTHER_G, "noise", "gp_target", "orthogonal", "zcr_radius", "logan_alpha"), 2.0)
         | {"fake_target": -1.0, "g_target": 0.0, "top_k": 0.25, "noise_updates": 9.0, "max_norm": 0.3}
-        | {"lecam_decay": 0.1, "logan_beta": 0.1, "spectral": 2.0},
+        | {"lecam_decay": 0.1, "logan_beta": 0.1, "spectral": 2.0}
+        | {"ar_step": 0.3, "clip_gradient": 0.1, "base_width": 8.0},
     ),
     ({"alpha": 0.5}, {"loss": "f_alpha"}, {"alpha": 0.7}),
 ]
@@ -159,6 +160,7 @@ def test_every_number_is_traced_and_matters():
     elsewhere |= {"d_class", "g_class", "info", "reconstruct", "kl", "sigma", "margin", "pull_away", "balance"}
     elsewhere |= {"k_rate", "d_rotation", "g_rotation"}  # test_kinds.py
     elsewhere |= {"l1", "cycle", "identity"}  # test_translate.py
+    elsewhere |= {"level_signal"}  # test_levels_of_gat.py
     elsewhere |= {"augment_p", "augment_color", "ada_target", "ada_images", "apa_target"}  # test_control.py
     known = {name for *_, others in TRACED for name in others}
     assert known | elsewhere == {f.name for f in dataclasses.fields(Hp)}

@@ -30,7 +30,12 @@ CASES = {
         **{"loss": "rpgan", "hp": {"r1": 1.0, "r2": 1.0}},
     },
     "gat": {
-        **{"kind": "conditional", "size": 8, "width": 8, "latent": 4, "loss": "rpgan", "hp": {"r1": 1.0}},
+        **{"kind": "conditional", "size": 8, "width": 8, "latent": 4, "loss": "ns", "hp": {"r1": 1.0}},
+        "gat": {"depth": 2, "patch": 4, "levels": 2, "features": 4},
+    },
+    "levels": {
+        **{"net": "gat", "kind": "gat", "conditional": True, "size": 8, "width": 8, "latent": 4, "reuse": True},
+        **{"augment": ["translation", "cutout"], "hp": {"ar1": 1.0, "ar2": 1.0, "clip_gradient": 1.0}},
         "gat": {"depth": 2, "patch": 4, "levels": 2, "features": 4},
     },
     # 2 steps at 4 pixels, 2 that fade the next stage in, and one after
@@ -40,9 +45,15 @@ CASES = {
     },
     "minibatch": {"net": "mlp", "width": 8, "latent": 4, "minibatch": 3, "hp": {"r1": 1.0}},
 }
-MICRO = ("stylegan2", "r3gan", "gat", "progan")  # the others have batch norm, or terms that look at the whole batch
+MICRO = (
+    "stylegan2",
+    "r3gan",
+    "gat",
+    "levels",
+    "progan",
+)  # the others have batch norm, or terms that look at the whole batch
 # devices, micro-batches of each, case
-QUICK = [(4, 2 if case in MICRO else 1, case) for case in CASES if case != "path length"]
+QUICK = [(4, 2 if case in MICRO else 1, case) for case in CASES if case not in ("path length", "levels")]
 SLOW = [(4, 1, case) for case in CASES] + [(n, 2, case) for case in MICRO for n in (1, 4)]
 
 START = """

@@ -12,7 +12,7 @@ from jaxgan import rng
 from jaxgan.config import Config
 from jaxgan.nets import mlp
 from jaxgan.optim import OPTIMIZERS, balanced, clip_weights, max_norm, orthogonal, overlap, spectral
-from jaxgan.penalties import PAIRED, PENALTIES, TARGETED, r1, r2, squared_norm, wgan_gp, wgan_lp
+from jaxgan.penalties import PAIRED, PENALTIES, STEPPED, TARGETED, ar1, ar2, r1, r2, squared_norm, wgan_gp, wgan_lp
 from jaxgan.types import Spec
 
 B = 6
@@ -55,16 +55,45 @@ AT_LINEAR |= {"wgan_lp": AT_LINEAR["wgan_gp"], "gp0": NORM2}  # W is longer than
 
 
 def test_every_penalty_is_covered():
-    assert set(AT_CONSTANT) == set(AT_LINEAR) == set(NAMES)
+    assert set(AT_CONSTANT) == set(AT_LINEAR) == set(NAMES) - STEPPED
     assert {"wgan_gp", "wgan_lp", "gp0"} == PAIRED, "these compare real and generated examples row by row"
     assert NORM2 > 1.5
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", sorted(AT_LINEAR))
 def test_constant_and_linear_discriminators(name):
     for score, expected in ((constant, AT_CONSTANT), (linear, AT_LINEAR)):
         terms = jax.jit(lambda key, score=score: PENALTIES[name](score, REAL, FAKE, key))(keys())
         np.testing.assert_allclose(terms, np.full(B, expected[name]), rtol=2e-5, atol=1e-5)
+
+
+def directions(n, shape, seed=0):
+    return np.asarray(jax.vmap(lambda k: jax.random.normal(k, shape))(keys(n, seed)), np.float64)
+
+
+@pytest.mark.parametrize("step", [1.0, 0.01, None])
+def test_slopes_of_constant_and_linear_discriminators(step):
+    """0; and half the square of w u, at any step: a direction u for each example, by its key."""
+    along = (directions(B, REAL.shape[1:]) * W).sum((1, 2, 3))
+    assert np.abs(along).min() > 1e-3
+    for penalty in (ar1, ar2):
+        np.testing.assert_array_equal(penalty(constant, REAL, FAKE, keys(), step), np.zeros(B))
+        np.testing.assert_allclose(penalty(linear, REAL, FAKE, keys(), step), along**2 / 2, rtol=2e-2, atol=1e-5)
+
+
+@pytest.mark.parametrize(("penalty", "exact", "side"), [(ar1, r1, 0), (ar2, r2, 1)])
+def test_slopes_go_to_their_limit_and_their_mean_to_the_exact_penalty(float64, penalty, exact, side):
+    """Of D = exp(w x): in float64, the error of a step falls with it, and the mean over directions is R1 or R2."""
+    w = W.astype(np.float64) / 4
+    pair = [np.asarray(x, np.float64)[:1].repeat(4000, 0) for x in (REAL, FAKE)]
+    score = lambda x: jnp.exp((x * w[None]).sum((1, 2, 3)))  # noqa: E731
+    found = {step: np.asarray(penalty(score, *pair, keys(4000), step)) for step in (1e-2, 1e-4, 1e-6, None)}
+    errors = [abs(found[step] - found[None]).max() / found[None].max() for step in (1e-2, 1e-4, 1e-6)]
+    assert 1e-3 < errors[0] < 0.2 and errors[1] < 2e-2 * errors[0] and errors[2] < 2e-2 * errors[1], errors
+    want = np.asarray(exact(score, *(x[:1] for x in pair), keys(1)))[0]
+    np.testing.assert_allclose(found[None].mean(), want, rtol=5 * np.sqrt(2 / 4000))
+    alone = penalty(score, *pair, keys(4000), 1e-2, logits=score(jnp.asarray(pair[side])))
+    np.testing.assert_allclose(alone, found[1e-2], rtol=1e-9)
 
 
 def test_a_linear_critic_of_unit_norm_satisfies_wgan_gp():

@@ -15,8 +15,24 @@ import pytest
 from jax.nn import relu
 
 import hand
-from hand import CLOCK, NOISE, WEIGHTS, Row, answer, cast, each, normals, ns, shown, slopes, sp, uniforms
-from jaxgan import augment
+from hand import (
+    CLOCK,
+    NOISE,
+    WEIGHTS,
+    Row,
+    answer,
+    cast,
+    each,
+    judged,
+    latents,
+    normals,
+    ns,
+    shown,
+    slopes,
+    sp,
+    uniforms,
+)
+from jaxgan import augment, rng
 from jaxgan.config import Config
 from jaxgan.games.terms import D_TERMS, G_TERMS
 from jaxgan.nets import mlp
@@ -107,6 +123,29 @@ def penalties_of_a_side(s):
     r1 = slopes(lambda x: s.net("d", x, t.y), t.real).mean() / 2
     r2 = slopes(lambda x: s.net("d", x, t.y_fake), t.fake).mean() / 2
     return answer(t, 0.8 * sp(-t.r).mean() + 1.2 * sp(t.f).mean(), 1.2 * sp(-t.f).mean(), {"r1": r1, "r2": r2})
+
+
+def slopes_of_a_side(step):
+    """D(shown(x + s u)) less D(shown(x)), over s: one augmentation and one noise in both; or its derivative in s."""
+
+    def formula(s):
+        t, terms = cast(s), {}
+        for name, side, x, y in (("ar1", "real", t.x, t.y), ("ar2", "fake", t.made, t.y_fake)):
+            u = normals(s.key, name, x.shape)
+            along = lambda far, x=x, y=y, side=side, u=u: s.net("d", shown(s, x + far * u, side), y)  # noqa: E731
+            ends = (along(step) - along(0.0)) / step if step else jax.jvp(along, (0.0,), (1.0,))[1]
+            terms[name] = (ends**2).mean() / 2
+        return answer(t, 0.8 * sp(-t.r).mean() + 1.2 * sp(t.f).mean(), 1.2 * sp(-t.f).mean(), terms)
+
+    return formula
+
+
+def reused(s):
+    """Both players see one batch and one z; what G's is shown beside is drawn by a stream of its own."""
+    d, z = ns(cast(s)), latents(s)
+    s = s._replace(key=rng.stream(s.key, "of g"))
+    g = judged(s, s.batch["x"], s.batch["y"], s.net("g", z, s.batch["y"]), s.batch["y"])
+    return {**d, "g": ns(g)["g"]}
 
 
 def lazy(s):
@@ -339,6 +378,20 @@ TABLE = {
         ("clock",),
         CLOCK,
     ),
+    "ar1-ar2": Row(
+        slopes_of_a_side(0.01),
+        {**LABELLED, **MOVED, "fake_batch": 12, "hp": {**NOISE, "ar1": 0.7, "ar2": 0.4}},
+        ("clock",),
+        CLOCK,
+        rtol=1e-6,
+    ),
+    "ar1-ar2-limit": Row(
+        slopes_of_a_side(None),
+        {**LABELLED, **MOVED, "fake_batch": 12, "hp": {**NOISE, "ar1": 0.7, "ar2": 0.4, "ar_step": 0.0}},
+        ("clock",),
+        CLOCK,
+    ),
+    "reuse": Row(reused, {**LABELLED, **JITTER, "reuse": True}),
     "lazy-due": at_update(LAZY, "clock", 6),
     "lazy-not-due": at_update(LAZY, "clock", 7),
     "penalties": Row(penalties_between, {**LABELLED, **JITTER, "hp": {**NOISE, **BETWEEN}}, ("clock",), CLOCK),

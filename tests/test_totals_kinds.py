@@ -6,6 +6,7 @@ examples wherever a kind lets it, and augmented ones.
 
 import math
 from functools import cache
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +30,7 @@ from hand import (
     slopes,
     sp,
 )
-from jaxgan import games, rng
+from jaxgan import augment, games, rng
 from jaxgan.config import Config
 from jaxgan.nets import mlp
 from jaxgan.types import Spec
@@ -289,6 +290,37 @@ def stargan(s):
     return answer(t, d, g, d_terms, g_terms)
 
 
+def gat(s):
+    """Two levels: of a real image copies, of a generated one the sums up to each; all with one cutout and one noise.
+
+    t of 1 - 1/8 + 0.01 and 0.01; the first level's noise is the last's times 0.125 / 0.99, and so much new that it has
+    that deviation.
+    """
+    y, z = s.batch["y"], latents(s)
+    made = s.net("g", z, y, levels=True)
+
+    def levels(x, side):
+        key = rng.stream(s.key, f"view {side}")
+        x = augment.apply(("cutout",), x, each(key, "augment", BATCH))  # draws do not know how many channels there are
+        e = normals(key, "levels", (BATCH, 2, 8, 8, 1))
+        last, left = 0.01 * e[:, 1], 0.115 / 0.99
+        first = left * last + math.sqrt(0.885**2 - (left * 0.01) ** 2) * e[:, 0]
+        return jnp.concatenate([0.115 * x[..., :1] + first, 0.99 * x[..., 1:] + last], -1)
+
+    def both(x):
+        return jnp.concatenate([x, x], -1)
+
+    def judge(x, side):
+        return s.net("d", levels(x, side), y)
+
+    x = s.batch["x"]
+    t = SimpleNamespace(r=judge(both(x), "real"), f=judge(made, "fake"), w=1.0, w_fake=1.0)
+    u, v = normals(s.key, "ar1", x.shape), normals(s.key, "ar2", made.shape)
+    terms = {"ar1": ((judge(both(x + 0.01 * u), "real") - t.r) / 0.01) ** 2}
+    terms |= {"ar2": ((judge(made + 0.01 * v, "fake") - t.f) / 0.01) ** 2}
+    return ns(t, {name: x.mean() / 2 for name, x in terms.items()})
+
+
 def pool(*shapes):
     """A full one of 20."""
     r = np.random.default_rng(1)
@@ -306,6 +338,7 @@ TABLE = {
     "vae": Row(vae, {"kind": "vae", "shape": SQUARE, "hp": {"kl": 0.7, "sigma": 0.5}}, rtol=SINGLE),
     "vae-y": Row(vae, {**KINDS["vae-y"], "hp": {"kl": 0.7}}, rtol=SINGLE),
     "vaegan": hand.row("vaegan", vaegan, batch=hand.WEIGHTS, kl=0.7, reconstruct=0.4, rtol=SINGLE),
+    "gat": Row(gat, KINDS["gat"], rtol=1e-6),
     "ebgan": hand.row("ebgan", ebgan, margin=2.0, pull_away=0.4, rtol=SINGLE),
     "began": hand.row("began", began, "k", vars={"k": {"k": np.float64(0.3)}}, k_rate=0.1, rtol=SINGLE),
     "pix2pix": hand.row("pix2pix", pix2pix, "pool", vars=pool((2,), (2,)), batch=OF_REAL, r1=0.7, l1=3.0),

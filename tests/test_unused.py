@@ -169,11 +169,13 @@ REFUSED = {
     "vae": """augment d_norm d_steps fake_batch freeze gradient_norm latent_steps lazy lazy_g lazy_steps loss minibatch
         mlp pack pool unroll
         clip cr cr_fake d_scale dragan drift feature_matching gp0 lecam logan_dz max_norm noise orthogonal path_length
-        r1 r2 spectral top_k wgan_gp wgan_lp zcr zcr_g apa_target""",  # it has no discriminator
+        r1 r2 spectral top_k wgan_gp wgan_lp zcr zcr_g apa_target
+        ar1 ar2 base_width clip_gradient reuse""",  # it has no discriminator
     "infogan": "latent_steps",
     "bigan": "dragan freeze gp0 gradient_norm latent_steps path_length pool wgan_gp wgan_lp zcr zcr_g",
     "aae": "apa_target augment cr cr_fake fake_batch freeze latent_steps path_length pool zcr zcr_g",
     "vaegan": "fake_batch latent_steps pool",
+    "gat": "apa_target latent_steps path_length pool zcr zcr_g",
     "ebgan": "apa_target d_norm d_scale drift fake_batch freeze gradient_norm lazy_steps loss minibatch mlp",
     "began": "apa_target d_norm d_scale drift fake_batch freeze gradient_norm lazy_steps loss minibatch mlp",
     "pix2pix": "apa_target augment conditional cr cr_fake fake_batch g_norm",

@@ -40,4 +40,4 @@ def make(config: Config, shape: tuple[int, ...], classes: int = 0, axis: Axis = 
         )
     classes = classes if labelled or kind == "stargan" else 0
     game = KINDS[kind](dataclasses.replace(config, kind=kind), shape, classes, axis)
-    return game._replace(accumulate=config.accumulate, rounds=SOLVERS[config.solver].rounds)
+    return game._replace(accumulate=config.accumulate, reuse=config.reuse, rounds=SOLVERS[config.solver].rounds)

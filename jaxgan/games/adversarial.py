@@ -17,7 +17,7 @@ from jaxgan.config import Config, Hp
 from jaxgan.errors import nearest
 from jaxgan.games import control, pool
 from jaxgan.games.norms import check_norms, normalised, refreshed
-from jaxgan.games.sides import judged, observer
+from jaxgan.games.sides import judged, observer, viewer
 from jaxgan.games.terms import D_TERMS, G_TERMS, LAZY, Play, Term, active
 from jaxgan.losses import LOSSES, Loss, value
 from jaxgan.nets import build, first_layers, part, real, restarts
@@ -36,12 +36,14 @@ class Parts(NamedTuple):
     latent:  as in Game
     observe: (config, classes, axis, latent) -> (run, vars, batch, key, hp, pooled) -> Sides, vars; pooled says that D
              moves, and that a pool of generated examples may serve
+    view:    (config, axis) -> (x, key, vars, hp) -> what D is shown of examples x
     """
 
     loss: Loss
     nets: dict
     latent: Callable
     observe: Callable
+    view: Callable = viewer
 
 
 def check(config: Config, shape, classes: int) -> None:
@@ -202,7 +204,9 @@ def optimizer(config: Config, side: str, shape, lazy: int = 0) -> tuple[Callable
 
     def make(hp):
         hp = with_lazy_steps(hp, lr, lazy) if lazy else hp
-        return OPTIMIZERS[config.optimizer](hp[lr], hp)
+        # the wider, the slower: Hyun et al. 2025, arXiv 2509.24935
+        rate = hp[lr] * hp["base_width"] / config.width if own.on("base_width") else hp[lr]
+        return OPTIMIZERS[config.optimizer](rate, hp)
 
     kept = first_layers(config, shape) if side == "d" else ()
 
@@ -213,6 +217,7 @@ def optimizer(config: Config, side: str, shape, lazy: int = 0) -> tuple[Callable
     def tx(hp):
         parts = [orthogonal(hp["orthogonal"])] if own.on("orthogonal") else []
         parts += [spectral(hp["spectral"])] if side == "d" and own.on("spectral") else []
+        parts += [optax.clip_by_global_norm(hp["clip_gradient"])] if own.on("clip_gradient") else []
         return optax.chain(*parts, restarted(make(hp), again), *rules(hp))
 
     return tx, lambda hp, params: hold(optax.chain(*rules(hp)), params) if on else params
@@ -277,7 +282,7 @@ def adversarial(
 ) -> Game:
     """The two-player game; classes = 0 is unconditional. d_terms and g_terms stand beside D_TERMS and G_TERMS."""
     check(config, shape, classes)
-    loss, nets, latent, observe = parts or usual(config, shape, classes, axis)
+    loss, nets, latent, observe, view = parts or usual(config, shape, classes, axis)
     nets = normalised(config, nets, latent, classes)
     real_n, fake_n = config.batch, config.fake_batch or config.batch
     terms = {"d": active(config, D_TERMS) | (d_terms or {}), "g": active(config, G_TERMS) | (g_terms or {})}
@@ -285,7 +290,7 @@ def adversarial(
     brought = _brought(terms, config, shape, classes, axis)
     features = any(term.features for side in terms.values() for term in side.values())
     grown = growth(config, shape, nets)
-    observed, answer = observe(config, classes, axis, latent), judged(config, axis, features)
+    observed, answer = observe(config, classes, axis, latent), judged(config, axis, features, view)
 
     def met(side, pooled, run, vars, batch, key, hp):  # -> Play, vars
         batch = {**batch, "x": grown(vars["d"], batch["x"])} if grown else batch
@@ -293,7 +298,8 @@ def adversarial(
         sides, vars = observed(run, before, batch, key, hp, pooled)
         if side == "d":
             sides = control.deceived(config, sides, before, key, hp, axis)
-        return answer(run, vars, before, key, hp, sides)
+        # with one key for both players, as reuse has it, what G's update draws beside latents is its own
+        return answer(run, vars, before, rng.stream(key, "of g") if config.reuse and side == "g" else key, hp, sides)
 
     def player_loss(side, terms, *inputs):
         seen, vars = met(side, side == "d", *inputs)

@@ -70,12 +70,12 @@ def improved(rank: Callable, z, hp: dict, steps: int):
     return z
 
 
-def judged(config: Config, axis: Axis, features: bool) -> Callable:
+def judged(config: Config, axis: Axis, features: bool, view: Callable = viewer) -> Callable:
     """(run, vars, before, key, hp, sides) -> Play in which D has judged both sides, vars.
 
-    before: the vars before the update, where these have moved on already.
+    before: the vars before the update, where these have moved on already. view: as in adversarial.Parts.
     """
-    d, view = judge(config, features), viewer(config, axis)
+    d, view = judge(config, features), view(config, axis)
 
     def play(run, vars, before, key, hp, sides: Sides):
         def see(x, name):
@@ -101,8 +101,8 @@ def answered(side: Side, logits) -> Side:
     return side._replace(logits=per_example(logits), patches=logits if logits.ndim > 1 else None)
 
 
-def observer(config: Config, classes: int, axis: Axis, latent: Callable) -> Callable:
-    """(run, vars, batch, key, hp, pooled) -> Sides of one update, vars after G's pass."""
+def observer(config: Config, classes: int, axis: Axis, latent: Callable, **options) -> Callable:
+    """(run, vars, batch, key, hp, pooled) -> Sides of one update, vars after G's pass; options: of that pass."""
     real_n, fake_n = config.batch, config.fake_batch or config.batch
     d, view = judge(config, False), viewer(config, axis)
 
@@ -117,7 +117,7 @@ def observer(config: Config, classes: int, axis: Axis, latent: Callable) -> Call
 
         start = latent(rng.stream(key, "z"), n, axis)
         z = improved(rank, start, hp, config.latent_steps)
-        fake, vars = run(vars, "g", z, y_fake)
+        fake, vars = run(vars, "g", z, y_fake, **options)
         if config.pool and "w_fake" in batch:
             raise JaxganError('a batch has "w_fake", weights of new examples, but pool shows old ones; leave pool at 0')
         if pooled and config.pool:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxgan import augment, rng
 from jaxgan.config import Config
 from jaxgan.nets import styles
-from jaxgan.penalties import PAIRED, PENALTIES, TARGETED, norm
+from jaxgan.penalties import OF_FAKE, PAIRED, PENALTIES, STEPPED, TARGETED, norm
 from jaxgan.step import mean_over
 from jaxgan.types import Axis, Net
 
@@ -115,21 +115,24 @@ def penalty(name: str) -> Term:
 
     r1 and r2 come every config.lazy updates, times as much: their gradient is added to the loss's, so nothing corrects
     rate or betas, unlike config.lazy_steps, with which they are plain terms of a loss of their own. Under augmentation
-    it is the gradient of D(augment(x)) in x, which the gammas of arXiv 2006.06676 and 2501.05441 mean.
+    it is the gradient of D(augment(x)) in x, which the gammas of arXiv 2006.06676 and 2501.05441 mean; so are slopes of
+    ar1 and ar2, under one and the same augmentation, and so it is where D sees several levels of x.
     """
 
     def numbers(play: Play):
-        # R2 scores generated examples, whose labels may differ in number from the real ones'
-        labels = play.fake.y if name == "r2" else play.real.y
-        keys, pack = rng.examples(rng.stream(play.key, name), len(play.real.x), play.axis), play.config.pack
+        # generated examples' labels may differ in number from the real ones'
+        side, own = ("fake", play.fake) if name in OF_FAKE else ("real", play.real)
+        n = len(own.x if name in STEPPED else play.real.x)
+        keys, pack = rng.examples(rng.stream(play.key, name), n, play.axis), play.config.pack
         if name in PAIRED and pack > 1:  # a pack is one input of D, so it has one point between real and generated
             keys = keys[jnp.arange(len(keys)) // pack * pack]
-        target = {"target": play.hp["gp_target"]} if name in TARGETED else {}
-        score, real, fake = (lambda x: play.score(x, labels)), play.real.shown, play.fake.shown
-        if name in BEFORE_AUGMENT and play.config.augment:
-            side = "real" if name == "r1" else "fake"
-            score, real, fake = (lambda x: play.score(play.see(x, side), labels)), play.real.x, play.fake.x
-        return PENALTIES[name](score, real, fake, keys, **target)
+        more = {"target": play.hp["gp_target"]} if name in TARGETED else {}
+        if name in STEPPED:
+            more = {"step": play.hp["ar_step"] if play.config.hp.on("ar_step") else None, "logits": own.logits}
+        score, real, fake = (lambda x: play.score(x, own.y)), play.real.shown, play.fake.shown
+        if name in BEFORE_AUGMENT and (play.config.augment or play.config.kind == "gat"):
+            score, real, fake = (lambda x: play.score(play.see(x, side), own.y)), play.real.x, play.fake.x
+        return PENALTIES[name](score, real, fake, keys, **more)
 
     def loss(play: Play, vars):
         every = play.config.lazy
@@ -141,8 +144,8 @@ def penalty(name: str) -> Term:
     return Term(loss)
 
 
-BEFORE_AUGMENT = frozenset({"r1", "r2"})
-LAZY = BEFORE_AUGMENT | {"path_length"}
+BEFORE_AUGMENT = frozenset({"r1", "r2", "ar1", "ar2"})
+LAZY = frozenset({"r1", "r2", "path_length"})
 
 
 def dragan(play: Play, vars):

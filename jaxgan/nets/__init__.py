@@ -59,6 +59,15 @@ def styles(config: Config, shape: tuple[int, ...]) -> tuple[int, int] | None:
     return made and made(config, tuple(shape))
 
 
+def images(config: Config) -> int:
+    """Images that G makes of one latent, side by side in the last axis with the option levels; 0 where it has no such.
+
+    The last of them is its example.
+    """
+    made = getattr(chosen(config), "images", None)
+    return made(config) if made else 0
+
+
 def real(config: Config, shape: tuple[int, ...]) -> Callable | None:
     """(vars of D, x) -> real examples as networks that grow have them now; None in those that do not grow."""
     made = getattr(chosen(config), "real", None)

@@ -337,6 +337,6 @@ def styles(config: Config, shape: tuple[int, ...]) -> tuple[int, int]:
     return 1, config.width
 
 
-def levels(config: Config) -> int:
+def images(config: Config) -> int:
     """Images that G makes of one latent with the option levels, of which the last is its example."""
     return config.gat.levels
