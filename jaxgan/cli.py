@@ -10,7 +10,7 @@ import tyro
 
 from jaxgan import hp
 from jaxgan.commands import COMMANDS, INTERRUPTED, SECOND, sweep_on
-from jaxgan.config import Config
+from jaxgan.config import Config, Size, size_of, size_text
 from jaxgan.errors import JaxganError, LostProcess, nearest
 from jaxgan.experiment import experiment, known
 from jaxgan.sweep.options import Engine, Look, gathered
@@ -50,13 +50,15 @@ def main(args: list[str] | None = None) -> None:
                 f"there is no command {args[0]!r}.{nearest(args[0], COMMANDS)} Known: {', '.join(COMMANDS)}"
             )
         if two := SECOND.get((args[0], args[1] if args[1:] else "")):
-            tyro.cli(two, args=args[2:], prog=f"jaxgan {args[0]} {args[1]}")
+            with _registry():
+                tyro.cli(two, args=args[2:], prog=f"jaxgan {args[0]} {args[1]}")
         elif args[0] == "sweep" and args[1:] and Path(args[1], "sweep.json").is_file():
             tyro.cli(sweep_on, args=args[1:], prog="jaxgan sweep DIR")
         elif args[0] in ("train", "sweep", "plan"):
             _with_experiment(args[0], args[1:])
         else:
-            tyro.cli(COMMANDS[args[0]], args=args[1:], prog=f"jaxgan {args[0]}")
+            with _registry():
+                tyro.cli(COMMANDS[args[0]], args=args[1:], prog=f"jaxgan {args[0]}")
     except LostProcess as e:
         print(f"jaxgan: {e}", file=sys.stderr, flush=True)
         sys.stdout.flush()
@@ -77,13 +79,19 @@ def main(args: list[str] | None = None) -> None:
 
 
 def _registry() -> tyro.constructors.ConstructorRegistry:
-    """How a flag reads a number that may be a schedule."""
+    """How a flag reads a number that may be a schedule, and a size that may be two numbers."""
     registry = tyro.constructors.ConstructorRegistry()
 
     def read(word: str) -> hp.Number:
         try:
             return hp.number("the value", word) if ":" in word else float(word)
         except JaxganError as e:  # tyro names the flag
+            raise ValueError(str(e)) from None
+
+    def pixels(word: str) -> Size:
+        try:
+            return size_of(word, "the value")
+        except JaxganError as e:
             raise ValueError(str(e)) from None
 
     @registry.primitive_rule
@@ -96,6 +104,18 @@ def _registry() -> tyro.constructors.ConstructorRegistry:
             instance_from_str=lambda words: read(words[0]),
             is_instance=lambda value: isinstance(value, float | int | tuple),
             str_from_instance=lambda value: [hp.text(value) if isinstance(value, tuple) else str(value)],
+        )
+
+    @registry.primitive_rule
+    def sizes(info):
+        if info.type != Size:
+            return None
+        return tyro.constructors.PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="PIXELS|HEIGHTxWIDTH",
+            instance_from_str=lambda words: pixels(words[0]),
+            is_instance=lambda value: isinstance(value, int | tuple),
+            str_from_instance=lambda value: [size_text(value)],
         )
 
     return registry

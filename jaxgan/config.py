@@ -44,6 +44,7 @@ KINDS = {
     "bicyclegan": Made("translate", f"{TRANSLATOR} labels views again search"),
     "stargan": Made("star", f"{TRANSLATOR} again search latent"),
 }
+Size = int | tuple[int, int]  # pixels of squares, or height and width
 if TYPE_CHECKING:
     Kind = str
 else:
@@ -153,8 +154,8 @@ class Config(Architecture):
     Two sets to translate between: mnist5k_outlines[:unpaired], pairs:PATH, or unpaired:PATH, see data/README.md."""
     data_dir: str = option("", "data", neutral=True)
     """Where prepared data sets live; empty is $TFDS_DATA_DIR, else ~/tensorflow_datasets."""
-    size: int = option(0, "data")
-    """Image size in pixels; 0 keeps the data's own (folder: 32)."""
+    size: Size = option(0, "data")
+    """Image size in pixels, of squares or HEIGHTxWIDTH such as 64x96; 0 keeps the data's own (folder: 32)."""
     flip: bool = option(False, "data")
     """Mirror each image with probability 1/2."""
     skip_corrupt: bool = option(False, "data", neutral=True)
@@ -166,7 +167,7 @@ class Config(Architecture):
     levels: Literal["bytes", "floats"] = option("bytes", "data", later=True)
     """What folders are kept as: bytes, 256 levels, or floats, for 16-bit and float images with all of theirs."""
     fit: Literal["crop", "pad", "stretch"] = option("crop", "data", later=True)
-    """How images of folders become square: their central square, all of it on white, or all of it stretched."""
+    """How images of folders get the shape of size: their central part, all of it on white, or all of it stretched."""
     channels: int = option(0, "data", later=True)
     """Channels of images of folders: 1 is grey, 3 colour on white, 4 colour and opacity, more those of .npy files.
 
@@ -237,8 +238,34 @@ NEUTRAL = frozenset(name for name, found in facts(Config).items() if found.neutr
 NESTED = records(Config) | {"hp": Hp}
 
 
+def size_of(value: Any, name: str = "size") -> Size:
+    """A size as a user may write it, 64, (64, 96) or "64x96"; JaxganError for what is none."""
+    words = value.lower().split("x") if isinstance(value, str) else value
+    numbers = list(words) if isinstance(words, list | tuple) else [words]
+    numbers = [int(n) if isinstance(n, str) and n.isdecimal() else n for n in numbers]
+    least = len(numbers) - 1  # 0 stands for the data's own
+    if len(numbers) not in (1, 2) or any(type(n) is not int or n < least for n in numbers):
+        raise JaxganError(
+            f"{name} must be a number of pixels, 0 for the data's own, or a height and a width such as 64x96; got "
+            f"{value!r}"
+        )
+    return numbers[0] if len(set(numbers)) == 1 else (numbers[0], numbers[1])
+
+
+def sides(size: Size) -> tuple[int, int]:
+    """Height and width of images of a size."""
+    return size if isinstance(size, tuple) else (size, size)
+
+
+def size_text(size: Size) -> str:
+    """A size as the command line has it."""
+    return "x".join(map(str, size)) if isinstance(size, tuple) else str(size)
+
+
 def _check_type(name: str, kind: Any, value: Any) -> Any:
     """value as the field's type; JSON lists become tuples."""
+    if kind == Size:
+        return size_of(value, name)
     if typing.get_origin(kind) is Literal:
         known = typing.get_args(kind)
         if value not in known:

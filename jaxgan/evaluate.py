@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxgan import __version__, data, disk, log, paths, plots, protocol, rng, run_folder
-from jaxgan.config import Config, Eval
+from jaxgan.config import Config, Eval, Size, size_of, size_text
 from jaxgan.data import files, kept
 from jaxgan.data.balance import BALANCED
 from jaxgan.data.images import reason
@@ -190,7 +190,7 @@ def compare(
     metrics: tuple[str, ...] = (),
     features: str = "",
     n: int = 0,
-    size: int = 0,
+    size: Size = 0,
     weights: str | Path = "",
     interval: bool = True,
     say=log.show,
@@ -198,12 +198,12 @@ def compare(
     """Metrics of any images against real ones -> {name with protocol: Score}; no run is needed.
 
     images, against: a folder of images; an .npz or .npy of images; or data by name, such as tfds:fashion_mnist:test.
-    n: of images, drawn where there are more; 0 is all. size: pixels to which folders are resized, 0 leaves them.
+    n: of images, drawn where there are more; 0 is all. size: pixels to which folders are resized, or height and width,
+    0 leaves them.
     """
-    if size < 0 or n < 0:
-        raise JaxganError(
-            f"size is {size} and n is {n}; expected 0, which leaves images as they are and takes all, or more"
-        )
+    size = size_of(size)
+    if n < 0:
+        raise JaxganError(f"n is {n}; expected 0, which takes all images, or more")
     fake, real = opened(images, size), opened(against, size)
     if fake.shape != real.shape and not len(fake.shape) == len(real.shape) == 3:
         raise JaxganError(f"examples of {images} are {fake.shape} and of {against} {real.shape}; expected one shape")
@@ -222,7 +222,7 @@ def compare(
     return found
 
 
-def opened(name: str, size: int = 0) -> Source:
+def opened(name: str, size: Size = 0) -> Source:
     """A folder or archive of images at their own size, which must be one, or at `size`; a file of arrays; or a name."""
     path = Path(name).expanduser()
     if path.is_dir() or (path.is_file() and path.suffix not in (".npz", ".npy")):
@@ -232,14 +232,17 @@ def opened(name: str, size: int = 0) -> Source:
     return data.open_source(name, size=size)
 
 
-def _one_size(path: Path) -> int:
+def _one_size(path: Path) -> Size:
     found = files.find(path)
     sizes = {_size(found, name) for name in found.names}
     (w, h), *more = sorted(sizes)
-    if more or w != h:
+    size = w if w == h else (h, w)
+    if more:
         shown = ", ".join(f"{w}x{h}" for w, h in sorted(sizes)[:4])
-        raise JaxganError(f"images in {path} are {shown}; expected squares of one size. Give one: --size {min(w, h)}")
-    return w
+        raise JaxganError(
+            f"images in {path} are {shown} (width x height); expected one size. Give it: --size {size_text(size)}"
+        )
+    return size
 
 
 def _size(found: files.Files, name: str) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from operator import attrgetter
 from docstring_parser import parse_from_object
 
 from jaxgan import hp
-from jaxgan.config import Config, Hp
+from jaxgan.config import Config, Hp, size_text
 from jaxgan.fields import GROUPS, facts, records
 from jaxgan.unused import chosen, facts_of, lacking, reason
 
@@ -18,7 +18,7 @@ def show(command: Callable, usage: str, doc: str, config: Config, **more) -> Non
     """Print the help of a command whose arguments are config and more: values, and records of values."""
     print(f"usage: {usage} [--FLAG VALUE ...]\n\n{doc.strip()}")
     names = [*facts(Config), *(f"hp.{name}" for name in facts(Hp))]
-    values = {name: attrgetter(name)(config) for name in names}
+    values = {name: attrgetter(name)(config) for name in names} | {"size": size_text(config.size)}
     docs, groups = described(Config) | described(Hp, "hp."), grouped(config)
     for record, kind in records(Config).items():
         docs |= described(kind, f"{record}.")

@@ -15,12 +15,12 @@ from jaxgan.errors import JaxganError, nearest
 def images(paths, shape: tuple[int, ...], how: str = "crop") -> tuple[np.ndarray, list[str]]:
     """The images of files, folders and archives (paths) as uint8 [n, *shape], and their names, in that order.
 
-    Each is upright, made square as Config.fit (how) says, and resized; colour becomes grey where shape is grey, and
-    opacity stays where shape has 4 channels. JaxganError for what is no image, or a shape that is none.
+    Each is upright, given that shape as Config.fit (how) says, and resized; colour becomes grey where shape is grey,
+    and opacity stays where shape has 4 channels. JaxganError for what is no image, or a shape that is none.
     """
-    if len(shape) != 3 or shape[0] != shape[1] or shape[2] == 2:
+    if len(shape) != 3 or shape[2] == 2:
         raise JaxganError(
-            f"the run's examples have shape {shape}, and image files are read as squares of 1, 3, 4 or more channels"
+            f"the run's examples have shape {shape}, and image files are read as 1, 3, 4 or more channels"
         )
     if not paths:
         raise JaxganError("which images? Name files, or folders of them, such as photo.png")
@@ -41,7 +41,7 @@ def _listed(path: Path):
 
 def _row(name: str, read, shape: tuple[int, ...], how: str) -> np.ndarray:
     try:
-        return row(read(), Reading(shape[0], fit=how, channels=shape[2]))[0]
+        return row(read(), Reading((shape[0], shape[1]), fit=how, channels=shape[2]))[0]
     except Exception as e:  # decoders raise nearly anything on damaged files
         raise JaxganError(f"{name} cannot be read as an image ({reason(e)}); repair it, or leave it out") from None
 

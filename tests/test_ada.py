@@ -93,6 +93,24 @@ def test_blits_copy_pixels_and_their_matrices_agree(blit):
     np.testing.assert_allclose(WARP(x, reduce(jnp.matmul, matrices)), expected, atol=0.03)
 
 
+@pytest.mark.parametrize("shape", [(16, 24), (25, 17)])
+@pytest.mark.parametrize("blit", [(0, 1, (0, 0)), (1, 3, (2, -3)), (1, 2, (-1, 2)), (1, 0, (3, 1))])
+def test_blits_of_rectangles_turn_about_their_centre(shape, blit):
+    """Of a far larger reflection the turned middle, moved; and its matrices agree, as above."""
+    mirrored, turns, by = blit
+    x = smooth(25)[: shape[0], : shape[1]]
+    h, w = shape
+    wide = [(25 - n) // 2 + 5 + (n % 2 == 0) for n in shape]  # to squares that have their centre
+    square = np.pad(x[:, ::-1] if mirrored else x, (*((n, n) for n in wide), (0, 0)), "reflect")
+    assert square.shape[0] == square.shape[1]
+    turned, top, left = np.rot90(square, turns), wide[0] - by[1], wide[1] - by[0]
+    expected = turned[top : top + h, left : left + w]
+    found = jax.jit(ada.copied)(x, jnp.int32(mirrored), jnp.int32(turns), jnp.array(by))
+    np.testing.assert_array_equal(found, expected)
+    matrices = ada.scaled(1.0 - 2 * mirrored, 1.0), ada.turned(turns * jnp.pi / 2), ada.moved(*map(float, by))
+    np.testing.assert_allclose(WARP(x, reduce(jnp.matmul, matrices)), expected, atol=0.05)
+
+
 def test_turns_and_scales_are_those_of_scipy():
     """To what cubic splines and sym6 differ by on a smooth image."""
     x = smooth(24)
@@ -275,7 +293,7 @@ def test_names_are_those_of_the_configuration():
     ("name", "shape", "message"),
     [
         ("geometry", (2,), r"augment has geometry, which change images \(h, w, c\).*--augment jitter"),
-        ("ada", (8, 16, 3), "augment has blit.*needs square ones.*Leave blit out"),
+        ("ada", (8, 15, 3), "augment has blit.*sides that are both even or both odd.*Leave blit out"),
         ("color", (8, 8, 2), "augment has color.*3 channels, or 1 of gray"),
         ("filter", (32, 21, 3), "augment has filter, which reaches over 21 pixels, and needs images of 22 or more"),
     ],

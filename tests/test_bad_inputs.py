@@ -285,7 +285,7 @@ ARRAYS = [  # arguments of fit, what the message must name
     ({"images": IMAGES, "stpes": 3}, r"'stpes'.*'steps'"),
     ({"images": IMAGES, "lr": 3}, "'lr'"),
     ({"images": IMAGES, "steps": 2.5}, "steps is 2.5"),
-    ({"images": np.zeros((32, 10, 10, 1), np.uint8)}, "dcgan makes square images"),
+    ({"images": np.zeros((32, 11, 11, 1), np.uint8)}, "dcgan makes images .* set size to 12 or 10"),
     ({"images": POINTS, "net": "dcgan"}, "dcgan"),
     ({"images": POINTS, "kind": "conditional"}, "no labels"),
     ({"images": POINTS, "batch": 64}, "batch is 64"),

@@ -74,9 +74,9 @@ def test_a_latent_that_has_no_equal_parts_is_refused():
 @pytest.mark.parametrize(
     ("shape", "settings", "message"),
     [
-        ((28, 28, 1), {"biggan": {"deep": True}}, "biggan.deep makes images of 32, 64, 128, 256 pixels, not 28"),
+        ((28, 28, 1), {"biggan": {"deep": True}}, "biggan.deep makes images of 32, 64, 128, 256 pixels, .* not 28x28"),
         ((32, 32, 3), {"biggan": {"deep": True}, "width": 6}, "width is 6"),
-        ((48, 48, 3), {}, "biggan makes square images of 28, 32"),
+        ((50, 50, 3), {}, "biggan makes images .* 2 to 6 times.*: set size to 48 or 56"),
         ((32, 32, 3), {"biggan": {"attention": 4}}, "biggan.attention is 4"),
     ],
 )

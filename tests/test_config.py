@@ -34,7 +34,6 @@ AT_LEAST_1 = [
     "factor",
 ]
 AT_LEAST_0 = [
-    "size",
     "channels",
     "holdout",
     "fake_batch",

@@ -330,7 +330,7 @@ def test_any_images_may_be_compared(tmp_path, cache, capsys):
     Image.fromarray(np.zeros((30, 20), np.uint8)).save(tmp_path / "real" / "odd.png")
     (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04cut")
     for words, message in {
-        f"eval --images {tmp_path}/fake.npy --reference {tmp_path}/real": "squares of one size. Give one: --size",
+        f"eval --images {tmp_path}/fake.npy --reference {tmp_path}/real": "expected one size. Give it: --size",
         f"eval --images {tmp_path}/fake.npy": "give a run folder",
         f"eval --images {tmp_path}/none.npy --reference mnist5k": "cannot read arrays from",
         f"eval --images {tmp_path}/cut.npz --reference mnist5k": "cannot read arrays from",

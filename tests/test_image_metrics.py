@@ -72,12 +72,12 @@ def test_swd_orders_what_differs():
 
 def test_swd_is_refused_where_it_has_no_meaning():
     a = smooth_images(4, 32, 0)
-    for b, says in ((a[:3], "as many square"), (a[:, :16], "as many square"), (a / 255, "images uint8")):
+    for b, says in ((a[:3], "as many images"), (a[:, :16], "as many images"), (a / 255, "images uint8")):
         with pytest.raises(JaxganError, match=says):
             swd(a, b)
     for size in (8, 67):
         odd = np.zeros((2, size, size, 3), np.uint8)
-        with pytest.raises(JaxganError, match=f"{size} pixels"):
+        with pytest.raises(JaxganError, match=f"{size}x{size} pixels"):
             swd(odd, odd)
 
 

@@ -221,7 +221,7 @@ def test_a_run_through_a_change_of_stage_resumes_bit_for_bit(tmp_path):
 @pytest.mark.parametrize(
     ("more", "size", "words"),
     [
-        ({}, 28, "8, 16, 32"),
+        ({}, 28, "progan makes square images of 8, 16, 32, 64, ... pixels, .*: set size to 16 or 32"),
         ({"d_norm": "spectral"}, 16, "no place for the norm 'spectral'"),
         ({"progan": {"base": 8}}, 16, "progan.base is 8; at 16 pixels that is no channel"),
         ({"progan": {"phase": 3}}, 16, "progan.phase is 3 images, less than a batch of 4"),

@@ -333,7 +333,7 @@ def test_path_lengths_are_taken_in_the_styles():
 @pytest.mark.parametrize(
     ("more", "size", "words"),
     [
-        ({}, 28, "8, 16, 32"),
+        ({}, 30, "stylegan2 makes images .*: set size to 32 or 28"),
         ({"g_norm": "batch"}, 8, "no place for the norm 'batch'"),
         ({"stylegan2": {"base": 4}}, 8, "stylegan2.base is 4; at 8 pixels that is no channel"),
         ({"stylegan2": {"mixing": 1.5}}, 8, "stylegan2.mixing is 1.5; expected a probability"),

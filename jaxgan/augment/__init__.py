@@ -49,7 +49,10 @@ def check(field: str, names: tuple[str, ...], shape: tuple[int, ...]) -> None:
             f"Use --{field.replace('_', '-')} jitter, or none"
         )
     needs = {
-        "blit": ("turns images by quarters, and needs square ones", len(shape) != 3 or shape[0] == shape[1]),
+        "blit": (
+            "turns images by quarters about their centre, and needs sides that are both even or both odd",
+            len(shape) != 3 or (shape[0] - shape[1]) % 2 == 0,
+        ),
         "color": ("mixes red, green and blue, and needs 3 channels, or 1 of gray", shape[-1] in (1, 3)),
         "filter": (f"reaches over {REACH} pixels, and needs images of {REACH + 1} or more", min(shape[:2]) > REACH),
     }

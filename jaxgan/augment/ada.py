@@ -69,12 +69,21 @@ def blits(key: One, shape: tuple[int, ...], p: Number) -> tuple[Whole, Whole, In
 
 
 def copied(x: Image, mirrored: Whole, turns: Whole, by: Integer[AnyArray, " 2"]) -> Image:
-    """x [n, n, c] after these blits, its pixels as they are; beyond its borders stands its reflection."""
+    """x [h, w, c] after these blits, its pixels as they are; beyond its borders stands its reflection.
+
+    h and w are both even, or both odd, so that a quarter turn about the centre takes pixels to pixels.
+    """
     x = jnp.where(mirrored == 1, x[:, ::-1], x)
-    x = jax.lax.switch(turns, [partial(jnp.rot90, k=k) for k in range(4)], x)
-    reach = round(len(x) / 8)
-    padded = jnp.pad(x, ((reach, reach), (reach, reach), (0, 0)), "reflect")
-    return jax.lax.dynamic_slice(padded, (reach - by[1], reach - by[0], 0), x.shape)
+    ways = [partial(jnp.rot90, k=k) for k in range(4)]
+    height, width, _ = x.shape
+    if height == width:
+        x = jax.lax.switch(turns, ways, x)
+    longer = max(height, width)
+    reach = [round(longer / 8) + (longer - n) // 2 for n in (height, width)]
+    padded = jnp.pad(x, (*((n, n) for n in reach), (0, 0)), "reflect")
+    if height != width:  # which is a square now
+        padded = jax.lax.switch(turns, ways, padded)
+    return jax.lax.dynamic_slice(padded, (reach[0] - by[1], reach[1] - by[0], 0), x.shape)
 
 
 def geometry(key: One, shape: tuple[int, ...], p: Number) -> list[Matrix]:

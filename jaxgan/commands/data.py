@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import tyro
 
 from jaxgan.commands.start import start_jax
+from jaxgan.config import Size
 from jaxgan.errors import JaxganError
 
 
@@ -31,7 +32,7 @@ def prepare(
 def stats(
     name: Annotated[str, tyro.conf.Positional],
     features: str = "",
-    size: int = 0,
+    size: Size = 0,
     weights: str = "",
 ) -> None:
     """Make the features of real examples once, and keep them in the user's cache, where jaxgan eval finds them.
@@ -39,7 +40,7 @@ def stats(
     Args:
         name: Data, such as fashion_mnist, tfds:fashion_mnist:test or folder:PATH.
         features: Network, see jaxgan/features/README.md; empty is what suits the data.
-        size: Pixels to which images are resized; 0 leaves them.
+        size: Pixels to which images are resized, or HEIGHTxWIDTH; 0 leaves them.
         weights: File of the network's weights, where they are not where they usually lie.
     """
     start_jax()

@@ -5,6 +5,7 @@ from typing import Annotated
 import tyro
 
 from jaxgan.commands.start import moved, start_jax
+from jaxgan.config import Size
 from jaxgan.errors import JaxganError
 
 
@@ -17,7 +18,7 @@ def evaluate(
     step: str = "",
     images: str = "",
     reference: str = "",
-    size: int = 0,
+    size: Size = 0,
     weights: str = "",
     seed: int = 0,
     ema: bool = True,
@@ -40,7 +41,7 @@ def evaluate(
         step: Of a checkpoint, or best; empty is the newest.
         images: Images to compare, in place of a run's.
         reference: What they are compared with.
-        size: Pixels to which folders of images are resized; 0 leaves them.
+        size: Pixels to which folders of images are resized, or HEIGHTxWIDTH; 0 leaves them.
         weights: File of the features' weights, where they are not where they usually lie.
         seed: Of the samples.
         ema: Averaged generator weights; --no-ema takes the last ones.

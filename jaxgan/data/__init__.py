@@ -3,7 +3,7 @@
 import difflib
 from pathlib import Path
 
-from jaxgan.config import Config
+from jaxgan.config import Config, Size, sides, size_of, size_text
 from jaxgan.data.balance import balanced
 from jaxgan.data.catalogue import CATALOGUE
 from jaxgan.data.holdout import split
@@ -118,7 +118,7 @@ def open_source(
     name: str,
     *,
     data_dir: str = "",
-    size: int = 0,
+    size: Size = 0,
     flip: bool = False,
     skip_corrupt: bool = False,
     label: str = "",
@@ -129,12 +129,11 @@ def open_source(
 ) -> Source:
     """The source called name: mnist5k, a toy, a sequence, folder:PATH, tfds:NAME[:SPLIT], or one of pairs (pairs.py).
 
-    data_dir: where prepared data sets live, "" is $TFDS_DATA_DIR or ~/tensorflow_datasets. size: pixels, 0 keeps the
-    data's own (folder: 32). skip_corrupt, label, levels, max_pixels, fit, channels: as in Config, for folders.
-    Raises JaxganError for an unknown name or unusable data.
+    data_dir: where prepared data sets live, "" is $TFDS_DATA_DIR or ~/tensorflow_datasets. size: pixels, or height
+    and width, 0 keeps the data's own (folder: 32). skip_corrupt, label, levels, max_pixels, fit, channels: as in
+    Config, for folders. Raises JaxganError for an unknown name or unusable data.
     """
-    if not isinstance(size, int) or size < 0:
-        raise JaxganError(f"size must be a number of pixels, 0 for the data's own; got {size!r}")
+    size = size_of(size)
     prefix, _, argument = name.partition(":")
     if label and prefix not in ("folder", "hf"):
         raise JaxganError(
@@ -168,9 +167,9 @@ def of_config(c: Config, source: Source | None = None) -> tuple[Source, Source |
     source: real examples in place of those that c names. JaxganError where c wants classes and the data say why they
     have none.
     """
-    if source is not None and c.size and source.shape[:2] != (c.size, c.size):
+    if source is not None and c.size and source.shape[:2] != sides(c.size):
         raise JaxganError(
-            f"size is {c.size}, but the examples of {source.name} have shape {source.shape}; leave it at 0"
+            f"size is {size_text(c.size)}, but the examples of {source.name} have shape {source.shape}; leave it at 0"
         )
     if source is None:
         source = open_source(c.data, flip=c.flip, **reading(c))

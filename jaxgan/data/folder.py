@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxgan.config import Size, sides, size_text
 from jaxgan.data import cache, labels, levels
 from jaxgan.data.files import Files, find, told
 from jaxgan.data.images import Reading, reason, row
@@ -23,16 +24,16 @@ CHANNELS = {1: "as grey", 3: "in colour", 4: "with opacity"}  # what is said of 
 QUIET = 2000  # files or images up to which no progress is shown
 
 
-def folder(path: str | Path, size: int = 32, *, flip: bool = False, **options) -> Source:
-    """The images below path (a folder, an archive, a split; files.find) as uint8 [n, size, size, c], in order of names.
+def folder(path: str | Path, size: Size = 32, *, flip: bool = False, **options) -> Source:
+    """The images below path (a folder, an archive, a split; files.find) as uint8 [n, h, w, c], in order of names.
 
-    Each image is turned upright (EXIF), composited on white where it is transparent, made square (crop, pad or stretch,
-    by fit), and resized with Lanczos antialiasing; more than 8 bits are scaled to 8 (levels.ends), or kept as float32
-    in [-1, 1] by levels="floats"; of an animation the first frame counts. c is 1 if every pixel of every image is grey,
-    else 3, or what is asked for by channels. Classes come from a file of labels, else from the immediate subfolders
-    (labels.py). Decoded rows are cached in $XDG_CACHE_HOME/jaxgan/folder, by the contents of the files. options: other
-    fields of Reading. Raises JaxganError for a missing or empty folder and, with the names, for unreadable files,
-    unless skip_corrupt leaves these out.
+    Each image is turned upright (EXIF), composited on white where it is transparent, given the shape of size (crop, pad
+    or stretch, by fit), and resized with Lanczos antialiasing; more than 8 bits are scaled to 8 (levels.ends), or kept
+    as float32 in [-1, 1] by levels="floats"; of an animation the first frame counts. c is 1 if every pixel of every
+    image is grey, else 3, or what is asked for by channels. Classes come from a file of labels, else from the immediate
+    subfolders (labels.py). Decoded rows are cached in $XDG_CACHE_HOME/jaxgan/folder, by the contents of the files.
+    options: other fields of Reading. Raises JaxganError for a missing or empty folder and, with the names, for
+    unreadable files, unless skip_corrupt leaves these out.
     """
     files, how = find(path), Reading(size, **options)
     found = labels.find(files, how.label)
@@ -63,23 +64,25 @@ def _fitted(shapes: list[tuple[int, int]], how: Reading) -> str:
     """What was done to images of these widths and heights."""
     w, h = min(shapes, key=math.prod)
     v, g = max(shapes, key=math.prod)
-    every = f"{w}x{h} in their files" if (w, h) == (v, g) else f"{w}x{h} to {v}x{g} in their files"
+    wide = " (width x height)" if isinstance(how.size, tuple) else ""
+    every = f"{w}x{h}{wide} in their files" if (w, h) == (v, g) else f"{w}x{h} to {v}x{g}{wide} in their files"
     blank = "transparency" if how.channels == 4 else "white"
-    done = {"crop": ", cropped to the central square", "pad": f", padded with {blank}", "stretch": ", stretched"}[
-        how.fit
-    ]
+    height, width = sides(how.size)
+    part = "square" if height == width else f"part of {height} to {width} (height to width)"
+    words = {"crop": f"cropped to the central {part}", "pad": f"padded with {blank}", "stretch": "stretched"}
     side = max if how.fit == "pad" else min
-    resized = "" if all(side(shape) == how.size for shape in shapes) else f", resized to {how.size}"
-    return every + ("" if all(w == h for w, h in shapes) else done) + resized
+    alike = all(w * height == h * width for w, h in shapes)
+    kept = all(side(w / width, h / height) == 1 for w, h in shapes)
+    return every + ("" if alike else f", {words[how.fit]}") + ("" if kept else f", resized to {size_text(how.size)}")
 
 
 def read(files: Files, found: Labels, how: Reading) -> tuple[np.ndarray, dict]:
-    """The images of files.names [n, size, size, c], uint8 or float32 in [-1, 1], and facts about them.
+    """The images of files.names [n, h, w, c], uint8 or float32 in [-1, 1], and facts about them.
 
     facts: "labels" [n] or None, "fingerprint", "shapes" [n] (width and height of each image in its file), "levels"
     (words on images of more than 8 bits), and "skipped", {name: reason} of files that are not among the n.
     """
-    if how.size < 1:
+    if min(sides(how.size)) < 1:
         raise JaxganError(f"folder: size must be at least 1 pixel; got {how.size}")
     directory = cache.writable(cache.user_cache() / "folder")
     key = content_key(files, found, how)
@@ -117,13 +120,13 @@ def _parallel(function, items, what: str):
 
 def _build(files: Files, found: Labels, how: Reading, part: Path) -> dict:
     """Decode all files to the .npy `part`; returns facts as in `read`."""
-    names, size = files.names, how.size
+    names = files.names
     ends, words = levels.ends(
         [span for span in _parallel(partial(_span, files, how), names, "looking at files") if span]
     )
     full_path = part.with_suffix(".full.npy")
     full, shapes = (
-        cache.reserve(full_path, (len(names), size, size, how.channels or 3), DTYPES[how.levels]),
+        cache.reserve(full_path, (len(names), *sides(how.size), how.channels or 3), DTYPES[how.levels]),
         np.zeros((len(names), 2), int),
     )
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxgan.config import Size
 from jaxgan.data import cache
 from jaxgan.data.images import fit_array, on_white
 from jaxgan.data.rows import table
@@ -14,13 +15,13 @@ from jaxgan.types import JaxganError, Source
 VERSION = 1  # of the decoding below: raise it when the same data set gives other pixels
 
 
-def hub(name: str, split: str = "train", *, size: int = 0, flip: bool = False, label: str = "") -> Source:
+def hub(name: str, split: str = "train", *, size: Size = 0, flip: bool = False, label: str = "") -> Source:
     """The images and labels of a split as uint8 [n, h, w, c], decoded once and cached by the data's fingerprint.
 
-    name: of the hub, such as cifar10, or a folder that `Dataset.save_to_disk` wrote. size: pixels, by central square
-    crop and antialiased resize; 0 keeps the data's own, which must then be one. label: the column with the classes,
-    by default the only one of type ClassLabel, or none. Grey images stay grey where all are. JaxganError for what the
-    user can mend.
+    name: of the hub, such as cifar10, or a folder that `Dataset.save_to_disk` wrote. size: pixels, or height
+    and width, by central crop and antialiased resize; 0 keeps the data's own, which must then be one. label: the column
+    with the classes, by default the only one of type ClassLabel, or none. Grey images stay grey where all are.
+    JaxganError for what the user can mend.
     """
     data = _opened(name, split)
     image, label = _columns(data, name, label)
@@ -38,7 +39,7 @@ def hub(name: str, split: str = "train", *, size: int = 0, flip: bool = False, l
 class _Rows:
     """A split as `stream.build` reads it: images as uint8 arrays, of one number of channels."""
 
-    def __init__(self, data, image: str, label: str, grey: bool, size: int):
+    def __init__(self, data, image: str, label: str, grey: bool, size: Size):
         self.data, self.image, self.label, self.grey, self.size = data, image, label, grey, size
 
     def __len__(self) -> int:

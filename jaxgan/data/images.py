@@ -5,17 +5,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxgan.config import Config
+from jaxgan.config import Config, Size, sides
 from jaxgan.data.levels import Ends, has_opacity, read, unit
 
 
 class Reading(NamedTuple):
-    """How image files become rows: fields of Config of the same names, size being at least 1.
+    """How image files become rows: fields of Config of the same names, size being at least 1 pixel.
 
     half: left or right, of images that hold two side by side.
     """
 
-    size: int = 32
+    size: Size = 32
     skip_corrupt: bool = False
     label: str = ""
     levels: str = "bytes"
@@ -26,7 +26,7 @@ class Reading(NamedTuple):
 
 
 def row(data: bytes, how: Reading, ends: Ends = Ends()) -> tuple[np.ndarray, tuple[int, int]]:  # noqa: B008
-    """One image file as a row [size, size, c], uint8 or float32 in [-1, 1], and its width and height.
+    """One image file as a row [h, w, c], uint8 or float32 in [-1, 1], and its width and height.
 
     c is how.channels: 1 for grey, 3 for colour on white, also for 0, 4 for colour and opacity, and more of arrays.
     """
@@ -35,10 +35,10 @@ def row(data: bytes, how: Reading, ends: Ends = Ends()) -> tuple[np.ndarray, tup
     opacity = how.channels == 4
     if how.channels > 4 or how.levels == "floats":
         x = decode_many(data, how, ends) if how.channels > 4 else decode_floats(data, ends, opacity)
-        x = halved(x, how.half)
+        x = halved(x, how.half, how.size)
         made = (fit_opacity if opacity else fit_array)(x, how.size, how.fit)
         return (_luma(made) if how.channels == 1 else made), x.shape[1::-1]
-    image = Image.fromarray(halved(np.asarray(decode(data, ends, opacity)), how.half))
+    image = Image.fromarray(halved(np.asarray(decode(data, ends, opacity)), how.half, how.size))
     made = np.array(fit(image, how.size, how.fit).convert("L" if how.channels == 1 else image.mode))
     if opacity:
         made[made[..., 3] == 0] = 0  # colours that nobody sees, as resizing leaves them
@@ -107,40 +107,45 @@ def _luma(x: np.ndarray) -> np.ndarray:
     return (red + np.float32(0.587) * (green - red) + np.float32(0.114) * (blue - red)).clip(-1, 1)
 
 
-def halved(image: np.ndarray, half: str) -> np.ndarray:
-    """The left or right half of an image [h, w] or [h, w, c]; all of it where half is ""."""
+def halved(image: np.ndarray, half: str, size: Size = 1) -> np.ndarray:
+    """The left or right half of an image [h, w, c]; all of it where half is "".
+
+    ValueError where all of it is less wide than one image of the shape of size.
+    """
     height, width = image.shape[:2]
-    if half and (width % 2 or width <= height):
-        raise ValueError(f"is {width}x{height}; two images side by side have an even width above their height")
+    h, w = sides(size)
+    if half and (width % 2 or width * h <= height * w):
+        shape = "above their height" if h == w else f"above {w / h:.3g} of their height"
+        raise ValueError(f"is {width}x{height}; two images side by side have an even width {shape}")
     return {"": image, "left": image[:, : width // 2], "right": image[:, width // 2 :]}[half]
 
 
-def fit(image, size: int, how: str = "crop", blank=None):
-    """A PIL image made size x size with antialiasing (Lanczos).
+def fit(image, size: Size, how: str = "crop", blank=None):
+    """A PIL image made so large with antialiasing (Lanczos).
 
-    how: crop its central square, pad it to a square, or stretch it. blank: what pads it, by default white, and nothing
-    where there is opacity.
+    how: crop its largest central part of that shape, pad it to it, or stretch it. blank: what pads it, by default
+    white, and nothing where there is opacity.
     """
     from PIL import Image
 
+    h, w = sides(size)
+    (width, height), wide = image.size, image.size[0] * h >= image.size[1] * w  # or as wide as is asked for
     if how == "crop":
-        width, height = image.size
-        side = min(width, height)
-        left, top = (width - side) // 2, (height - side) // 2
-        image = image.crop((left, top, left + side, top + side))
+        across, down = (max(1, round(height * w / h)), height) if wide else (width, max(1, round(width * h / w)))
+        left, top = (width - across) // 2, (height - down) // 2
+        image = image.crop((left, top, left + across, top + down))
     elif how == "pad":
-        longer = max(image.size)
-        width, height = (max(1, round(length * size / longer)) for length in image.size)
+        width, height = (w, max(1, round(height * w / width))) if wide else (max(1, round(width * h / height)), h)
         usual: dict = {"F": 1, "RGBA": (0, 0, 0, 0)}
         blank = usual.get(image.mode, "white") if blank is None else blank
-        square = Image.new(image.mode, (size, size), blank)
+        whole = Image.new(image.mode, (w, h), blank)
         inside = image if image.size == (width, height) else image.resize((width, height), Image.Resampling.LANCZOS)
-        square.paste(inside, ((size - width) // 2, (size - height) // 2))
-        return square
-    return image if image.size == (size, size) else image.resize((size, size), Image.Resampling.LANCZOS)
+        whole.paste(inside, ((w - width) // 2, (h - height) // 2))
+        return whole
+    return image if image.size == (w, h) else image.resize((w, h), Image.Resampling.LANCZOS)
 
 
-def fit_array(image: np.ndarray, size: int, how: str = "crop", blank=None) -> np.ndarray:
+def fit_array(image: np.ndarray, size: Size, how: str = "crop", blank=None) -> np.ndarray:
     """`fit` for uint8 [h, w, c], or floats in [-1, 1], channel by channel."""
     from PIL import Image
 
@@ -149,7 +154,7 @@ def fit_array(image: np.ndarray, size: int, how: str = "crop", blank=None) -> np
     return whole if whole.dtype == np.uint8 else whole.clip(-1, 1)  # Lanczos overshoots
 
 
-def fit_opacity(image: np.ndarray, size: int, how: str = "crop") -> np.ndarray:
+def fit_opacity(image: np.ndarray, size: Size, how: str = "crop") -> np.ndarray:
     """`fit` for floats in [-1, 1] of colour and opacity [h, w, 4]: each pixel's colour weighs as much as it covers."""
     shares = (image + 1) / 2
     covered = np.concatenate([shares[..., :3] * shares[..., 3:], shares[..., 3:]], -1)
@@ -159,6 +164,6 @@ def fit_opacity(image: np.ndarray, size: int, how: str = "crop") -> np.ndarray:
     return (2 * np.concatenate([colours, opacity], -1) - 1).astype(np.float32)
 
 
-def resize_all(images, size: int) -> np.ndarray:
+def resize_all(images, size: Size) -> np.ndarray:
     """`fit_array` for images [n, h, w, c]."""
     return np.stack([fit_array(image, size) for image in images])

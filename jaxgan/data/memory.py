@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxgan import disk
+from jaxgan.config import Size, sides, size_of, size_text
 from jaxgan.data.images import resize_all
 from jaxgan.data.rows import fingerprint, table
 from jaxgan.types import JaxganError, Source
@@ -18,21 +19,22 @@ MNIST5K_SHA256 = "2007f7273d88bc7458dc0c8f9089727f2e26f0f99be8231fe498b022db49e8
 
 
 def from_arrays(
-    images, labels=None, *, name: str = "arrays", flip: bool = False, sequences: bool = False, size: int = 0
+    images, labels=None, *, name: str = "arrays", flip: bool = False, sequences: bool = False, size: Size = 0
 ) -> Source:
     """Examples from arrays: images [n, h, w] or [n, h, w, c], uint8 or floats in [-1, 1]; or float vectors [n, d].
 
-    sequences: rows are sequences [n, length] or [n, length, channels], floats of any range. size: pixels to which
-    images are cropped and resized as `folder` does, 0 leaves them.
+    sequences: rows are sequences [n, length] or [n, length, channels], floats of any range. size: pixels, or height
+    and width, to which images are cropped and resized as `folder` does, 0 leaves them.
     labels: integers [n] from 0; classes without examples are allowed. Raises JaxganError, naming the first bad row, for
     anything else: nothing is rescaled by guess.
     """
     images = (_check_sequences if sequences else _check_images)(_as_array(images, name, "images"), name)
-    if not isinstance(size, int) or size < 0:
-        raise JaxganError(f"{name}: size must be a number of pixels, 0 to leave images as they are; got {size!r}")
+    size = size_of(size, f"{name}: size")
     if size and images.ndim != 4:
-        raise JaxganError(f"{name}: size is {size}, but rows of shape {images.shape[1:]} are no images; leave it at 0")
-    if size and images.shape[1:3] != (size, size):
+        raise JaxganError(
+            f"{name}: size is {size_text(size)}, but rows of shape {images.shape[1:]} are no images; leave it at 0"
+        )
+    if size and images.shape[1:3] != sides(size):
         images = resize_all(images, size)
     if labels is not None:
         labels = _check_labels(_as_array(labels, name, "labels"), len(images), name)
@@ -119,8 +121,8 @@ def _check_labels(y: np.ndarray, n: int, name: str) -> np.ndarray:
     return y.astype(np.int32)
 
 
-def mnist5k(size: int = 0, flip: bool = False) -> Source:
-    """5,000 MNIST digits (LeCun et al. 1998), 500 a class, 28x28x1, or resized to size x size as `folder` does.
+def mnist5k(size: Size = 0, flip: bool = False) -> Source:
+    """5,000 MNIST digits (LeCun et al. 1998), 500 a class, 28x28x1, or resized as `folder` does.
 
     Raises JaxganError when the package's file is missing or damaged. Origin and licences: MNIST5K.md beside this file.
     """

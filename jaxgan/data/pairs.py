@@ -5,6 +5,7 @@ from pathlib import PurePosixPath
 import jax.numpy as jnp
 import numpy as np
 
+from jaxgan.config import Size
 from jaxgan.data.files import SPLITS, Files, find, parted
 from jaxgan.data.folder import read, told_of
 from jaxgan.data.images import Reading, resize_all
@@ -25,7 +26,7 @@ def outlines(images: np.ndarray) -> np.ndarray:
     return (np.any(near, 0) & ~np.all(near, 0)).astype(np.uint8) * 255
 
 
-def mnist5k_outlines(size: int = 0, flip: bool = False, unpaired: bool = False) -> Source:
+def mnist5k_outlines(size: Size = 0, flip: bool = False, unpaired: bool = False) -> Source:
     """A: outlines of the 5,000 MNIST digits; B: the digits; labels are classes.
 
     unpaired: A of the even rows' digits and B of the odd ones', in a fixed random order, so that no digit is in both
@@ -43,7 +44,7 @@ def mnist5k_outlines(size: int = 0, flip: bool = False, unpaired: bool = False) 
     return table(x, labels, name, fingerprint(x, labels), 10, flip)
 
 
-def pairs(path: str, size: int, *, flip: bool, **options) -> Source:
+def pairs(path: str, size: Size, *, flip: bool, **options) -> Source:
     """The images of two folders (`_sides`), read as `folder` reads them, where the same name makes a pair.
 
     Where there are no such folders, the images below path are halved: A's is on the left, B's on the right. options:
@@ -118,7 +119,7 @@ def _check_shapes(path: str, names: list[str], a: list, b: list) -> None:
     if different:
         raise JaxganError(
             f"pairs {path}: the two images of {_listed(different)} differ in the ratio of width to height, and cropped "
-            "to squares they would show different places; resize or crop them to one shape, or pass --fit stretch if "
+            "to one shape they would show different places; resize or crop them to one shape, or pass --fit stretch if "
             "one is the other stretched"
         )
 
@@ -127,7 +128,7 @@ def _listed(words: list[str]) -> str:
     return ", ".join(words[:SHOWN]) + (f" and {len(words) - SHOWN} more" if len(words) > SHOWN else "")
 
 
-def unpaired(path: str, size: int, *, flip: bool, **options) -> Source:
+def unpaired(path: str, size: Size, *, flip: bool, **options) -> Source:
     """The images of PATH/A and of PATH/B, read as `folder` reads them, as many rows as the larger set has.
 
     A row pairs two at random, always the same; images of the smaller set come more than once.

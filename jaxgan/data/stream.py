@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxgan import disk
+from jaxgan.config import Size, sides, size_text
 from jaxgan.data import cache
 from jaxgan.data.catalogue import CATALOGUE, data_root, quiet
 from jaxgan.data.folder import QUIET
@@ -21,13 +22,14 @@ VERSION = 1  # of the decoding below: raise it when the same data set gives othe
 READ = 256  # records asked of TFDS at a time
 
 
-def tfds(name: str, split: str = "train", data_dir: str = "", *, size: int = 0, flip: bool = False) -> Source:
+def tfds(name: str, split: str = "train", data_dir: str = "", *, size: Size = 0, flip: bool = False) -> Source:
     """The images and labels of a prepared TFDS data set as uint8 [n, h, w, c], in the order of its files.
 
     name: as in the catalogue, NAME or NAME/CONFIG; the newest prepared version is read. split: a TFDS split such as
-    train or train[:10%]. size: pixels, by central square crop and antialiased resize as in `folder`; 0 keeps the data's
-    own, which must then be one. The data are decoded once to a .npy beside the data set. Raises JaxganError at once,
-    with the command to run, if the data set is not prepared; and for a wrong split, format, or feature.
+    train or train[:10%]. size: pixels, or height and width, by central crop and antialiased resize as in `folder`; 0
+    keeps the data's own, which must then be one. The data are decoded once to a .npy beside the data set. Raises
+    JaxganError at once, with the command to run, if the data set is not prepared; and for a wrong split, format, or
+    feature.
     """
     version_dir = find_prepared(name, data_root(data_dir))
     builder = open_builder(version_dir)
@@ -39,7 +41,9 @@ def tfds(name: str, split: str = "train", data_dir: str = "", *, size: int = 0, 
     what = f"tfds:{name}:{split}"
     images, facts = cache.cached(directory, key, lambda part: build(data, image, label, size, what, part))
     source = table(images, facts["labels"], what, facts["fingerprint"], len(names), flip, names)
-    return source._replace(found=f"{source.found}{f'; central squares, resized to {size}' if size else ''}")
+    part = "parts" if isinstance(size, tuple) else "squares"
+    done = f"; central {part}, resized to {size_text(size)}" if size else ""
+    return source._replace(found=f"{source.found}{done}")
 
 
 def find_prepared(name: str, root: Path) -> Path:
@@ -141,7 +145,7 @@ def files_digest(version_dir: Path, directory: Path) -> str:
     return total.hexdigest()
 
 
-def build(data, image: str, label: str | None, size: int, what: str, part: Path) -> dict:
+def build(data, image: str, label: str | None, size: Size, what: str, part: Path) -> dict:
     """Decode a split to the .npy `part`; returns its labels."""
     from tqdm import tqdm
 
@@ -150,7 +154,7 @@ def build(data, image: str, label: str | None, size: int, what: str, part: Path)
         for start in range(0, n, READ):
             for i, record in enumerate(data.__getitems__(range(start, min(start + READ, n))), start):
                 x = record[image]
-                x = fit_array(x, size) if size and x.shape[:2] != (size, size) else x
+                x = fit_array(x, size) if size and x.shape[:2] != sides(size) else x
                 out = cache.reserve(part, (n, *x.shape)) if out is None else out
                 if x.shape != out.shape[1:]:
                     raise JaxganError(

@@ -23,7 +23,10 @@ def rotated(x, turns):
 def ssgan(config: Config, shape, classes: int, axis: Axis) -> Game:
     """D learns rotations from real images, with weight hp.d_rotation; G is rewarded for images whose rotation shows."""
     if len(shape) != 3 or shape[0] != shape[1]:
-        raise JaxganError(f"kind 'ssgan' rotates square images; the data {config.data!r} have shape {tuple(shape)}")
+        raise JaxganError(
+            f"kind 'ssgan' rotates square images; the data {config.data!r} have shape {tuple(shape)}; set size to one "
+            "number"
+        )
     parts = usual(config, shape, classes, axis)
     labels = jnp.zeros(2, jnp.int32) if classes else None
     example = (jnp.zeros((2, heads.feature_count(parts.nets["d"], shape, labels))),)

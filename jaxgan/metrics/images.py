@@ -22,21 +22,26 @@ def swd(real: AnyArray, fake: AnyArray, seed: int = 0, features: str = "images")
     """{"swd", "swd-16", "swd-32", ...} by 1000: Karras et al. 2018, arXiv 1710.10196, of as many images in both sets.
 
     Mean absolute differences of 7x7 patches, 128 an image, projected on 4 x 128 directions and sorted, at each level of
-    a Laplacian pyramid down to 16 pixels; "swd" is their mean. The paper has 16,384 images. Errors are those of the
-    directions alone. Memory: the patches of one level, 25 c kilobytes an image of each set.
+    a Laplacian pyramid down to 16 pixels, or to a shorter side of 16 to 31; "swd" is their mean. The paper has 16,384
+    images. Errors are those of the directions alone. Memory: the patches of one level, 25 c kilobytes an image of each
+    set.
     """
     real, fake = images(real, "real"), images(fake, "fake")
-    if real.shape != fake.shape or real.shape[1] != real.shape[2]:
-        raise JaxganError(f"real is {real.shape} and fake {fake.shape}; expected as many square images of one size")
-    n, size = real.shape[:2]
-    levels = int(math.log2(size / 16)) + 1 if size >= 16 else 0
-    if not levels or size % 2 ** (levels - 1):
-        raise JaxganError(f"images have {size} pixels; expected 16 times a power of two, at least, such as 32 or 48")
+    if real.shape != fake.shape:
+        raise JaxganError(f"real is {real.shape} and fake {fake.shape}; expected as many images of one size")
+    n, *sides = real.shape[:3]
+    levels = int(math.log2(min(sides) / 16)) + 1 if min(sides) >= 16 else 0
+    if not levels or any(side % 2 ** (levels - 1) for side in sides):
+        raise JaxganError(
+            f"images have {'x'.join(map(str, sides))} pixels; expected sides of 16 or more, each a multiple of as many "
+            "doublings as take the shorter one from 16 to 31 up to its size, such as 32, 48 or 32x40"
+        )
     draw = np.random.default_rng(seed)
     found: dict[str, list[float]] = {}
     for level in reversed(range(levels)):
         a, b = (_patches(x, level, levels, draw) for x in (real, fake))
-        found[f"swd-{size >> level}"] = [_sliced(a, b, draw) for _ in range(REPEATS)]
+        size = "x".join(str(side >> level) for side in sides[: 1 if sides[0] == sides[1] else 2])
+        found[f"swd-{size}"] = [_sliced(a, b, draw) for _ in range(REPEATS)]
     found["swd"] = list(np.mean(list(found.values()), axis=0))
     protocol = {"patches": PATCHES, "directions": REPEATS * DIRECTIONS}
     return {name: mean(build(name, features, n, **protocol), values) for name, values in found.items()}
@@ -60,12 +65,12 @@ def pyramid(x: np.ndarray, levels: int) -> list[np.ndarray]:
 
 def _patches(x: np.ndarray, level: int, levels: int, draw) -> np.ndarray:
     """Patches at random places of a level, each channel with mean 0 and deviation 1 over all: [n 128, 49 c]."""
-    n, c, size = len(x), x.shape[-1], x.shape[1] >> level
+    n, c, places = len(x), x.shape[-1], [(side >> level) - PATCH + 1 for side in x.shape[1:3]]
     out = np.empty((n, PATCHES, PATCH, PATCH, c), np.float32)
     for i in blocks(n, IMAGES):
         seen = pyramid(x[i].astype(np.float32), min(level + 2, levels))[level]
         windows = np.lib.stride_tricks.sliding_window_view(seen, (PATCH, PATCH), (1, 2))
-        row, column = draw.integers(0, size - PATCH + 1, (2, len(seen), PATCHES))
+        row, column = (draw.integers(0, most, (len(seen), PATCHES)) for most in places)
         out[i] = windows[np.arange(len(seen))[:, None], row, column].transpose(0, 1, 3, 4, 2)
     flat = out.reshape(-1, c)
     flat -= flat.mean(0, dtype=np.float64).astype(np.float32)

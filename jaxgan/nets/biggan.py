@@ -4,11 +4,13 @@ Labels share one embedding, which reaches every conditional batch norm of G; Big
 beside it, BigGAN-deep's the whole z. D is SNGAN's with wide blocks, or a deep one.
 """
 
+import math
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxgan.config import Config
+from jaxgan.config import Config, size_text
 from jaxgan.nets import sngan
 from jaxgan.nets.layers import Embed, Head, Network, linen, matched, widened
 from jaxgan.nets.norms import normalise
@@ -19,11 +21,11 @@ NORM = {"g": "batch_spectral", "d": "spectral"}  # of this architecture
 ORTHOGONAL = nn.initializers.orthogonal()
 SHARED = 128  # numbers of the embedding of a label
 # of BigGAN-deep, in units of the width: channels of G and of D before the first and after each block; two a resolution
-DEEP = {
-    32: ((4,) * 7, (2,) * 7),
-    64: ((16, 16, 8, 8, 4, 4, 2, 2, 1), (1, 2, 2, 4, 4, 8, 8, 16, 16)),
-    128: ((16, 16, 16, 16, 8, 8, 4, 4, 2, 2, 1), (1, 2, 2, 4, 4, 8, 8, 16, 16, 16, 16)),
-    256: ((16, 16, 16, 16, 8, 8, 8, 8, 4, 4, 2, 2, 1), (1, 2, 2, 4, 4, 8, 8, 8, 8, 16, 16, 16, 16)),
+DEEP = {  # by doublings
+    3: ((4,) * 7, (2,) * 7),
+    4: ((16, 16, 8, 8, 4, 4, 2, 2, 1), (1, 2, 2, 4, 4, 8, 8, 16, 16)),
+    5: ((16, 16, 16, 16, 8, 8, 4, 4, 2, 2, 1), (1, 2, 2, 4, 4, 8, 8, 16, 16, 16, 16)),
+    6: ((16, 16, 16, 16, 8, 8, 8, 8, 4, 4, 2, 2, 1), (1, 2, 2, 4, 4, 8, 8, 8, 8, 16, 16, 16, 16)),
 }
 
 
@@ -71,9 +73,9 @@ class DeepUp(nn.Module):
 
 
 class Generator(Network):
-    """z [b, latent], y int [b] or None -> x [b, size, size, channels] in [-1, 1]; widths from base to size."""
+    """z [b, latent], y int [b] or None -> x [b, *size, channels] in [-1, 1]; widths from base to size."""
 
-    base: int
+    base: tuple[int, int]
     widths: tuple[int, ...]
     attention: int
     deep: bool
@@ -93,14 +95,14 @@ class Generator(Network):
         else:
             stem, *chunks = jnp.split(z, parts, 1)
             conditions = [jnp.concatenate([*shared, chunk], -1) for chunk in chunks]
-        x = nn.Dense(self.base**2 * self.widths[0], kernel_init=ORTHOGONAL)(stem)
+        x = nn.Dense(math.prod(self.base) * self.widths[0], kernel_init=ORTHOGONAL)(stem)
 
         def block(x, c, i, width):
             before = x.shape[1]
             x = DeepUp(width, i % 2 == 1, self.spec)(x, c, train) if self.deep else Up(width, self.spec)(x, c, train)
             return Attention(ORTHOGONAL)(x) if before < x.shape[1] == self.attention else x
 
-        x = self.narrow(x.reshape(-1, self.base, self.base, self.widths[0]))
+        x = self.narrow(x.reshape(-1, *self.base, self.widths[0]))
         for i, (width, c) in enumerate(zip(self.widths[1:], conditions)):
             x = self.stage(block, x, c, i=i, width=width)
         x = nn.relu(normalise(self.spec.norm, train, self.spec.axis)(x))
@@ -108,7 +110,7 @@ class Generator(Network):
 
 
 class DeepDiscriminator(Network):
-    """x [b, size, size, channels], y int [b] or None -> logits [b], or logits and features [b, n] on request."""
+    """x [b, *size, channels], y int [b] or None -> logits [b], or logits and features [b, n] on request."""
 
     widths: tuple[int, ...]
     attention: int
@@ -138,16 +140,21 @@ class DeepDiscriminator(Network):
 
 def levels(config: Config, spec: Spec) -> sngan.Levels:
     """Channels and blocks of images of this shape; JaxganError for sizes and widths that do not go."""
-    options, size = config.biggan, spec.shape[0]
+    options = config.biggan
     found = sngan.sized("biggan", spec.shape, options.attention)
     if options.deep:
-        if size not in DEEP:
-            raise JaxganError(f"biggan.deep makes images of {', '.join(map(str, DEEP))} pixels, not {size}")
+        count = len(found.g) - 1
+        if count not in DEEP:
+            sizes = ", ".join(str(4 << n) for n in DEEP)
+            raise JaxganError(
+                f"biggan.deep makes images of {sizes} pixels, or of others that are doubled {min(DEEP)} times or more, "
+                f"not {size_text((spec.shape[0], spec.shape[1]))}"
+            )
         if config.width % 4:
             raise JaxganError(
                 f"width is {config.width}, but bottlenecks of biggan.deep have a quarter; use a multiple of 4"
             )
-        found = found._replace(g=DEEP[size][0], d=DEEP[size][1])
+        found = found._replace(g=DEEP[count][0], d=DEEP[count][1])
     return found._replace(g=tuple(config.width * n for n in found.g), d=tuple(config.width * n for n in found.d))
 
 

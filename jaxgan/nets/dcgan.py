@@ -1,4 +1,6 @@
-"""DCGAN (Radford et al. 2015, arXiv 1511.06434) for 28 pixels and for powers of two from 8 to 256."""
+"""DCGAN (Radford et al. 2015, arXiv 1511.06434), for images that are a small map doubled up to six times."""
+
+import math
 
 import flax.linen as nn
 import jax
@@ -7,19 +9,12 @@ import jax.numpy as jnp
 from jaxgan.config import Config
 from jaxgan.nets.layers import Down, Head, Network, Up, conditioned, linen, widened
 from jaxgan.nets.norms import biased, normalise
-from jaxgan.types import Axis, JaxganError, Net, Spec
+from jaxgan.nets.sizes import Stages, stages
+from jaxgan.types import Axis, Net, Spec
 
 NORMAL = nn.initializers.normal(0.02)  # the paper's section 4
 NORM = {"g": "batch", "d": "batch"}  # of this architecture
-LEVELS = {
-    8: (4, 1),
-    16: (4, 2),
-    28: (7, 2),
-    32: (4, 3),
-    64: (4, 4),
-    128: (4, 5),
-    256: (4, 6),
-}
+COUNTS = range(1, 7)  # levels that double the image
 
 
 def kernel_init(norm: str) -> nn.initializers.Initializer:
@@ -33,9 +28,9 @@ def gain(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> jax.Array
 
 
 class Generator(Network):
-    """z [b, latent], y int [b] or None -> x [b, size, size, channels] in [-1, 1]; widths from base to size / 2."""
+    """z [b, latent], y int [b] or None -> x [b, *size, channels] in [-1, 1]; widths from base to size / 2."""
 
-    base: int
+    base: tuple[int, int]
     widths: tuple[int, ...]
     channels: int
     classes: int
@@ -45,9 +40,9 @@ class Generator(Network):
     @nn.compact
     def __call__(self, z: jax.Array, y: jax.Array | None, train: bool) -> jax.Array:
         z = conditioned(z, y, self.classes)
-        shape = (self.base, self.base, self.widths[0])
+        shape = (*self.base, self.widths[0])
         bias, init = biased(self.norm), kernel_init(self.norm)
-        x = nn.Dense(self.base**2 * self.widths[0], use_bias=bias, kernel_init=init)(z).reshape(-1, *shape)
+        x = nn.Dense(math.prod(shape), use_bias=bias, kernel_init=init)(z).reshape(-1, *shape)
         x = nn.relu(normalise(self.norm, train, self.axis, gain)(self.narrow(x)))
 
         def level(x, width):
@@ -59,7 +54,7 @@ class Generator(Network):
 
 
 class Discriminator(Network):
-    """x [b, size, size, channels], y int [b] or None -> logits [b], or logits and features [b, n] on request.
+    """x [b, *size, channels], y int [b] or None -> logits [b], or logits and features [b, n] on request.
 
     Widths run from size / 2 to base.
     """
@@ -84,21 +79,20 @@ class Discriminator(Network):
         return Head(self.classes, NORMAL, NORMAL, self.outputs, **more)(x.reshape(x.shape[0], -1), y, features)
 
 
+def levels(shape: tuple[int, ...]) -> Stages:
+    """Those of images of this shape."""
+    return stages("dcgan", shape, COUNTS)
+
+
 def widths(shape: tuple[int, ...], width: int) -> tuple[int, ...]:
     """Channels at base, ..., size / 2 pixels: width at the highest, doubling downwards up to 8 * width."""
-    if len(shape) != 3 or shape[0] != shape[1] or shape[0] not in LEVELS:
-        sizes = ", ".join(map(str, LEVELS))
-        raise JaxganError(
-            f"dcgan makes square images of {sizes} pixels, not shape {tuple(shape)}: set size to one of these, "
-            "or net to mlp (conv1d for sequences)."
-        )
-    return tuple(width * min(2**i, 8) for i in reversed(range(LEVELS[shape[0]][1])))
+    return tuple(width * min(2**i, 8) for i in reversed(range(levels(shape).doublings)))
 
 
 def generator(config: Config, spec: Spec) -> Net:
     """Transposed convolutions from z (and an embedding of y) to images; depth follows from the size."""
     up = widths(spec.shape, config.width)
-    return linen(Generator(LEVELS[spec.shape[0]][0], up, spec.shape[2], spec.classes, spec.axis, spec.norm), config)
+    return linen(Generator(levels(spec.shape).first, up, spec.shape[2], spec.classes, spec.axis, spec.norm), config)
 
 
 def discriminator(config: Config, spec: Spec) -> Net:

@@ -6,7 +6,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxgan.nets.layers import doublings, per_channel
+from jaxgan.nets.layers import per_channel
+from jaxgan.nets.sizes import Stages
 from jaxgan.types import JaxganError, Spec
 
 NORMAL = nn.initializers.normal(1.0)
@@ -40,9 +41,9 @@ def weight(module: nn.Module, size: int, cin: int, features: int) -> jax.Array:
     return module.param("kernel", NORMAL, (size, size, cin, features)) / math.sqrt(size * size * cin)
 
 
-def widths(net: str, spec: Spec, base: int, most: int) -> tuple[int, ...]:
-    """Channels at 4, 8, ..., size pixels: base / pixels, at most `most`; JaxganError for what net cannot make."""
-    pixels = doublings(net, spec.shape)
+def widths(net: str, spec: Spec, stages: Stages, base: int, most: int) -> tuple[int, ...]:
+    """Channels of stages: base / pixels, at most `most`; JaxganError for what net cannot make."""
+    pixels = stages.pixels
     if spec.norm != "none":
         raise JaxganError(f"{net} has no place for the norm {spec.norm!r}; leave d_norm and g_norm at own")
     if base < pixels[-1]:

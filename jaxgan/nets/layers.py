@@ -86,16 +86,6 @@ def matched(values: jax.Array, x: jax.Array) -> jax.Array:
     return values.astype(x.dtype) if x.dtype == jnp.bfloat16 else values
 
 
-def doublings(net: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Sizes 4, 8, 16, ... up to that of images of this shape; JaxganError where they do not end there."""
-    if len(shape) != 3 or shape[0] != shape[1] or shape[0] <= 4 or shape[0] & (shape[0] - 1):
-        raise JaxganError(
-            f"{net} makes square images of 8, 16, 32, 64, ... pixels, not shape {tuple(shape)}: set size to one of "
-            "these, or net to dcgan (mlp for points, conv1d for sequences)."
-        )
-    return tuple(2**i for i in range(2, shape[0].bit_length()))
-
-
 def per_channel(numbers: jax.Array, x: jax.Array) -> jax.Array:
     """One number per channel [c] as an array [1, ..., 1, c] of the rank of x [b, ..., c], `fitted` to it."""
     return fitted(jnp.expand_dims(numbers, tuple(range(x.ndim - 1))), x)

@@ -17,6 +17,7 @@ from jaxgan.nets.equalised import Dense, spread, weight
 from jaxgan.nets.layers import matched, narrowed, one_hot, per_channel, widened
 from jaxgan.nets.norms import unit_square
 from jaxgan.nets.resnet import convolved, doubled, pooled
+from jaxgan.nets.sizes import squares
 from jaxgan.types import JaxganError, Net, Spec
 
 NORM = {"g": "none", "d": "none"}  # of this architecture
@@ -242,4 +243,5 @@ def phase(config: Config) -> int:
 
 def widths(config: Config, spec: Spec) -> tuple[int, ...]:
     """Channels at BASE, 2 BASE, ..., size pixels: progan.base / pixels, at most the width."""
-    return equalised.widths("progan", spec, config.progan.base, config.width)
+    found = squares("progan", spec.shape)
+    return equalised.widths("progan", spec, found, config.progan.base, config.width)

@@ -12,12 +12,12 @@ import jax.numpy as jnp
 
 from jaxgan.config import Config
 from jaxgan.nets import resample
-from jaxgan.nets.layers import Embed, Network, conditioned, doublings, linen, matched, per_channel, widened
+from jaxgan.nets.layers import Embed, Network, conditioned, linen, matched, per_channel, widened
 from jaxgan.nets.resnet import Conv, convolved
+from jaxgan.nets.sizes import stages
 from jaxgan.types import JaxganError, Net, Spec
 
 NORM = {"g": "none", "d": "none"}  # of this architecture
-BASE = 4  # pixels of the first stage
 CLASS = 64  # numbers of the label's embedding in G
 GAIN = math.sqrt(2 / (1 + 0.2**2))  # of leaky ReLUs
 
@@ -64,8 +64,9 @@ class Block(nn.Module):
 
 
 class Generator(Network):
-    """z [b, latent], y int [b] or None -> x [b, size, size, channels]; widths from BASE to size."""
+    """z [b, latent], y int [b] or None -> x [b, *size, channels]; widths from base to size."""
 
+    base: tuple[int, int]
     widths: tuple[int, ...]
     blocks: int
     group: int
@@ -75,7 +76,7 @@ class Generator(Network):
     def __call__(self, z: jax.Array, y: jax.Array | None, train: bool) -> jax.Array:
         if self.spec.classes:
             z = jnp.concatenate([z, Embed(self.spec.classes, CLASS, scaled())(y)], -1)
-        basis = self.param("basis", nn.initializers.normal(1.0), (BASE, BASE, self.widths[0]))
+        basis = self.param("basis", nn.initializers.normal(1.0), (*self.base, self.widths[0]))
         x = basis[None] * nn.Dense(self.widths[0], use_bias=False, kernel_init=scaled())(z)[:, None, None]
         for i, width in enumerate(self.widths):
             if i:
@@ -87,7 +88,7 @@ class Generator(Network):
 
 
 class Discriminator(Network):
-    """x [b, size, size, channels], y int [b] or None -> logits [b], or logits and features [b, n] on request.
+    """x [b, *size, channels], y int [b] or None -> logits [b], or logits and features [b, n] on request.
 
     The logit is linear in the features; with classes, the product of a linear map of them and of the label's embedding.
     """
@@ -104,11 +105,11 @@ class Discriminator(Network):
             if i:
                 x = resample.down(x)
                 x = x if x.shape[-1] == width else Conv(width, 1, False, scaled())(x)
-            x = widened(x) if x.shape[1] == BASE else x
+            x = widened(x) if i == len(self.widths) - 1 else x
             for _ in range(self.blocks):
                 x = self.stage(lambda x: Block(self.group, self.blocks * len(self.widths))(x), x)
         # one weight per channel and place: a depthwise convolution of the whole map
-        depthwise = self.param("depthwise", nn.initializers.normal(1 / BASE), (BASE, BASE, x.shape[-1]))
+        depthwise = self.param("depthwise", nn.initializers.normal(math.prod(x.shape[1:3]) ** -0.5), x.shape[1:])
         h = (x * depthwise[None]).sum((1, 2))
         if self.spec.outputs:
             out = nn.Dense(self.spec.outputs, kernel_init=scaled())(conditioned(h, y, self.spec.classes))
@@ -121,22 +122,23 @@ class Discriminator(Network):
 
 
 def widths(config: Config, spec: Spec) -> tuple[int, ...]:
-    """Channels at BASE, 2 BASE, ..., size pixels: the width up to r3gan.wide pixels, halved at each doubling above."""
-    pixels, options = doublings("r3gan", spec.shape), config.r3gan
+    """Channels of stages from the lowest: the width up to r3gan.wide pixels, halved at each doubling above."""
+    pixels, options = stages("r3gan", spec.shape).pixels, config.r3gan
     if spec.norm not in ("none", "spectral"):
         raise JaxganError(f"r3gan has no place for the norm {spec.norm!r}; leave d_norm and g_norm at own, or spectral")
     found = tuple(config.width // 2 ** sum(options.wide < above <= n for above in pixels) for n in pixels)
     if wrong := [width for width in found if width < 1 or 2 * width % options.group]:
         raise JaxganError(
-            f"width {config.width} gives r3gan {', '.join(map(str, found))} channels from {BASE} pixels on, and twice "
-            f"{wrong[0]} does not make groups of {options.group}; use a wider network, or a smaller r3gan.group"
+            f"width {config.width} gives r3gan {', '.join(map(str, found))} channels from {pixels[0]} pixels on, and "
+            f"twice {wrong[0]} does not make groups of {options.group}; use a wider network, or a smaller r3gan.group"
         )
     return found
 
 
 def generator(config: Config, spec: Spec) -> Net:
-    """A learned 4x4 map times a linear function of z (and an embedding of y), then stages to the image."""
-    return linen(Generator(widths(config, spec), config.r3gan.blocks, config.r3gan.group, spec), config)
+    """A learned map, of 4x4 or so, times a linear function of z (and an embedding of y), then stages to the image."""
+    base, up = stages("r3gan", spec.shape).first, widths(config, spec)
+    return linen(Generator(base, up, config.r3gan.blocks, config.r3gan.group, spec), config)
 
 
 def discriminator(config: Config, spec: Spec) -> Net:

@@ -3,42 +3,44 @@
 Class-conditional by batch norm in G and by projection in D (Miyato and Koyama 2018, arXiv 1802.05637).
 """
 
+import math
 from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxgan.config import Config
+from jaxgan.config import Config, size_text
 from jaxgan.nets.layers import Head, Network, linen, widened
 from jaxgan.nets.norms import normalise
 from jaxgan.nets.resnet import GLOROT, GLOROT_RELU, Attention, ConditionalNorm, Conv, doubled, pooled
+from jaxgan.nets.sizes import stages
 from jaxgan.types import JaxganError, Net, Spec
 
 NORM = {"g": "batch", "d": "spectral"}  # of this architecture
 
 
 class Levels(NamedTuple):
-    """Of one image size; channels are in units of the width.
+    """Of images that are doubled so often; channels are in units of the width.
 
-    base: pixels of G's first map; g: channels there and after each block of G; d: after each block of D; halved: how
-    many of D's first blocks halve the image
+    g: channels of G's first map and after each block of G; d: after each block of D; halved: how many of D's first
+    blocks halve the image; base: height and width of the first map
     """
 
-    base: int
     g: tuple[int, ...]
     d: tuple[int, ...]
     halved: int
+    base: tuple[int, int] = (4, 4)
 
 
 # of convolutions inside blocks, and of all others
 INITS = {"glorot": (GLOROT_RELU, GLOROT), "normal": (nn.initializers.normal(0.02), nn.initializers.normal(0.02))}
-LEVELS = {
-    28: Levels(7, (4, 4, 4), (2, 2, 2, 2), 2),
-    32: Levels(4, (4, 4, 4, 4), (2, 2, 2, 2), 2),
-    64: Levels(4, (16, 8, 4, 2, 1), (1, 2, 4, 8, 16), 5),
-    128: Levels(4, (16, 16, 8, 4, 2, 1), (1, 2, 4, 8, 16, 16), 5),
-    256: Levels(4, (16, 16, 8, 8, 4, 2, 1), (1, 2, 4, 8, 8, 16, 16), 6),
+LEVELS = {  # by doublings; published are those of 28, 32, 64, 128 and 256 pixels
+    2: Levels((4, 4, 4), (2, 2, 2, 2), 2),
+    3: Levels((4, 4, 4, 4), (2, 2, 2, 2), 2),
+    4: Levels((16, 8, 4, 2, 1), (1, 2, 4, 8, 16), 5),
+    5: Levels((16, 16, 8, 4, 2, 1), (1, 2, 4, 8, 16, 16), 5),
+    6: Levels((16, 16, 8, 8, 4, 2, 1), (1, 2, 4, 8, 8, 16, 16), 6),
 }
 
 
@@ -59,9 +61,9 @@ class Up(nn.Module):
 
 
 class Generator(Network):
-    """z [b, latent], y int [b] or None -> x [b, size, size, channels] in [-1, 1]; widths from base to size."""
+    """z [b, latent], y int [b] or None -> x [b, *size, channels] in [-1, 1]; widths from base to size."""
 
-    base: int
+    base: tuple[int, int]
     widths: tuple[int, ...]
     attention: int
     spec: Spec
@@ -70,13 +72,13 @@ class Generator(Network):
 
     @nn.compact
     def __call__(self, z: jax.Array, y: jax.Array | None, train: bool) -> jax.Array:
-        x = nn.Dense(self.base**2 * self.widths[0], kernel_init=self.outside)(z)
+        x = nn.Dense(math.prod(self.base) * self.widths[0], kernel_init=self.outside)(z)
 
         def block(x, width):
             x = Up(width, self.spec, self.inside, self.outside)(x, y, train)
             return Attention(self.outside)(x) if x.shape[1] == self.attention else x
 
-        x = self.narrow(x.reshape(-1, self.base, self.base, self.widths[0]))
+        x = self.narrow(x.reshape(-1, *self.base, self.widths[0]))
         for width in self.widths[1:]:
             x = self.stage(block, x, width=width)
         x = nn.relu(normalise(self.spec.norm, train, self.spec.axis)(x))
@@ -110,7 +112,7 @@ class Down(nn.Module):
 
 
 class Discriminator(Network):
-    """x [b, size, size, channels], y int [b] or None -> logits [b], or logits and features [b, n] on request.
+    """x [b, *size, channels], y int [b] or None -> logits [b], or logits and features [b, n] on request.
 
     widths: after each block, of which the first `halved` halve the image; wide: see options.Sngan.
     """
@@ -141,17 +143,16 @@ class Discriminator(Network):
 
 def sized(net: str, shape: tuple[int, ...], attention: int) -> Levels:
     """Those of images of this shape, in units of the width; JaxganError for sizes that there are none of."""
-    if len(shape) != 3 or shape[0] != shape[1] or shape[0] not in LEVELS:
-        raise JaxganError(
-            f"{net} makes square images of {', '.join(map(str, LEVELS))} pixels, not shape {tuple(shape)}: set size to "
-            "one of these, or net to dcgan (mlp for points, conv1d for sequences)."
-        )
-    found, size = LEVELS[shape[0]], shape[0]
-    heights = [n for n in (size // 2**i for i in range(1, len(found.g) - 1)) if n % 2 == 0]  # where both have blocks
+    base, count = stages(net, shape, range(2, 7))
+    found, (h, w) = LEVELS[count], shape[:2]
+    inside = [(h >> i, w >> i) for i in range(1, len(found.g) - 1)]  # where both have blocks
+    heights = [n for n, m in inside if n % 2 == m % 2 == 0]
     if attention and attention not in heights:
         known = ", ".join(map(str, [0, *heights]))
+        size = size_text(h if h == w else (h, w))
         raise JaxganError(f"{net}.attention is {attention}; with images of {size} pixels choose from {known}")
-    return found
+    even = h % 2**found.halved == w % 2**found.halved == 0
+    return found._replace(base=base, halved=found.halved if even else count)
 
 
 def halvings(found: Levels, wide: bool) -> int:

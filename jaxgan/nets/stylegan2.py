@@ -18,11 +18,11 @@ from jaxgan.nets.equalised import NORMAL, Dense, leaky, spread, weight
 from jaxgan.nets.layers import Network, linen, matched, one_hot, per_channel, widened
 from jaxgan.nets.norms import unit_square
 from jaxgan.nets.resnet import convolved
+from jaxgan.nets.sizes import stages
 from jaxgan.options import Stylegan2
 from jaxgan.types import Axis, JaxganError, Net, Spec
 
 NORM = {"g": "none", "d": "none"}  # of this architecture
-BASE = 4  # pixels of the first stage
 SLOW = 0.01  # rate of mappings
 CLASS_LAYERS = 8  # of D's mapping of labels
 AVERAGE = 0.995  # of the mean style that stays at each update
@@ -159,13 +159,14 @@ class Conv(nn.Module):
 
 
 class Generator(Network):
-    """z [b, latent], y int [b] or None -> x [b, size, size, channels]; widths from BASE pixels to size.
+    """z [b, latent], y int [b] or None -> x [b, *size, channels]; widths from base pixels to size.
 
     key: the update's in training. shift: [b, layers, latent] added to the styles, in which path lengths are taken. psi:
     how far from the mean style each example's is, [b]; 1 is all the way (truncation). mapped: the styles themselves,
     [b, layers, latent], in place of images.
     """
 
+    base: tuple[int, int]
     widths: tuple[int, ...]
     latent: int
     options: Stylegan2
@@ -179,7 +180,7 @@ class Generator(Network):
         if mapped:
             return ws
         skip, residual = self.options.g_layout == "skip", self.options.g_layout == "residual"
-        constant = self.param("constant", NORMAL, (BASE, BASE, self.widths[0]))
+        constant = self.param("constant", NORMAL, (*self.base, self.widths[0]))
 
         def block(x, ws, i, width):
             before = x
@@ -198,7 +199,7 @@ class Generator(Network):
 
 
 class Discriminator(Network):
-    """x [b, size, size, channels], y int [b] or None -> logits [b], or logits and features [b, n] on request.
+    """x [b, *size, channels], y int [b] or None -> logits [b], or logits and features [b, n] on request.
 
     The logit is linear in the features; with classes, the product of a linear map of them and of the label's mapping.
     """
@@ -238,15 +239,17 @@ class Discriminator(Network):
 
 
 def widths(config: Config, spec: Spec) -> tuple[int, ...]:
-    """Channels at BASE, 2 BASE, ..., size pixels: stylegan2.base / pixels, at most the width."""
-    return equalised.widths("stylegan2", spec, config.stylegan2.base, config.width)
+    """Channels of the first map to those of the image: stylegan2.base / pixels, at most the width."""
+    found = stages("stylegan2", spec.shape)
+    return equalised.widths("stylegan2", spec, found, config.stylegan2.base, config.width)
 
 
 def generator(config: Config, spec: Spec) -> Net:
     """Styles of z (and y), then a learned constant through modulated convolutions to the image."""
     if not 0 <= config.stylegan2.mixing <= 1:
         raise JaxganError(f"stylegan2.mixing is {config.stylegan2.mixing}; expected a probability from 0 to 1")
-    return linen(Generator(widths(config, spec), config.latent, config.stylegan2, spec), config)._replace(keyed=True)
+    base, up = stages("stylegan2", spec.shape).first, widths(config, spec)
+    return linen(Generator(base, up, config.latent, config.stylegan2, spec), config)._replace(keyed=True)
 
 
 def discriminator(config: Config, spec: Spec) -> Net:

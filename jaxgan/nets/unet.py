@@ -13,7 +13,7 @@ from jaxgan.types import Axis, Net, Spec
 
 
 class Translator(Network):
-    """z [b, latent] (latent may be 0) and x [b, size, size, c] -> [b, size, size, c] in [-1, 1].
+    """z [b, latent] (latent may be 0) and x [b, *size, c] -> [b, *size, c] in [-1, 1].
 
     DCGAN's encoder and generator, joined at every resolution; widths from the lowest to size / 2. z is added to every
     layer of the encoder, one learned number a channel: up to the borders it is z copied to each pixel of the layer's

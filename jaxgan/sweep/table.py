@@ -133,7 +133,7 @@ def command(dir, values: dict[str, Any], original: Config | None = None) -> str:
 
 def flag(name: str, value) -> str:
     """A value as a flag of train."""
-    name = name.replace("_", "-")
+    name, value = name.replace("_", "-"), config.size_text(value) if name == "size" else value
     if isinstance(value, tuple | list):
         return " ".join([f"--{name}", *map(str, value)])
     if isinstance(value, bool):
