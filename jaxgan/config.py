@@ -105,6 +105,8 @@ class Config(Architecture):
 
     ac_real is ac whose D learns classes from real examples alone, 2c_proxy is 2c without same-label examples in its
     numerator."""
+    two_d: bool = option(False, "kind bicyclegan", later=True)
+    """Two discriminators (the paper's), one for translations by codes of E and one for those by random codes."""
     codes: tuple[int, ...] = option((10, 1, 1), "kind infogan")
     """Codes of infogan: n above 1 is a category out of n, 1 is a number in [-1, 1]."""
     pool: int = option(0, "discriminator", needs="critic again")
@@ -145,8 +147,8 @@ class Config(Architecture):
     """How many times as high and as wide the images are that net rrdb makes of others: 2, 4 or 8."""
     latent_steps: int = option(0, "generator", needs="search")
     """Steps of latent optimisation before each update (LOGAN); 0 is none."""
-    latent: int = option(64, "generator", never=("kind cyclegan stargan",), least=1)
-    """Size of the latent vector z."""
+    latent: int = option(64, "generator", never=("kind cyclegan stargan",))
+    """Size of the latent vector z; of pix2pix also 0, no z, as where dropout is its noise."""
     data: str = option("mnist5k", "data")
     """Real examples: mnist5k, a toy (ring8, ...), sequences (sines, curves1d), folder:PATH[:SPLIT], or
     tfds:NAME[:SPLIT], or hf:NAME[:SPLIT].

@@ -18,7 +18,6 @@ from jaxgan.options import Architecture
 AT_LEAST_1 = [
     "width",
     "depth",
-    "latent",
     "batch",
     "accumulate",
     "steps",
@@ -35,6 +34,7 @@ AT_LEAST_1 = [
 ]
 AT_LEAST_0 = [
     "channels",
+    "latent",
     "holdout",
     "fake_batch",
     "pool",

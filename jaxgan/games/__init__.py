@@ -14,6 +14,8 @@ KINDS: dict[str, Callable[..., Game]] = {
     name: getattr(import_module(f"jaxgan.games.{made.file}"), name) for name, made in names.KINDS.items()
 }
 
+LATENT_0 = ("pix2pix", "cyclegan", "stargan")  # kinds that can do without latents
+
 
 def make(config: Config, shape: tuple[int, ...], classes: int = 0, axis: Axis = None) -> Game:
     """The game of config for examples of this shape and number of classes."""
@@ -25,6 +27,8 @@ def make(config: Config, shape: tuple[int, ...], classes: int = 0, axis: Axis = 
     if kind == "plain" and config.conditional:
         kind = "conditional"
     unused.check_kind(config)
+    if not config.latent and kind not in (*LATENT_0, "own"):
+        raise JaxganError(f"latent is 0, and kind {kind!r} makes examples of latents; expected 1 or more")
     labelled = kind == "conditional" or config.conditional
     if labelled and not classes:
         raise JaxganError(

@@ -16,6 +16,7 @@ from jaxgan.losses import LOSSES, Loss
 from jaxgan.nets import discriminator, encoder, heads, translator
 from jaxgan.types import Axis, Game, JaxganError, halves, per_example
 
+MIXING = ("lecam", "feature_matching", "top_k")  # means or ranks of all examples' answers
 UNPAIRED = "unpaired"  # of a name of data: its rows pair images at random
 
 
@@ -28,7 +29,7 @@ def half(config: Config, shape: tuple[int, ...]) -> tuple[int, ...]:
         raise JaxganError(
             f"kind {config.kind!r} translates between two sets, so an example has to hold an image of each on its last "
             f"axis, and data {config.data!r} have shape {tuple(shape)}; use mnist5k_outlines, pairs:PATH or "
-            "unpaired:PATH"
+            "unpaired:PATH. Labels are no such set: kind conditional makes images of them"
         )
     return (*shape[:-1], shape[-1] // 2)
 
@@ -57,8 +58,10 @@ def _paired(config: Config, shape, axis: Axis, g_terms: dict[str, Term], more: d
             f"kind {config.kind!r} learns from pairs, and data {config.data!r} pair images at random; use cyclegan"
         )
     one = half(config, shape)
-    nets = {"g": translator(config, one, axis), "d": heads.on_pairs(discriminator(config, shape, 0, axis)), **more}
-    parts = Parts(LOSSES[config.loss], nets, gaussian(config), observe)
+    d, loss = heads.on_pairs(discriminator(config, shape, 0, axis)), LOSSES[config.loss]
+    d, loss = (heads.alternating(d), _summed(config)) if config.two_d else (d, loss)
+    nets = {"g": translator(config, one, axis), "d": d, **more}
+    parts = Parts(loss, nets, gaussian(config), observe)
     game = adversarial(config, one, 1, axis, g_terms=active(config, g_terms), parts=parts)
 
     def conditioned(batch):
@@ -77,8 +80,9 @@ def _paired(config: Config, shape, axis: Axis, g_terms: dict[str, Term], more: d
         return player._replace(loss=loss, parts=tuple(map(knowing, player.parts)))
 
     def score(run, vars, x, y):
-        a, b = halves(x)
-        return per_example(run(vars, "d", b, a)[0])
+        times = 2 if config.two_d else 1  # each D answers, and their mean counts
+        a, b = (jnp.repeat(side, times, 0) for side in halves(x))
+        return per_example(run(vars, "d", b, a)[0]).reshape(-1, times).mean(1)
 
     players = {name: knowing(player) for name, player in game.players.items()}
     return _translating(game._replace(players=players, inputs=inputs, classes=0), score, translate="g")
@@ -111,7 +115,7 @@ def stacked(columns: int, *sets):
 def pix2pix(config: Config, shape, classes: int, axis: Axis) -> Game:
     """D tells (a, b) from (a, G(z, a)), and G also pays hp.l1 times |b - G(z, a)|: Isola et al. 2017, arXiv 1611.07004.
 
-    D judges the whole image; penalties act on b alone. z is Gaussian: the paper's noise is dropout.
+    Penalties act on b alone. z is Gaussian; the paper has none (latent 0), and dropout in G (of net patchgan) for it.
     """
     term = Term(lambda play, vars: (absolute(play.real.x, play.fake.x), vars))
     return _paired(config, shape, axis, {"l1": term}, {}, observer)
@@ -122,15 +126,21 @@ def bicyclegan(config: Config, shape, classes: int, axis: Axis) -> Game:
 
     Every other row has its code from E(b), is to give b back (hp.l1), and pays the code's divergence from the prior
     (hp.kl, a sum over its entries); the rest draw z, and E is to find it again (hp.reconstruct, a mean of |z - E|, by
-    which only G moves). The paper's weights are 10, 0.01 and 0.5. One D judges both; the paper's has two.
+    which only G moves). The paper's weights are 10, 0.01 and 0.5. One D judges both; with two_d each has its own, as
+    the paper's, and their losses are added.
     """
+    for name in MIXING if config.two_d else ():
+        if config.hp.on(name):
+            raise JaxganError(
+                f"hp.{name} compares all that D says, and with two_d there are two; leave two_d off, or hp.{name} out"
+            )
     net = encoder(config, half(config, shape), 0, axis, 2 * config.latent)
 
     def observe(config, classes, axis, latent):
         def sides(run, vars, batch, key, hp, pooled):
             b, a = batch["x"], batch["y"]
             mean, logvar, code, vars = posterior(run, vars, b, None, key, axis)
-            odd = rng.places(key, len(b), axis) % 2
+            odd = (jnp.arange(len(b)) if config.two_d else rng.places(key, len(b), axis)) % 2  # as D's rows alternate
             z = jnp.where(odd[:, None] == 1, code, latent(rng.stream(key, "z"), len(b), axis))
             fake, vars = run(vars, "g", z, a)
             return shown(batch, (b, a), (fake, a), z, more=(2 * odd, mean, logvar)), vars
@@ -167,8 +177,14 @@ def _through(f: Callable, x):
     return y + along
 
 
-def _summed(loss: Loss) -> Loss:
-    """loss for two discriminators whose logits lie in one batch: twice their mean is the sum of the two."""
+def _summed(config: Config) -> Loss:
+    """The loss for two discriminators whose logits lie in one batch: twice their mean is the sum of the two."""
+    loss = LOSSES[config.loss]
+    if loss.gathers:
+        raise JaxganError(
+            f"loss {config.loss!r} compares all logits, and kind {config.kind!r} has those of two discriminators; use "
+            "lsgan"
+        )
 
     def twice(side):
         return lambda real, fake, **numbers: tuple(2 * terms for terms in side(real, fake, **numbers))
@@ -206,10 +222,6 @@ def cyclegan(config: Config, shape, classes: int, axis: Axis) -> Game:
     lsgan's has a factor 1/2 that the paper's has not. A pool keeps fakes of both sides, those of one row together, and
     shows each to its own D.
     """
-    if LOSSES[config.loss].gathers:
-        raise JaxganError(
-            f"loss {config.loss!r} compares all logits, and kind 'cyclegan' has those of two discriminators; use lsgan"
-        )
     one = half(config, shape)
     nets = {"g": translator(config, one, axis), "d": heads.alternating(discriminator(config, one, 0, axis))}
     nets["f"] = nets["g"]  # the same architecture: parameters belong to the name
@@ -226,7 +238,7 @@ def cyclegan(config: Config, shape, classes: int, axis: Axis) -> Game:
         return changed(play, *play.more[:2]), vars
 
     g_terms = active(config, {"cycle": Term(cycle), "identity": Term(identity)})
-    parts = Parts(_summed(LOSSES[config.loss]), nets, no_latent, both_ways)
+    parts = Parts(_summed(config), nets, no_latent, both_ways)
     game = adversarial(config, one, 0, axis, g_terms=g_terms, parts=parts)
 
     def inputs(batch, key):

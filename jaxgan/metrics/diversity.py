@@ -1,11 +1,13 @@
 """How varied a sample is, and how well a score tells two samples apart."""
 
+from collections.abc import Callable
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 from scipy.stats import mannwhitneyu
 
-from jaxgan.types import AnyArray
+from jaxgan.types import AnyArray, JaxganError
 
 
 def distances(x: Float[AnyArray, "n ..."]) -> Float[Array, "n n"]:
@@ -32,6 +34,17 @@ def relative_diversity(x: Float[AnyArray, " n *shape"], real: Float[AnyArray, " 
     n = len(real)
     scale = jnp.sqrt(jnp.median(distances(real)[np.triu_indices(n, 1)])) / 3
     return vendi(x, scale) / vendi(real, scale)
+
+
+def between(x: Float[AnyArray, "n k *shape"], distance: Callable) -> float:
+    """Mean distance between two of the k outputs for one input: Zhu et al. 2017, arXiv 1711.11586, table 1.
+
+    x: k translations of each of n inputs; distance: (a, b [n, *shape]) -> [n], there LPIPS. 0 where all are alike.
+    """
+    pairs = [(i, j) for i in range(x.shape[1]) for j in range(i)]
+    if not pairs:
+        raise JaxganError(f"{x.shape[1]} output of each input has no distance to another; make two or more")
+    return float(np.mean([np.asarray(distance(x[:, i], x[:, j])) for i, j in pairs]))
 
 
 def auc(high: Float[AnyArray, " m"], low: Float[AnyArray, " n"]) -> float:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxgan.nets.layers import EMBED, Embed, linen
-from jaxgan.types import Net
+from jaxgan.types import JaxganError, Net
 
 HIDDEN = 256  # units of the layers that stand on features or latents
 
@@ -115,18 +115,23 @@ def alternated(a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 def alternating(d: Net) -> Net:
-    """Two D of one architecture, for the rows of two sets as `alternated` orders them: (x [2n, ...], y) -> [2n]."""
+    """Two D of one architecture, for the rows of two sets as `alternated` orders them: (x [2n, ...], y) -> [2n].
 
-    def sides(x):
-        x = x.reshape(-1, 2, *x.shape[1:])
-        return {"a": x[:, 0], "b": x[:, 1]}
+    y: None, or what D is told of each row.
+    """
+
+    def sides(x, y):
+        if len(x) % 2:
+            raise JaxganError(f"{len(x)} examples on a device are not shared by two discriminators; use an even number")
+        both = jax.tree.map(lambda rows: rows.reshape(-1, 2, *rows.shape[1:]), (x, y))
+        return {side: jax.tree.map(lambda rows: rows[:, i], both) for i, side in enumerate("ab")}  # noqa: B023
 
     def init(key, x, y):
-        made = {side: d.init(jax.random.fold_in(key, i), x, y) for i, (side, x) in enumerate(sides(x).items())}
+        made = {side: d.init(jax.random.fold_in(key, i), *seen) for i, (side, seen) in enumerate(sides(x, y).items())}
         return {side: params for side, (params, _) in made.items()}, {side: vars for side, (_, vars) in made.items()}
 
     def apply(params, vars, x, y, train, **options):
-        made = {s: d.apply(params[s], vars[s], x, y, train=train, **options) for s, x in sides(x).items()}
+        made = {s: d.apply(params[s], vars[s], *seen, train=train, **options) for s, seen in sides(x, y).items()}
         return jax.tree.map(alternated, made["a"][0], made["b"][0]), {s: vars for s, (_, vars) in made.items()}
 
     return Net(init, apply)
