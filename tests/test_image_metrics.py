@@ -1,4 +1,4 @@
-"""Sliced Wasserstein distance and MS-SSIM of images: their parts written otherwise, and closed forms."""
+"""Sliced Wasserstein distance, MS-SSIM, PSNR and SSIM of images: parts written otherwise, and closed forms."""
 
 import math
 
@@ -9,7 +9,7 @@ from scipy.signal import convolve2d
 from scipy.special import gammaln
 
 from jaxgan.errors import JaxganError
-from jaxgan.metrics import images, ms_ssim, ppl, swd
+from jaxgan.metrics import images, ms_ssim, ppl, psnr, ssim, swd
 
 
 def smooth_images(n, size, seed, c=3):
@@ -132,3 +132,35 @@ def test_path_length_leaves_out_a_hundredth_at_each_end():
     for bad in (x - 1, x * np.nan, x[:0], x[None]):
         with pytest.raises(JaxganError, match="not all finite and 0 or more"):
             ppl(bad, "z")
+
+
+def test_psnr_is_its_definition():
+    a = np.random.default_rng(0).integers(0, 246, (3, 5, 7, 3), np.uint8)
+    b = a + np.array([0, 1, 10], np.uint8)[:, None, None, None]
+    np.testing.assert_allclose(psnr(a, b), [np.inf, 20 * np.log10(255), 20 * np.log10(25.5)])
+    c = a.copy()
+    c[2, 0, 0, 0] += 9
+    assert psnr(a, c)[2] == pytest.approx(10 * np.log10(255**2 * 105 / 81))
+    for wrong in (a[:2], a[:, :4], a / 255):
+        with pytest.raises(JaxganError):
+            psnr(a, wrong)
+
+
+def test_ssim_of_flat_images_is_that_of_their_means_and_of_windows_else():
+    """Without variance the structure is 1: (2ab + c) / (a^2 + b^2 + c); else by sums over each window of 11 x 11."""
+    flat = np.full((1, 12, 16, 3), 60, np.uint8)
+    assert ssim(flat, 2 * flat)[0] == pytest.approx((2 * 60 * 120 + 6.5025) / (60**2 + 120**2 + 6.5025))
+    a, b = smooth_images(2, 15, 1), smooth_images(2, 15, 2)
+    at = np.exp(-((np.arange(11) - 5) ** 2) / (2 * 1.5**2))
+    w = np.outer(at, at) / at.sum() ** 2
+
+    def one(x, y):
+        mx, my = (w * x).sum(), (w * y).sum()
+        vx, vy, cov = (w * x * x).sum() - mx**2, (w * y * y).sum() - my**2, (w * x * y).sum() - mx * my
+        return (2 * mx * my + 6.5025) * (2 * cov + 58.5225) / ((mx**2 + my**2 + 6.5025) * (vx + vy + 58.5225))
+
+    places = [(i, j, c) for i in range(5) for j in range(5) for c in range(3)]
+    for k in range(2):
+        cut = [[np.float64(v[k, i : i + 11, j : j + 11, c]) for v in (a, b)] for i, j, c in places]
+        assert ssim(a, b)[k] == pytest.approx(np.mean([one(*pair) for pair in cut]), rel=1e-9)
+    np.testing.assert_allclose(ssim(a, a), 1)

@@ -3,7 +3,7 @@
 from functools import partial
 
 from jaxgan.metrics.frechet import Moments, fid, fid_infinity, intra_fid, merge, moments
-from jaxgan.metrics.images import ms_ssim, ppl, swd
+from jaxgan.metrics.images import ms_ssim, ppl, psnr, ssim, swd
 from jaxgan.metrics.inception import accuracy, inception_score, mode_jsd, mode_kl, stacked_mnist
 from jaxgan.metrics.kernel import cmmd, kid
 from jaxgan.metrics.modes import mode_scores
@@ -37,6 +37,8 @@ __all__ = [
     "ppl",
     "prdc",
     "precision_recall",
+    "psnr",
+    "ssim",
     "stacked_mnist",
     "swd",
     "vendi_score",

@@ -1,4 +1,4 @@
-"""Metrics of images uint8 [n, h, w, c]: sliced Wasserstein distance, MS-SSIM; of paths between them: their length."""
+"""Metrics of images uint8 [n, h, w, c]: sliced Wasserstein distance, MS-SSIM; of pairs and of paths between images."""
 
 import math
 
@@ -88,6 +88,32 @@ def _sliced(a: np.ndarray, b: np.ndarray, draw) -> float:
         low, high = (np.sort(directions.T[i] @ x.T, axis=1) for x in (a, b))
         total += float(np.abs(low - high).sum(dtype=np.float64))
     return 1000 * total / (DIRECTIONS * len(a))
+
+
+def psnr(a: AnyArray, b: AnyArray) -> np.ndarray:
+    """10 log10(255^2 / mean squared error) [n] of images uint8 [n, h, w, c], in decibels; infinite for equal ones."""
+    a, b = _both(a, b)
+    with np.errstate(divide="ignore"):
+        return 10 * np.log10(255**2 / ((a - b) ** 2).mean((1, 2, 3)))
+
+
+def ssim(a: AnyArray, b: AnyArray) -> np.ndarray:
+    """Structural similarity [n] of images uint8 [n, h, w, c], 1 for equal ones: Wang et al. 2004 (IEEE TIP 13).
+
+    The mean over channels and places of windows of 11 pixels and deviation 1.5, as far as these lie inside.
+    """
+    return _ssim(*_both(a, b))[0]
+
+
+def _both(a, b) -> tuple[np.ndarray, np.ndarray]:
+    """Images of one shape, as float64."""
+    a, b = np.asarray(a), np.asarray(b)
+    if a.shape != b.shape or a.ndim != 4 or not a.size or {a.dtype, b.dtype} != {np.dtype(np.uint8)}:
+        raise JaxganError(
+            f"images are {a.dtype} {a.shape} and {b.dtype} {b.shape}; expected pairs of uint8 [n, h, w, c]. Floats in "
+            "[-1, 1] become np.rint((x + 1) * 127.5).clip(0, 255).astype(np.uint8)"
+        )
+    return a.astype(np.float64), b.astype(np.float64)
 
 
 def ms_ssim(x: AnyArray, features: str = "images") -> Score:
