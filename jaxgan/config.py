@@ -43,6 +43,8 @@ KINDS = {
     "cyclegan": Made("translate", f"{TRANSLATOR} labels search latent one layers"),
     "bicyclegan": Made("translate", f"{TRANSLATOR} labels views again search"),
     "stargan": Made("star", f"{TRANSLATOR} again search latent"),
+    "upscale": Made("upscale", f"{TRANSLATOR} critic loss again labels search latent views alone"),
+    "esrgan": Made("upscale", f"{TRANSLATOR} again labels search latent"),
 }
 Size = int | tuple[int, int]  # pixels of squares, or height and width
 if TYPE_CHECKING:
@@ -145,9 +147,11 @@ class Config(Architecture):
     Adam's rate and betas are corrected for the additional steps, whose r1, r2 and path_length are not logged."""
     factor: int = option(4, "net rrdb", least=1, later=True)
     """How many times as high and as wide the images are that net rrdb makes of others: 2, 4 or 8."""
+    perceptual_net: Literal["vgg16", "digits-cnn", "fashion-cnn", "random"] = option("vgg16", "kind esrgan", later=True)
+    """Network whose last convolution, before its rectifier, hp.perceptual compares; see features/README.md."""
     latent_steps: int = option(0, "generator", needs="search")
     """Steps of latent optimisation before each update (LOGAN); 0 is none."""
-    latent: int = option(64, "generator", never=("kind cyclegan stargan",))
+    latent: int = option(64, "generator", never=("kind cyclegan stargan upscale esrgan",))
     """Size of the latent vector z; of pix2pix also 0, no z, as where dropout is its noise."""
     data: str = option("mnist5k", "data")
     """Real examples: mnist5k, a toy (ring8, ...), sequences (sines, curves1d), folder:PATH[:SPLIT], or

@@ -1,16 +1,19 @@
 """What `jaxgan sample` draws of a trained run: samples, walks, reconstructions and translations."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 
-from jaxgan import disk, inputs, outputs, plots, run_folder
+from jaxgan import disk, inputs, outputs, plots, run_folder, transfer
 from jaxgan.data import feed
 from jaxgan.errors import JaxganError
 from jaxgan.games.info import values
 from jaxgan.games.star import SHOWN, class_grid
 from jaxgan.games.translate import stacked
+from jaxgan.games.upscale import larger
 from jaxgan.inputs import check_labels
+from jaxgan.run import load
 from jaxgan.types import halves
 
 
@@ -86,6 +89,8 @@ def translated(trained, n: int, seed: int, labels, back: bool, ema: bool):
     stargan: of real examples of any class, each above as many rows as there are labels, by default SHOWN classes.
     """
     game = trained.game
+    if "upscale" in game.views:
+        return upscaled(trained, n, seed, labels, back, ema)
     turns = "turn" in game.views
     if labels and not turns:
         raise JaxganError(f"--labels with --translate is for stargan, and the run's kind is {trained.config.kind!r}")
@@ -100,6 +105,40 @@ def translated(trained, n: int, seed: int, labels, back: bool, ema: bool):
         ), columns
     x = halves(x)[back]
     return np.asarray(stacked(columns, x, trained.translate(x, back=back, seed=seed, ema=ema, finished=True))), columns
+
+
+def upscaled(trained, n: int, seed: int, labels, back: bool, ema: bool):
+    """Rows of 8 real images made smaller and interpolated, below them upscaled, below these as they were; and 8."""
+    if labels or back:
+        raise JaxganError(f"kind {trained.config.kind!r} makes images larger; leave --labels and --back out")
+    x = real(trained, -(-n // 8), seed)["x"]
+    low = trained.game.condition({"x": x})
+    made = trained.translate(low, ema=ema, finished=True)
+    return np.asarray(stacked(min(8, len(x)), larger(low, trained.config.factor), made, x)), min(8, len(x))
+
+
+def save_upscaled(trained, paths, out: Path, labels, ema: bool, back: bool, reconstruct: bool) -> int:
+    """Each image of paths upscaled, at its own size: a file for each in the folder out, or one .png -> how many."""
+    if labels or back or reconstruct:
+        raise JaxganError(f"kind {trained.config.kind!r} makes images larger: --translate --images FILES alone")
+    x, names = inputs.photographs(paths, trained.env["shape"][-1])
+    if not outputs.is_folder(out) and (len(x) > 1 or out.suffix != ".png"):
+        raise JaxganError(f"--out is {out}, and {len(x)} images have sizes of their own; take a folder, .png for one")
+    for image, name in zip(x, outputs.pngs(names), strict=True):
+        made = trained.translate(image[None], ema=ema)
+        if outputs.is_folder(out):
+            outputs.files(out, made, [name])
+        else:
+            plots.save(plots.tile(made[0]), out)
+    return len(x)
+
+
+def blended(trained, words: str):
+    """The run blended with another, as OTHER:0.8 or OTHER:STEP:0.8 says."""
+    other, _, share = words.rpartition(":")
+    if not other or not re.fullmatch(r"\d*\.?\d+", share):
+        raise JaxganError(f"--blend is {words!r}; expected RUN:SHARE, such as runs/b:0.8, or RUN:STEP:SHARE")
+    return trained.blended(load(*transfer.parts(other)), float(share))
 
 
 def own(trained, paths, reconstruct: bool, labels, seed: int, ema: bool, back: bool = False):

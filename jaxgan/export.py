@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgan import disk, run_folder
-from jaxgan.backend import PLATFORM
+from jaxgan.backend import portable
 from jaxgan.errors import JaxganError
 from jaxgan.run import Run, applied, latents, load
 
@@ -63,12 +63,17 @@ def _check(name: str) -> None:
 def signature(run: Run, nets: dict) -> tuple[Callable, dict[str, jax.ShapeDtypeStruct]]:
     """The sampler, a function of arrays alone, and its inputs by name, whose first axis is a symbolic number b.
 
-    z are latents as Run.sample draws them, y labels; of a translator x are images, which it translates.
+    z are latents as Run.sample draws them, y labels; of a translator x are images, which it translates. An upscaler has
+    images of any height h and width w alone.
     """
     game, shape = run.game, tuple(run.env["shape"])
     (b,) = jax.export.symbolic_shape("b")
     inputs = {"z": jax.ShapeDtypeStruct((b, *jax.eval_shape(lambda: latents(game, 1, 0)).shape[1:]), jnp.float32)}
     f = game.sample
+    if "upscale" in game.views:
+        b, h, w = jax.export.symbolic_shape("b, h, w")
+        x = jax.ShapeDtypeStruct((b, h, w, shape[-1]), jnp.float32)
+        return lambda x: applied(game, game.views["upscale"], nets, x), {"x": x}
     if "turn" in game.views:
         f, inputs["x"] = game.views["turn"], jax.ShapeDtypeStruct((b, *shape), jnp.float32)
         inputs["z"] = jax.ShapeDtypeStruct((b, game.classes), jnp.float32)
@@ -87,18 +92,9 @@ def signature(run: Run, nets: dict) -> tuple[Callable, dict[str, jax.ShapeDtypeS
 def examples(inputs: dict[str, jax.ShapeDtypeStruct], n: int = 3) -> list[np.ndarray]:
     """Arrays that the sampler takes: normal latents, images in [-1, 1], labels 0 or 1."""
     draw = np.random.default_rng(0)
-    shapes = {name: (n, *x.shape[1:]) for name, x in inputs.items()}
+    shapes = {name: (n, *(i if isinstance(i, int) else 6 for i in x.shape[1:])) for name, x in inputs.items()}
     made = {name: np.tanh(draw.normal(size=shape)).astype(np.float32) for name, shape in shapes.items()}
     return [np.arange(n, dtype=np.int32) % 2 if name == "y" else x for name, x in made.items()]
-
-
-def _neutral(work: Callable):
-    """work(), with convolutions in the form that every backend and format has."""
-    token = PLATFORM.set("any")
-    try:
-        return work()
-    finally:
-        PLATFORM.reset(token)
 
 
 def _read_again(file: BinaryIO, data: bytes) -> bytes:
@@ -109,7 +105,7 @@ def _read_again(file: BinaryIO, data: bytes) -> bytes:
 
 
 def _write_jax(file: BinaryIO, run: Run, nets, sampler, inputs) -> None:
-    exported = _neutral(lambda: jax.export.export(jax.jit(sampler), platforms=PLATFORMS)(*inputs.values()))
+    exported = portable(lambda: jax.export.export(jax.jit(sampler), platforms=PLATFORMS)(*inputs.values()))
     again = jax.export.deserialize(bytearray(_read_again(file, exported.serialize())))
     _compare("jax", lambda xs: again.call(*xs), sampler, inputs)
 
@@ -119,7 +115,7 @@ def _write_onnx(file: BinaryIO, run: Run, nets, sampler, inputs) -> None:
     from onnxruntime import InferenceSession
 
     try:
-        model = _neutral(lambda: to_onnx(sampler, list(inputs.values()), model_name="sampler"))
+        model = portable(lambda: to_onnx(sampler, list(inputs.values()), model_name="sampler"))
         for given, name in zip([*model.graph.input], inputs):
             _rename(model.graph, given.name, name)
         session = InferenceSession(_read_again(file, model.SerializeToString()), providers=["CPUExecutionProvider"])

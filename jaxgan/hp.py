@@ -224,6 +224,12 @@ class Hp:
     """Weight of the absolute error of images translated there and back (cyclegan: of each side; stargan)."""
     identity: Number = option(5.0, "kind cyclegan")
     """Weight of what a translator changes in images that are of its target's kind already (cyclegan); 0 is off."""
+    pixel: Number = option(0.005, "kind esrgan", later=True)
+    """Weight of the absolute error of upscaled images in [-1, 1] (esrgan; the paper's 0.01 is of [0, 1]); 0 is off."""
+    perceptual: Number = option(1.0, "kind esrgan", later=True)
+    """Weight of the absolute error of their features by perceptual_net (esrgan); 0 is off."""
+    adversarial: Number = option(0.005, "kind esrgan", always=True, later=True)
+    """Weight of G's adversarial loss (esrgan)."""
     consensus: Number = option(0.1, "solver consensus")
     """Weight of the gradient of 1/2 ||v||^2 in the consensus solver."""
     lookahead: Number = option(0.5, "solver lookahead")

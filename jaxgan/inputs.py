@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgan.data import files
-from jaxgan.data.images import Reading, reason, row
+from jaxgan.data.images import Reading, decode, reason, row
 from jaxgan.data.memory import check_values
 from jaxgan.data.rows import to_float
 from jaxgan.errors import JaxganError, nearest
@@ -29,6 +29,27 @@ def images(paths, shape: tuple[int, ...], how: str = "crop") -> tuple[np.ndarray
     return np.stack(rows), [name for name, _ in found]
 
 
+def photographs(paths, channels: int) -> tuple[list[np.ndarray], list[str]]:
+    """The images of files, folders and archives (paths), upright and each of its own size, uint8 [h, w, c]; names."""
+    if channels not in (1, 3):
+        raise JaxganError(f"the run's examples have {channels} channels, and image files are read in grey or RGB")
+    found = [one for path in paths for one in _listed(Path(path).expanduser())]
+    return [_whole(name, read, channels) for name, read in found], [name for name, _ in found]
+
+
+def _whole(name: str, read, channels: int) -> np.ndarray:
+    image = _made(name, lambda: decode(read()))
+    return np.asarray(image.convert("L"))[..., None] if channels == 1 else np.asarray(image)
+
+
+def _made(name: str, make):
+    """What make returns of the file called name; JaxganError where it cannot."""
+    try:
+        return make()
+    except Exception as e:  # decoders raise nearly anything on damaged files
+        raise JaxganError(f"{name} cannot be read as an image ({reason(e)}); repair it, or leave it out") from None
+
+
 def _listed(path: Path):
     """[(name, () -> bytes)] of an image file, or of those in a folder or archive."""
     if path.is_file() and path.suffix.lower() in files.suffixes():
@@ -40,10 +61,8 @@ def _listed(path: Path):
 
 
 def _row(name: str, read, shape: tuple[int, ...], how: str) -> np.ndarray:
-    try:
-        return row(read(), Reading((shape[0], shape[1]), fit=how, channels=shape[2]))[0]
-    except Exception as e:  # decoders raise nearly anything on damaged files
-        raise JaxganError(f"{name} cannot be read as an image ({reason(e)}); repair it, or leave it out") from None
+    how_read = Reading((shape[0], shape[1]), fit=how, channels=shape[2])
+    return _made(name, lambda: row(read(), how_read)[0])
 
 
 def examples(what: str, x, shape: tuple[int, ...], finished: bool):

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgan import checkpoint, games, inline, parallel, project, rng, run_folder, step
+from jaxgan.backend import portable
 from jaxgan.config import Config
 from jaxgan.errors import JaxganError
 from jaxgan.games.info import values as code_values
@@ -22,6 +23,8 @@ from jaxgan.nets import styles
 from jaxgan.nets.standing import mean, of_one_batch
 from jaxgan.state import template
 from jaxgan.types import Game, State, halves
+
+PIXELS = 1 << 14  # of images that are upscaled at a time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,12 +168,15 @@ class Run:
 
         x: uint8 or floats in [-1, 1]; finished as in `encode`. half: the shape of one image of a pair. z: latents
         [n, latent], by default those of this seed; none in a cyclegan, which alone goes back too. stargan: x
-        [n, *shape], turned into the classes labels [n].
+        [n, *shape], turned into the classes labels [n]. upscale, esrgan: x [n, h, w, c] of any height and width, made
+        config.factor times as high and as wide.
         """
         game, shape = self.game, tuple(self.env["shape"])
+        if "upscale" in game.views:
+            return self._upscale(x, z is None and labels is None and not back, ema, finished)
         if "turn" in game.views:
             return self._turn(x, labels, z is None and not back, ema, finished)
-        translate = self._view("translate", "translates nothing; pix2pix, bicyclegan, cyclegan and stargan do")
+        translate = self._view("translate", "translates nothing; pix2pix, bicyclegan, cyclegan, stargan and esrgan do")
         if labels is not None:
             raise JaxganError(f"kind {self.config.kind!r} translates to set B and has no use for labels; stargan has")
         if back:
@@ -191,6 +197,31 @@ class Run:
         x = examples("images to translate", x, tuple(self.env["shape"]), finished)
         z = jax.nn.one_hot(self._checked(labels, len(x)), self.game.classes)
         return self._map(self.game.views["turn"], ema, z, x)
+
+    def _upscale(self, x, alone: bool, ema: bool, finished: bool) -> np.ndarray:
+        """x [n, h, w, c] config.factor times as high and as wide; alone: nothing else was asked for."""
+        if not alone:
+            raise JaxganError(f"kind {self.config.kind!r} makes images larger, and takes neither z nor labels nor back")
+        shape, channels = jnp.shape(x), self.env["shape"][-1]
+        if len(shape) != 4 or shape[-1] != channels or 0 in shape:
+            raise JaxganError(f"images to upscale have shape {shape}; expected [n, h, w, {channels}]")
+        x = examples("images to upscale", x, shape[1:], finished)
+        many = max(1, PIXELS // (shape[1] * shape[2]))
+        return portable(lambda: self._map(self.game.views["upscale"], ema, x, many=many))
+
+    def blended(self, other: "Run", share: float) -> "Run":
+        """This run with samplers whose weights are (1 - share) of its own and share of other's, share in [0, 1].
+
+        Network interpolation, Wang et al. 2018, arXiv 1809.00219, section 3.4, of runs of which one began with the
+        other (Config.init). JaxganError where their arrays differ in name or shape.
+        """
+        if not 0 <= share <= 1:
+            raise JaxganError(f"share is {share}; expected a number from 0, this run, to 1, the other")
+        mine, theirs = self.state, other.state
+        pairs = [(mine.ema, theirs.ema), (self.shown(), other.shown())]
+        ema, last = (mixed(a, b, share) for a, b in pairs)
+        params, vars = ({net: tree[part] for net, tree in last.items()} for part in ("params", "vars"))
+        return self.at(dataclasses.replace(mine, ema=ema, params={**mine.params, **params}, vars={**mine.vars, **vars}))
 
     def project(
         self,
@@ -281,11 +312,11 @@ class Run:
     def _checked(self, labels, n: int):
         return None if labels is None else check_labels(labels, n, self.game.classes, self.env.get("names", ()))
 
-    def _map(self, f, ema: bool, *inputs) -> np.ndarray:
-        """f(run, vars, *inputs) of all rows, by parts, which bounds memory; an input may be None."""
+    def _map(self, f, ema: bool, *inputs, many: int = 256) -> np.ndarray:
+        """f(run, vars, *inputs) of all rows, by parts of `many`, which bounds memory; an input may be None."""
         nets = parallel.local(self.state.ema if ema else self.shown())
         make = self._compiled.setdefault(f, jax.jit(partial(applied, self.game, f)))
-        parts = [slice(i, i + 256) for i in range(0, len(inputs[0]), 256)]
+        parts = [slice(i, i + many) for i in range(0, len(inputs[0]), many)]
         return np.concatenate([np.asarray(make(nets, *(x if x is None else x[p] for x in inputs))) for p in parts])
 
     @functools.cached_property
@@ -319,6 +350,22 @@ class Run:
     def _compiled(self) -> dict[Callable, Callable]:
         """Functions of the game, each jitted once, so that what was drawn in one shape is drawn fast again."""
         return {}
+
+
+def mixed(a: dict, b: dict, share: float) -> dict:
+    """(1 - share) a + share b of trees of arrays; JaxganError where they differ in names or shapes."""
+    own, other = (
+        {jax.tree_util.keystr(p, simple=True, separator="."): x for p, x in jax.tree.leaves_with_path(tree)}
+        for tree in (a, b)
+    )
+    for name in own | other:
+        shapes = [found[name].shape if name in found else "none" for found in (own, other)]
+        if shapes[0] != shapes[1]:
+            raise JaxganError(
+                f"{name} is {shapes[0]} in one run and {shapes[1]} in the other; blend runs of one --net and options"
+            )
+    leaves = [((1 - share) * x + share * other[name]).astype(x.dtype) for name, x in own.items()]
+    return jax.tree.unflatten(jax.tree.structure(a), leaves)
 
 
 def applied(game: Game, f, nets: dict, *inputs):

@@ -15,6 +15,7 @@ CLASSES, BATCH = 3, 8
 SQUARE = (8, 8, 1)
 KEY = rng.root(0)
 ROOM = 2000  # examples, where means over them are compared
+UPSCALER = {"net": "rrdb", "shape": SQUARE, "factor": 2, "rrdb": {"blocks": 1, "growth": 3}}
 # name: settings; the networks are mlp on points unless they say otherwise
 TABLE = {
     "concat": {"kind": "conditional", "head": "concat"},
@@ -49,6 +50,8 @@ TABLE = {
     "cyclegan-image": {"kind": "cyclegan", "shape": (16, 16, 2), "net": "dcgan", "d_norm": "spectral"},
     "bicyclegan": {"kind": "bicyclegan", "shape": (4,)},
     "stargan": {"kind": "stargan", "loss": "lsgan", "hp": {"wgan_gp": 1.0}},
+    "upscale": {"kind": "upscale", **UPSCALER},
+    "esrgan": {"kind": "esrgan", **UPSCALER, "loss": "ragan", "perceptual_net": "random", "hp": {"pixel": 1.0}},
     "stargan-image": {"kind": "stargan", "net": "dcgan", "d_norm": "virtual", "loss": "hinge"},
 }
 

@@ -15,9 +15,12 @@ from jaxgan.state import initial
 SETTINGS = {"net": "mlp", "width": 4, "latent": 2, "batch": 4}
 
 
-def untrained(kind, shape, classes=0):
+UPSCALER = {"net": "rrdb", "factor": 2, "rrdb": {"blocks": 1, "growth": 2}, "hp": {"perceptual": 0.0}}
+
+
+def untrained(kind, shape, classes=0, **settings):
     """A run of this kind with the networks that training begins with."""
-    c = from_dict({"kind": kind, **SETTINGS})
+    c = from_dict({"kind": kind, **SETTINGS, **settings})
     game = games.make(c, shape, classes)
     return Run(c, initial(game, c, shape), {"shape": list(shape), "classes": classes})
 
@@ -34,6 +37,7 @@ DOORS = {
     ),
     "translate": (untrained("pix2pix", (4, 4, 2)), lambda run, x, **o: run.translate(x, **o)),
     "translate back": (untrained("cyclegan", (4, 4, 2)), lambda run, x, **o: run.translate(x, back=True, **o)),
+    "upscale": (untrained("esrgan", (8, 8, 1), **UPSCALER), lambda run, x, **o: run.translate(x, **o)),
     "turn": (untrained("stargan", (4, 4, 1), 3), lambda run, x, **o: run.translate(x, labels=[0, 1, 2, 0, 1], **o)),
 }
 WRONG = {

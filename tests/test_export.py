@@ -94,6 +94,16 @@ def test_every_network_has_a_symbolic_number_of_samples(tmp_path, monkeypatch, n
     np.testing.assert_allclose(read.call(z, *y), run.generate(z, *y), atol=2e-5)
 
 
+def test_upscalers_take_images_of_any_size(tmp_path, monkeypatch):
+    settings = {"kind": "upscale", "net": "rrdb", "factor": 2, "rrdb": {"blocks": 1, "growth": 2}}
+    run = untrained(tmp_path, monkeypatch, (8, 8, 1), 0, **settings)
+    export.export(tmp_path)
+    read = jax.export.deserialize(bytearray((tmp_path / "export" / "sampler.jax").read_bytes()))
+    for shape in ((3, 4, 7, 1), (1, 9, 5, 1)):
+        x = np.tanh(np.random.default_rng(0).normal(size=shape)).astype(np.float32)
+        np.testing.assert_allclose(read.call(x), run.translate(x, finished=True), atol=1e-5)
+
+
 @pytest.mark.parametrize("kind", MAPS)
 def test_translators_take_images(tmp_path, monkeypatch, kind):
     shape, classes = ((16, 16, 2), 0) if kind == "pix2pix" else ((16, 16, 1), 3)

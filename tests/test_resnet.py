@@ -160,6 +160,9 @@ def test_every_kind_takes_them_or_says_why_not(kind, net):
     if kind in ("pix2pix", "cyclegan", "bicyclegan", "stargan"):
         with pytest.raises(JaxganError, match=f"net '{net}' translates nothing"):
             program.reads(c, source)
+    elif kind in ("upscale", "esrgan"):
+        with pytest.raises(JaxganError, match=f"net '{net}' does not make images of smaller ones"):
+            program.reads(c, source)
     else:
         assert "g_lr" in program.reads(c, source)
 

@@ -32,7 +32,9 @@ from hand import (
 )
 from jaxgan import augment, games, rng
 from jaxgan.config import Config
+from jaxgan.features import small
 from jaxgan.nets import mlp
+from jaxgan.nets.layers import LAYOUT
 from jaxgan.types import Spec
 from kinds import BATCH, CLASSES, SQUARE
 from kinds import TABLE as KINDS
@@ -321,6 +323,50 @@ def gat(s):
     return ns(t, {name: x.mean() / 2 for name, x in terms.items()})
 
 
+# Upscalers: G sees what cubic interpolation leaves of every second row and column
+
+
+def halved(x):
+    """The taps of Keys' kernel (a = -1/2) at half its rate, in a row of 8 pixels; those outside are left out."""
+
+    def keys(t):
+        t = abs(t)
+        return np.where(t < 1, 1.5 * t**3 - 2.5 * t**2 + 1, np.where(t < 2, -0.5 * t**3 + 2.5 * t**2 - 4 * t + 2, 0))
+
+    taps = keys((np.arange(8)[None] + 0.5 - 2 * (np.arange(4)[:, None] + 0.5)) / 2)
+    taps /= taps.sum(1, keepdims=True)
+    return jnp.einsum("ij,kl,njlc->nikc", taps, taps, x).clip(-1, 1)
+
+
+def upscale(s):
+    """One player, which moves G by the error of each pixel."""
+    return {"g": {"": absolute(s.batch["x"], s.net("g", halved(s.batch["x"])))}, "shown": {"g": {}}}
+
+
+def esrgan(s):
+    """Averages of D on both sides stand against each other; features are of images as they are, not as D is shown them.
+
+    Of the mean of both sides G pays the share hp.adversarial.
+    """
+    x = s.batch["x"]
+    t = judged(s, x, None, s.net("g", halved(x)), None)
+    real, fake = t.r - t.f.mean(), t.f - t.r.mean()
+    d = ((t.w * sp(-real)).mean() + (t.w_fake * sp(fake)).mean()) / 2
+    g = s.hp["adversarial"] * ((t.w * sp(real)).mean() + (t.w_fake * sp(-fake)).mean()) / 2
+    p = small.drawn()
+
+    def maps(x):
+        x = jnp.repeat(x, 3, 3)
+        for i in (1, 2, 3):
+            kernel = jnp.moveaxis(p[f"conv{i}.weight"], (0, 1), (3, 2)).astype(x.dtype)
+            pad = [(kernel.shape[0] // 2,) * 2] * 2
+            x = jax.lax.conv_general_dilated(relu(x) if i > 1 else x, kernel, (2, 2), pad, dimension_numbers=LAYOUT)
+        return x
+
+    terms = {"pixel": absolute(x, t.made), "perceptual": absolute(maps(x), maps(t.made))}
+    return answer(t, d, g, g_terms=terms)
+
+
 def pool(*shapes):
     """A full one of 20."""
     r = np.random.default_rng(1)
@@ -346,13 +392,23 @@ TABLE = {
         "cyclegan", cyclegan, "pool", vars=pool((4,), None), batch=OF_REAL, wgan_gp=0.7, cycle=3.0, identity=2.0
     ),
     "bicyclegan": hand.row("bicyclegan", bicyclegan, batch=hand.WEIGHTS, l1=3.0, kl=0.7, reconstruct=0.4, rtol=SINGLE),
+    "upscale": Row(upscale, KINDS["upscale"]),
+    "esrgan": Row(
+        esrgan,
+        {**KINDS["esrgan"], "augment": ("jitter",), "hp": {**hand.NOISE, "pixel": 3.0, "perceptual": 0.7}},
+        ("clock",),
+        hand.CLOCK,
+        hand.WEIGHTS,
+        SINGLE,
+    ),
     "stargan": hand.row(
         "stargan", stargan, "head", batch=hand.WEIGHTS, wgan_gp=0.7, cycle=3.0, d_class=0.5, g_class=0.4
     ),
 }
 
 
-PLAYERS = [(name, player) for name in TABLE for player in ("d", "g") if (TABLE[name].formula, player) != (vae, "d")]
+ALONE = [("vae", "d"), ("vae-y", "d"), ("upscale", "d")]  # there is no D
+PLAYERS = [(name, player) for name in TABLE for player in ("d", "g") if (name, player) not in ALONE]
 
 
 @cache

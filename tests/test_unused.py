@@ -181,6 +181,11 @@ REFUSED = {
     "pix2pix": "apa_target augment conditional cr cr_fake fake_batch g_norm",
     "cyclegan": "conditional fake_batch freeze feature_matching g_norm latent_steps lecam path_length top_k zcr zcr_g",
     "bicyclegan": "apa_target augment conditional cr cr_fake fake_batch g_norm latent_steps pool",
+    "upscale": """apa_target augment conditional d_norm d_steps fake_batch freeze g_norm gradient_norm latent_steps lazy
+        lazy_g lazy_steps loss minibatch mlp pack pool unroll
+        clip cr cr_fake d_scale dragan drift feature_matching gp0 lecam logan_dz max_norm noise orthogonal path_length
+        r1 r2 spectral top_k wgan_gp wgan_lp zcr zcr_g""",  # it has no discriminator
+    "esrgan": "conditional fake_batch g_norm latent_steps path_length pool zcr zcr_g",
     "stargan": "fake_batch g_norm latent_steps path_length pool zcr zcr_g",
 }
 

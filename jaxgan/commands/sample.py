@@ -24,11 +24,14 @@ class Way:
     """Real examples, held-out ones if there are, and in the row below each what the encoder and G make of it."""
     translate: bool = False
     """Real images of set A, held-out ones if there are, and in the row below each its translation (pix2pix,
-    cyclegan, bicyclegan); of any class, and below each a row for every class it is turned into (stargan)."""
+    cyclegan, bicyclegan); of any class, and below each a row for every class it is turned into (stargan); made
+    smaller, and below each what is made of it, and what it was (upscale, esrgan)."""
     back: bool = False
     """With --translate, from set B to A (cyclegan)."""
     images: tuple[str, ...] = ()
-    """Image files or folders of your own that --reconstruct or --translate takes, in place of the run's data."""
+    """Image files or folders of your own that --reconstruct or --translate takes, in place of the run's data.
+
+    upscale, esrgan: of any size, as they are; each is made larger."""
 
     def check(self, out: Path, psi: float) -> None:
         """JaxganError for flags that do not go together."""
@@ -63,6 +66,7 @@ def sample(
     way: Annotated[Way, tyro.conf.arg(name="")] = Way(),
     ema: bool = True,
     step: str = "",
+    blend: str = "",
 ) -> None:
     """Draw from a trained run into a picture, arrays, an animation, or a file for each sample.
 
@@ -80,6 +84,7 @@ def sample(
         code: NUMBER=VALUE of codes to hold, such as --code 0=3 1=-0.5 (infogan).
         ema: Averaged generator weights; --no-ema takes the last ones.
         step: Of a checkpoint, or best; empty is the newest.
+        blend: OTHER:SHARE mixes in that share of another run's weights, such as runs/b:0.8 (ESRGAN's interpolation).
     """
     way.check(out, psi)
     start_jax()
@@ -89,8 +94,12 @@ def sample(
     outputs.check(out, ".gif")
     trained = load(run, step)
     trained = trained.standing(standing, seed, truncation, ema) if standing else trained
+    trained = draw.blended(trained, blend) if blend else trained
     names = trained.env.get("names", ())
-    if way.images:
+    if way.images and "upscale" in trained.game.views:
+        count = draw.save_upscaled(trained, way.images, out, labels, ema, way.back, way.reconstruct)
+        what = f"{count} images of yours, {trained.config.factor} times as large, by"
+    elif way.images:
         x, made, files = draw.own(trained, way.images, way.reconstruct, labels, seed, ema, way.back)
         draw.save_own(out, x, made, files, names)
         what = f"{len(x)} images of yours, {'reconstructed' if way.reconstruct else 'translated'} by"

@@ -27,18 +27,23 @@ def initial(shapes: dict[str, tuple], key: jax.Array) -> Weights:
     """Normal numbers of variance 2 / inputs (He et al. 2015, arXiv 1502.01852), and biases of 0."""
     p: Weights = {}
     for name, (out, *inputs) in shapes.items():
-        normal = jax.random.normal(rng.stream(key, name), (out, *inputs))
+        normal = jax.random.normal(rng.stream(key, name), (out, *inputs), jnp.float32)
         p |= {f"{name}.weight": normal * (2 / np.prod(inputs)) ** 0.5, f"{name}.bias": jnp.zeros(out)}
     return p
 
 
 def classifier(p: Weights, x: Float[AnyArray, "n 28 28 1"]) -> dict[str, Array]:
     """Images in [-1, 1] -> features [n, 64], the layer before the last, and logits [n, 10]."""
-    x = jax.nn.relu(conv(p, "conv1", x, 2))
-    x = jax.nn.relu(conv(p, "conv2", x, 2))
-    x = jax.nn.relu(conv(p, "conv3", x))
+    x = jax.nn.relu(convolutions(p, x))
     features = jax.nn.relu(dense(p, "fc1", x.reshape(len(x), -1)))
     return {"features": features, "logits": dense(p, "fc2", features)}
+
+
+def convolutions(p: Weights, x: Float[AnyArray, "n h w 1"]) -> Float[Array, "n h2 w2 48"]:
+    """The third convolution of `classifier`, before its rectifier, of images of any size."""
+    x = jax.nn.relu(conv(p, "conv1", x, 2))
+    x = jax.nn.relu(conv(p, "conv2", x, 2))
+    return conv(p, "conv3", x)
 
 
 def stacked(p: Weights, x: Float[AnyArray, "n 28 28 3"]) -> dict[str, Array]:
@@ -50,9 +55,14 @@ def stacked(p: Weights, x: Float[AnyArray, "n 28 28 3"]) -> dict[str, Array]:
 
 def random(p: Weights, x: Float[AnyArray, "n h w 3"]) -> dict[str, Array]:
     """Images in [-1, 1] -> features [n, 128], the means over pixels of the third layer."""
-    for name in RANDOM:
-        x = jax.nn.relu(conv(p, name, x, 2))
-    return {"features": x.mean((1, 2))}
+    return {"features": jax.nn.relu(random_maps(p, x)).mean((1, 2))}
+
+
+def random_maps(p: Weights, x: Float[AnyArray, "n h w 3"]) -> Float[Array, "n h2 w2 128"]:
+    """The third convolution of `random`, before its rectifier."""
+    x = jax.nn.relu(conv(p, "conv1", x, 2))
+    x = jax.nn.relu(conv(p, "conv2", x, 2))
+    return conv(p, "conv3", x, 2)
 
 
 def shipped(name: str):

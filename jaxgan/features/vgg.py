@@ -44,11 +44,21 @@ def normalised(x: Images) -> Float[Array, "n h w c"]:
 
 def network(p: Weights, x: Float[AnyArray, "n h w 3"]) -> list[Array]:
     """Images in [-1, 1] -> activations after the last rectifier of each block: relu1_2, 2_2, 3_3, 4_3, 5_3."""
+    return [jnp.maximum(x, 0) for x in _convolutions(p, x)]
+
+
+def last(p: Weights, x: Float[AnyArray, "n h w 3"]) -> Float[Array, "n h2 w2 k"]:
+    """Images in [-1, 1] of 16 pixels or more -> the last convolution, 5_3, of 512 channels, before its rectifier."""
+    return _convolutions(p, x)[-1]
+
+
+def _convolutions(p: Weights, x) -> list[Array]:
+    """The last convolution of each block, before its rectifier."""
     x, seen, i = normalised(x), [], 0
     for block, count in enumerate(BLOCKS):
         x = max_pool(x, 2, 2) if block else x
         for _ in range(count):
-            x = jnp.maximum(conv(p, f"conv{i}", x), 0)
+            x = conv(p, f"conv{i}", jnp.maximum(x, 0) if i else x)
             i += 1
         seen.append(x)
     return seen

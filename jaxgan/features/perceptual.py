@@ -1,0 +1,44 @@
+"""Maps of features by which images of one size are compared place by place, in losses."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxgan.features import small, vgg
+from jaxgan.features.layers import Images, Weights
+
+
+class Maps(NamedTuple):
+    """maps: (weights, images [n, h, w, 1 or 3] in [-1, 1]) -> activations before the last rectifier [n, h2, w2, k].
+
+    load: () -> weights; JaxganError where they are not here. least: pixels that images have at least.
+    """
+
+    maps: Callable
+    load: Callable
+    least: int
+
+
+def _vgg16(p: Weights, x: Images) -> Float[Array, "n h2 w2 k"]:
+    """conv5_3, the 13th of 13; a 16th of the size."""
+    return vgg.last(p, jnp.broadcast_to(x, (*x.shape[:3], 3)))
+
+
+def _classifier(p: Weights, x: Images) -> Float[Array, "n h2 w2 k"]:
+    """The third of three, of grey; a quarter of the size."""
+    return small.convolutions(p, jnp.asarray(x).mean(-1, keepdims=True))
+
+
+def _random(p: Weights, x: Images) -> Float[Array, "n h2 w2 k"]:
+    """The third of three; an eighth of the size."""
+    return small.random_maps(p, jnp.broadcast_to(x, (*x.shape[:3], 3)))
+
+
+PERCEPTUAL = {
+    "vgg16": Maps(_vgg16, vgg.load, 16),
+    "digits-cnn": Maps(_classifier, small.shipped("digits-cnn"), 1),
+    "fashion-cnn": Maps(_classifier, small.shipped("fashion-cnn"), 1),
+    "random": Maps(_random, small.drawn, 1),
+}
