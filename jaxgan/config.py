@@ -162,6 +162,8 @@ class Config(Architecture):
     """Where prepared data sets live; empty is $TFDS_DATA_DIR, else ~/tensorflow_datasets."""
     size: Size = option(0, "data")
     """Image size in pixels, of squares or HEIGHTxWIDTH such as 64x96; 0 keeps the data's own (folder: 32)."""
+    patch: int = option(0, "data", later=True)
+    """Random squares of so many pixels of the images of a folder, which keep their own size; 0 is all of each image."""
     flip: bool = option(False, "data")
     """Mirror each image with probability 1/2."""
     skip_corrupt: bool = option(False, "data", neutral=True)

@@ -35,6 +35,7 @@ AT_LEAST_1 = [
 AT_LEAST_0 = [
     "channels",
     "latent",
+    "patch",
     "holdout",
     "fake_batch",
     "pool",

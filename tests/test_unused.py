@@ -23,7 +23,7 @@ from kinds import CLASSES, TABLE, configured
 from runs import Like
 
 # fields that say what the data or the first weights are: they act where these are opened
-DATA = {"data", "size", "flip", "holdout", "label", "levels", "balance", "fit", "init"}
+DATA = {"data", "size", "flip", "holdout", "label", "levels", "balance", "fit", "init", "patch"}
 SHAPE = (2,)
 SMALL = {"net": "mlp", "width": 4, "depth": 1, "latent": 2, "batch": 4}
 # values that are valid beside SMALL, where OTHER's is not

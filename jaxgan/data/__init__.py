@@ -55,11 +55,14 @@ def _two_folders(name):
     return opened
 
 
-def _folder(argument, *, size, flip, data_dir, **how):
+def _folder(argument, *, size, flip, data_dir, patch=0, **how):
     from jaxgan.data.folder import folder
+    from jaxgan.data.patches import patches
 
     if not argument:
         raise JaxganError("folder: needs a path: folder:PATH, or folder:PATH:train")
+    if patch:
+        return patches(argument, patch, flip=flip, **how)
     return folder(argument, size or 32, flip=flip, **how)
 
 
@@ -126,12 +129,13 @@ def open_source(
     max_pixels: int = Config.max_pixels,
     fit: str = "crop",
     channels: int = 0,
+    patch: int = 0,
 ) -> Source:
     """The source called name: mnist5k, a toy, a sequence, folder:PATH, tfds:NAME[:SPLIT], or one of pairs (pairs.py).
 
     data_dir: where prepared data sets live, "" is $TFDS_DATA_DIR or ~/tensorflow_datasets. size: pixels, or height
-    and width, 0 keeps the data's own (folder: 32). skip_corrupt, label, levels, max_pixels, fit, channels: as in
-    Config, for folders. Raises JaxganError for an unknown name or unusable data.
+    and width, 0 keeps the data's own (folder: 32). skip_corrupt, label, levels, max_pixels, fit, channels, patch:
+    as in Config, for folders. Raises JaxganError for an unknown name or unusable data.
     """
     size = size_of(size)
     prefix, _, argument = name.partition(":")
@@ -152,13 +156,29 @@ def open_source(
         )
     if channels and prefix not in FOLDERS:
         raise JaxganError(f"channels is {channels}, but only folders of images are read so, not {name}; leave it at 0")
+    own = {"size": (size, 0), "levels": (levels, "bytes"), "fit": (fit, "crop"), "channels": (channels, 0)}
+    _check_patch(patch, prefix, name, own)
     if prefix in SOURCES:
         how = {"skip_corrupt": skip_corrupt, "label": label, "levels": levels, "max_pixels": max_pixels, "fit": fit}
-        how["channels"] = channels
+        how |= {"channels": channels, **({"patch": patch} if patch else {})}
         return SOURCES[prefix](argument, data_dir=data_dir, size=size, flip=flip, **how)
     plain = [prefix for prefix in SOURCES if prefix not in ENDS]
     known = [*plain, *ENDS.values()]
     raise JaxganError(f"unknown data {name!r}{_hint(name, plain)}; known: {', '.join(known)}")
+
+
+def _check_patch(patch: int, prefix: str, name: str, others: dict[str, tuple]) -> None:
+    """JaxganError where data have no patches, or an option (value, default) says otherwise what becomes of images."""
+    if patch and prefix != "folder":
+        raise JaxganError(
+            f"patch is {patch}, but only images of folder:PATH have sizes of their own, not {name}; 0 is none"
+        )
+    for option, (value, usual) in others.items():
+        if patch and value != usual:
+            raise JaxganError(
+                f"{option} is {value!r}, but patch is {patch}: images keep their own size, in bytes; leave {option} at "
+                f"{usual!r}, or patch at 0"
+            )
 
 
 def of_config(c: Config, source: Source | None = None) -> tuple[Source, Source | None]:
@@ -173,6 +193,11 @@ def of_config(c: Config, source: Source | None = None) -> tuple[Source, Source |
         )
     if source is None:
         source = open_source(c.data, flip=c.flip, **reading(c))
+    if c.patch and c.holdout:
+        raise JaxganError(
+            f"holdout is {c.holdout}, but patches of one image overlap, and held-out ones would not be new; put images "
+            "into folders train and test of the data, and leave holdout at 0"
+        )
     if source.why and (c.kind in ("conditional", "stargan") or c.conditional):
         raise JaxganError(f"{c.data} has no classes: {source.why}")
     seen, held = split(source, c.holdout) if c.holdout else (source, None)
@@ -181,7 +206,7 @@ def of_config(c: Config, source: Source | None = None) -> tuple[Source, Source |
 
 def reading(c: Config) -> dict:
     """How c reads its data: arguments of `open_source`."""
-    names = ("data_dir", "size", "skip_corrupt", "label", "levels", "max_pixels", "fit", "channels")
+    names = ("data_dir", "size", "skip_corrupt", "label", "levels", "max_pixels", "fit", "channels", "patch")
     return {name: getattr(c, name) for name in names}
 
 

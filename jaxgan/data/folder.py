@@ -89,7 +89,7 @@ def read(files: Files, found: Labels, how: Reading) -> tuple[np.ndarray, dict]:
     with levels.any_size():
         images, facts = cache.cached(directory, key, lambda part: _build(files, found, how, part))
     if facts["skipped"] and not how.skip_corrupt:  # an earlier run skipped what this one must not
-        raise _unreadable(files, facts["skipped"])
+        raise unreadable(files, facts["skipped"])
     return images, facts
 
 
@@ -105,12 +105,12 @@ def content_key(files: Files, found: Labels, how: Reading) -> str:
     definition = f"{VERSION} {how.size} {how.levels} {how.max_pixels} {how.fit} {how.half} {len(files.names)}"
     definition += f" {how.channels}" if how.channels else ""
     total = hashlib.sha256(definition.encode())
-    for name, digest in zip(files.names, _parallel(one, files.names, "reading files")):
+    for name, digest in zip(files.names, parallel(one, files.names, "reading files")):
         total.update(os.fsencode(name) + b"\0" + digest + b"%d" % found.of.get(name, -1))
     return total.hexdigest()
 
 
-def _parallel(function, items, what: str):
+def parallel(function, items, what: str):
     """function of each item, in order, by a pool of threads; with a progress bar for more than QUIET items."""
     from tqdm import tqdm
 
@@ -121,9 +121,7 @@ def _parallel(function, items, what: str):
 def _build(files: Files, found: Labels, how: Reading, part: Path) -> dict:
     """Decode all files to the .npy `part`; returns facts as in `read`."""
     names = files.names
-    ends, words = levels.ends(
-        [span for span in _parallel(partial(_span, files, how), names, "looking at files") if span]
-    )
+    ends, words = levels.ends([one for one in parallel(partial(span, files, how), names, "looking at files") if one])
     full_path = part.with_suffix(".full.npy")
     full, shapes = (
         cache.reserve(full_path, (len(names), *sides(how.size), how.channels or 3), DTYPES[how.levels]),
@@ -140,10 +138,10 @@ def _build(files: Files, found: Labels, how: Reading, part: Path) -> dict:
         return None
 
     try:
-        reasons = list(_parallel(one, range(len(names)), f"decoding {files.root.name}"))
+        reasons = list(parallel(one, range(len(names)), f"decoding {files.root.name}"))
         skipped = {name: reason for name, reason in zip(names, reasons) if reason}
         if skipped and (not how.skip_corrupt or len(skipped) == len(names)):
-            raise _unreadable(files, skipped)
+            raise unreadable(files, skipped)
         keep = np.array([i for i, reason in enumerate(reasons) if not reason])
         cache.copy_rows(full, keep, how.channels or (1 if _is_grey(full, keep) else 3), part)
     finally:
@@ -152,7 +150,7 @@ def _build(files: Files, found: Labels, how: Reading, part: Path) -> dict:
     return {"labels": numbers, "shapes": shapes[keep].tolist(), "levels": words, "skipped": skipped}
 
 
-def _span(files: Files, how: Reading, name: str) -> tuple[str, float, float] | None:
+def span(files: Files, how: Reading, name: str) -> tuple[str, float, float] | None:
     """levels.span of a file of more than 8 bits, None of others and of those that decoding will find unreadable."""
     try:
         data = files.read(name)
@@ -170,7 +168,7 @@ def _is_grey(images, keep) -> bool:
     return all((rows == rows[..., :1]).all() for rows in chunks)
 
 
-def _unreadable(files: Files, skipped: dict[str, str]) -> JaxganError:
+def unreadable(files: Files, skipped: dict[str, str]) -> JaxganError:
     lines = [f"  {name}: {reason}" for name, reason in list(skipped.items())[:20]]
     more = f"\n  and {len(skipped) - 20} more" if len(skipped) > 20 else ""
     root, total = files.root, len(files.names)

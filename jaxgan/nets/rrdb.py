@@ -112,7 +112,7 @@ def widths(config: Config, shape: tuple[int, ...]) -> tuple[int, ...]:
     if not halvings or size >> halvings > 7:
         raise JaxganError(
             "D of rrdb sees squares that halves make 4 to 7 pixels high, such as 32, 48, 64, 96, 128 or 192, not shape "
-            f"{tuple(shape)}; set size to one of these"
+            f"{tuple(shape)}; set patch, or size, to one of these"
         )
     first = config.rrdb.d_width or config.width
     return tuple(first * min(2**i, 8) for i in range(halvings))
@@ -134,7 +134,7 @@ def upscaler(config: Config, spec: Spec) -> Net:
     if len(spec.shape) != 3 or any(n % factor for n in spec.shape[:2]):
         raise JaxganError(
             f"factor is {factor}, which does not divide height and width of examples of shape {spec.shape}; set "
-            "size to a multiple of it"
+            "patch, or size, to a multiple of it"
         )
     return linen(Upscaler(config.width, options.blocks, options.growth, factor), config)
 
