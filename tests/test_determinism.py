@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 
 import jaxgan
-from jaxgan import checkpoint, config, data, log, parallel, rng, run, signals, step, train
+from jaxgan import checkpoint, config, data, games, log, parallel, rng, run, signals, step, train
 from jaxgan.config import Hp
 from jaxgan.data import feed
 from jaxgan.errors import JaxganError
 from jaxgan.solvers import SOLVERS, Solver
+from jaxgan.state import initial
 from jaxgan.verify import verify
 from runs import BASE, assert_same_bits, digest, digests, source, trained
 
@@ -40,6 +41,16 @@ def test_the_same_seed_gives_the_same_bits(base, tmp_path):
         for dir in (base[0], tmp_path / "run")
     ]
     assert numbers[0] == numbers[1] and len(numbers[0]) == 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("norms", [{}, {"d_norm": "spectral", "g_norm": "batch_spectral"}])
+def test_a_first_state_has_its_bits_however_much_xla_optimises(optimised, norms):
+    """Inside another program it is compiled with that one's options; spectral vectors are divided by sums."""
+    c, shape = config.from_dict({"net": "dcgan", "width": 16, "latent": 8, **norms}), (16, 16, 1)
+    game = games.make(c, shape)
+    quick, usual = initial(game, c, shape), jax.jit(lambda: initial(game, c, shape))()
+    assert checkpoint.digest(checkpoint.to_host(quick)) == checkpoint.digest(checkpoint.to_host(usual))
 
 
 def test_the_digest_is_of_the_state(base):
