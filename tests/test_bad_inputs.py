@@ -127,7 +127,7 @@ CASES = [  # command line, what the message must name
     ("sample runs/ok --standing -1", "statistics of -1 batches; expected at least 1"),
     ("sample runs/ok --standing 2", "G has no batch norm"),
     ("sample runs/ok --psi nan", "psi is nan; expected a finite number"),
-    ("sample runs/ok --psi 0.5", "net 'mlp' has no styles; --net stylegan2 has"),
+    ("sample runs/ok --psi 0.5", "net 'mlp' has no styles; --net stylegan2 and gat have"),
     ("sample runs/ok --psi 0.5 --interpolate", "--psi goes with plain samples"),
     ("sample runs/ok --traverse 0", "no code 0.*--kind infogan"),
     ("sample runs/ok --code 0=1", "no code 0"),
