@@ -70,26 +70,30 @@ class Checkpoints:
     def __init__(self, dir: Path, keep: int, read_only: bool = False, best: str = ""):
         """best: "min METRIC" or "max METRIC", by which one more checkpoint is kept; "" is the first that is saved."""
         import orbax.checkpoint as ocp
-        from orbax.checkpoint.checkpoint_managers import preservation_policy
 
         self.ocp, self.dir, self.read_only = ocp, dir.absolute(), read_only
         self.best, self.objective = best, ""
-        first = preservation_policy.BestN(get_metric_fn=self._rank, n=1, keep_checkpoints_without_metrics=False)
-        self.options = ocp.CheckpointManagerOptions(
-            preservation_policy=preservation_policy.AnyPreservationPolicy([preservation_policy.LatestN(keep), first]),
-            best_fn=self._rank,
-            step_format_fixed_length=8,
-            cleanup_tmp_directories=not read_only,
-            read_only=read_only,
-        )
         self.failed = False
         _QUIET.enter()
         try:
+            self.options = self._options(keep)
             self.manager = self._open()
             self.objective = next((kept["objective"] for kept in reversed(self._ranks().values())), "")
         except BaseException:
             _QUIET.leave()
             raise
+
+    def _options(self, keep: int):
+        from orbax.checkpoint.checkpoint_managers import preservation_policy
+
+        first = preservation_policy.BestN(get_metric_fn=self._rank, n=1, keep_checkpoints_without_metrics=False)
+        return self.ocp.CheckpointManagerOptions(
+            preservation_policy=preservation_policy.AnyPreservationPolicy([preservation_policy.LatestN(keep), first]),
+            best_fn=self._rank,
+            step_format_fixed_length=8,
+            cleanup_tmp_directories=not self.read_only,
+            read_only=self.read_only,
+        )
 
     def _open(self):
         return self.ocp.CheckpointManager(

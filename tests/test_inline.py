@@ -152,6 +152,13 @@ def test_trainings_in_one_process_leave_it_as_it_was(tmp_path, monkeypatch):
         assert after[name] == value, name
 
 
+def test_orbax_says_nothing_beside_what_is_said_here(tmp_path, capfd, caplog):
+    jaxgan.fit(X, **SMALL, dir=tmp_path / "run", quiet=True)
+    jaxgan.load(tmp_path / "run").sample(1)
+    assert capfd.readouterr() == ("", "")
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
 def test_a_training_that_fails_leaves_it_too(tmp_path):
     before = process()
     wild = {**SMALL, "loss": "wasserstein", "optimizer": "sgd", "g_lr": 1e38, "d_lr": 1e38}
