@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxgan import Config, train
-from jaxgan.data import feed, from_arrays, of_config, open_source
+from jaxgan.data import balance, feed, from_arrays, of_config, open_source
 from jaxgan.errors import JaxganError
 from jaxgan.verify import verify
 from runs import assert_same_bits
@@ -64,3 +64,14 @@ def test_data_without_classes_have_nothing_to_balance():
     for source in (from_arrays(X), open_source("swiss_roll")):
         with pytest.raises(JaxganError, match=r"balance is True.*no classes"):
             of_config(C, source)
+
+
+def test_rows_by_hand(monkeypatch):
+    """Classes one after the other, each in its own order, as often as the largest; labels are read in parts."""
+    monkeypatch.setattr(balance, "CHUNK", 83)  # 4 * 83 + 1 = 333: the last part is one row
+    whole = from_arrays(X, Y)
+    source = balance.balanced(whole)
+    expected = np.concatenate([np.resize(np.arange(*ends), 300) for ends in ((0, 3), (3, 33), (33, 333))])
+    np.testing.assert_array_equal(source.rows(np.arange(900))["x"][:, 1], expected)
+    np.testing.assert_array_equal(source.rows([899, 0])["x"][:, 1], [332, 0])
+    assert source.bytes == whole.bytes * 900 // 333, "as it lies on a device"

@@ -182,3 +182,18 @@ def test_own_images_are_reconstructed_with_the_classes_that_are_said(photos):
         draw.own(run, paths, True, (), 0, True)
     plain = dataclasses.replace(untrained((4, 4, 1), kind="bigan"))
     np.testing.assert_array_equal(draw.own(plain, paths, True, (), 0, True)[1][None], plain.reconstruct(x))
+
+
+def test_one_sequence_and_one_point_are_pictures_too(tmp_path):
+    for x in (np.linspace(-1, 1, 16, dtype=np.float32).reshape(1, 16, 1), np.zeros((1, 2), np.float32)):
+        outputs.save(tmp_path / "x.png", x, None, 8)
+        np.testing.assert_array_equal(read(tmp_path / "x.png"), plots.examples(x, 8))
+
+
+def test_an_empty_folder_may_hold_what_is_drawn(tmp_path):
+    outputs.check(tmp_path)
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "x.png").touch()
+    outputs.check(tmp_path / "x.png")  # a picture takes the place of an older one
+    with pytest.raises(JaxganError, match="holds files already"):
+        outputs.check(tmp_path)

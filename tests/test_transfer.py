@@ -285,3 +285,28 @@ def test_the_command_finds_the_source_from_anywhere(tmp_path, monkeypatch, capsy
 
 def test_old_configurations_keep_their_json():
     assert not {"init", "freeze"} & config.to_dict(Config()).keys()
+
+
+def test_a_run_begins_again_with_the_step_that_is_noted(first, monkeypatch):
+    """Though the source has gone on since, and the configuration names no step."""
+    asked = []
+    monkeypatch.setattr(transfer, "load", lambda dir, step: asked.append((dir, step)) or first)
+    c = dataclasses.replace(NEXT, init="runs/a")
+    noted = transfer.given(c).noted
+    assert noted == {"run": "runs/a", "step": 12, "digest": digest(first)}
+    transfer.given(c, noted={**noted, "step": 8})
+    transfer.given(dataclasses.replace(c, init="runs/a:4"))
+    assert asked == [("runs/a", ""), ("runs/a", 8), ("runs/a", "4")]
+
+
+def test_the_state_that_is_taken_stays_as_it_is(first):
+    """A dispatch donates the buffers of the new run, which must not be those of the old one."""
+    before = digest(first)
+    _, state = begun(NEXT, first)
+    shared = {
+        x.unsafe_buffer_pointer()
+        for x in jax.tree.leaves(first.state)
+        if not jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+    }
+    own = {x.unsafe_buffer_pointer() for x in jax.tree.leaves((state.params, state.ema, state.vars))}
+    assert not shared & own and digest(first) == before
