@@ -148,8 +148,9 @@ def of_styles(game: Game) -> Space:
 
     def draw(nets, w, y):
         z = jnp.zeros((len(w), game.latent(rng.root(0), 1).shape[1]))
-        shift = (w - centre(nets)[None])[:, None]  # from the mean, at which psi = 0 holds all layers
-        return run_g(nets, z, y, psi=jnp.zeros(len(w)), shift=shift)
+        still = jnp.zeros(len(w))  # psi: all layers at the mean, which may be that of a class, and from there to w
+        shift = w[:, None] - run_g(nets, z, y, psi=still, mapped=True)[:, :1]
+        return run_g(nets, z, y, psi=still, shift=shift)
 
     return Space("w", lambda nets, z, y: run_g(nets, z, y, mapped=True)[:, 0], centre, draw)
 

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgan import config, kernels
+from jaxgan import config, kernels, rng
 from jaxgan.nets import build, gat
-from jaxgan.types import JaxganError, Spec
+from jaxgan.project import of_styles
+from jaxgan.types import Game, JaxganError, Spec
 from test_precision import equations
 
 CLASSES = 3
@@ -255,6 +256,30 @@ def test_truncation_goes_to_the_mean_of_the_class():
     np.testing.assert_allclose(means, own.T @ np.asarray(w[:, 0]) / own.sum(0)[:, None], rtol=1e-2, atol=1e-6)
     half = style(after, train=False, psi=jnp.full(4, 0.5))[0][:, 0]
     np.testing.assert_allclose(half, (w[:, 0] + means[np.asarray(y)]) / 2, rtol=1e-4, atol=1e-7)
+
+
+def test_a_style_makes_the_image_of_its_latent_whatever_the_class():
+    """Projection moves styles; the mean that they are told from is each class's own."""
+    net, (z, _, y) = made()["g"], inputs()
+    params, vars = drawn(net, z, y)
+    vars = jax.tree.map(lambda a: jnp.arange(a.size, dtype=float).reshape(a.shape) / 100, vars)
+
+    def sample(run, vars, z, y):
+        return run(vars, "g", z, y, train=False)[0]
+
+    space = of_styles(Game({"g": net}, {}, None, sample, latent, classes=CLASSES))
+
+    @jax.jit
+    def both(params):
+        nets = {"g": {"params": params, "vars": vars}}
+        return space.draw(nets, space.starts(nets, z, y), y), net.apply(params, vars, z, y, train=False)[0]
+
+    again, want = both(params)
+    np.testing.assert_allclose(again, want, rtol=1e-3, atol=1e-4)
+
+
+def latent(key, n):
+    return rng.normal(key, n, (5,))
 
 
 def test_initial_values():
