@@ -1,12 +1,15 @@
 """Where examples go: a grid in a picture, arrays, a file for each, or an animation."""
 
 import re
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
 from jaxgan import disk, plots
 from jaxgan.errors import JaxganError
+
+MOVES = (".gif", ".mp4")  # what an animation's name ends in
 
 
 def is_folder(out: Path) -> bool:
@@ -23,6 +26,8 @@ def check(out: Path, *others: str) -> None:
         raise JaxganError(f"--out is {out}, but there is no folder {out.parent}")
     if is_folder(out) and out.exists() and not out.is_dir():
         raise JaxganError(f"--out is {out}, which is a file; choose a new folder, or a name that ends in {known[0]}")
+    if out.suffix == ".mp4":
+        _av()
     if out.is_dir() and any(out.iterdir()):
         raise JaxganError(f"--out is {out}, which holds files already; choose a new or an empty folder")
     disk.check(out / "00000.png" if out.is_dir() else out)
@@ -73,6 +78,34 @@ def files(out: Path, x, names: list[str]) -> None:
 
 
 def animation(out: Path, x, milliseconds: int = 60) -> None:
-    """Frames x [frames, n, *shape] as a looping GIF, each a grid."""
+    """Frames x [frames, n, *shape], each a grid, as a looping GIF, or as a film where out ends in .mp4."""
     columns = x.shape[1] if x.shape[1] <= 16 else 8
-    plots.gif([plots.examples(frame, columns) for frame in x], out, milliseconds)
+    write = film if out.suffix == ".mp4" else plots.gif
+    write([plots.examples(frame, columns) for frame in x], out, milliseconds)
+
+
+def film(pictures, out: Path, milliseconds: int) -> None:
+    """An .mp4 (H.264, of even sides, which every player reads) of pictures [h, w, 3] uint8 of one size.
+
+    A white line is added where a side is odd.
+    """
+    av = _av()
+    options = {"movflags": "faststart"}  # which FFmpeg does by opening the file again, so it wants a name
+    with disk.replacing(out) as place, av.open(place.name, "w", format="mp4", options=options) as file:
+        stream = file.add_stream("libx264", rate=Fraction(1000, milliseconds), options={"crf": "18"})
+        stream.height, stream.width = (side + side % 2 for side in pictures[0].shape[:2])
+        stream.pix_fmt = "yuv420p"
+        for picture in pictures:
+            edges = [(0, side % 2) for side in picture.shape[:2]]
+            even = np.pad(picture, [*edges, (0, 0)], constant_values=255)
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
+        file.mux(stream.encode())
+
+
+def _av():
+    """The library that writes films; JaxganError where it is not here."""
+    try:
+        import av
+    except ImportError:
+        raise JaxganError("an .mp4 needs the library av: pip install 'jaxgan[mp4]'; or let --out end in .gif") from None
+    return av

@@ -46,7 +46,7 @@ ROWS = [
 APART = 1  # in this row not even neighbours import each other: flat tables of functions
 ROW = {name: i for i, row in enumerate(ROWS) for name in row}
 LATE = {"tensorflow_datasets", "grain", "orbax", "matplotlib", "PIL", "wandb", "tensorboardX"}
-LATE |= {"plotly", "optuna", "ray", "submitit"}
+LATE |= {"plotly", "optuna", "ray", "submitit", "av"}
 NEVER = {"eval", "exec", "compile", "__import__"}
 
 

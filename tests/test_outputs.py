@@ -1,6 +1,7 @@
 """Samples as files, walks as animations, and translations of images that the run's data need not be here for."""
 
 import dataclasses
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -67,6 +68,37 @@ def test_the_animation(run, tmp_path, capsys):
     assert not list(tmp_path.glob("*.tmp*"))
 
 
+def test_a_film_shows_the_frames(run, tmp_path, capsys):
+    """To what H.264 keeps of them; a picture of odd sides gets a white line."""
+    av = pytest.importorskip("av")
+    sample(str(run.dir), 5, seed=3, out=tmp_path / "w.mp4", way=Way(walk=2))
+    assert "5 frames of step 1" in capsys.readouterr().out and not list(tmp_path.glob("*.tmp*"))
+    expected = [plots.grid(x, 3) for x in run.walk(2, 5, seed=3)]
+    with av.open(str(tmp_path / "w.mp4")) as film:
+        stream = film.streams.video[0]
+        assert (stream.codec_context.name, stream.pix_fmt) == ("h264", "yuv420p") and float(
+            stream.average_rate
+        ) == pytest.approx(1000 / 60, rel=1e-3)
+        frames = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
+    assert len(frames) == 5
+    for frame, picture in zip(frames, expected, strict=True):
+        assert np.abs(frame[: picture.shape[0], : picture.shape[1]].astype(int) - picture).mean() < 6
+    outputs.film([np.full((33, 65, 3), 30 * i, np.uint8) for i in range(3)], tmp_path / "odd.mp4", 100)
+    with av.open(str(tmp_path / "odd.mp4")) as film:
+        frames = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
+    assert [frame.shape for frame in frames] == [(34, 66, 3)] * 3
+    for i, frame in enumerate(frames):
+        assert abs(frame[4:28, 4:60].mean() - 30 * i) < 4
+
+
+def test_a_film_without_its_library_is_refused_before_a_run_is_read(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(SystemExit):
+        cli.main(["sample", "nowhere", "--walk", "2", "--out", str(tmp_path / "w.mp4")])
+    message = "jaxgan: an .mp4 needs the library av: pip install 'jaxgan[mp4]'; or let --out end in .gif\n"
+    assert capsys.readouterr().err == message
+
+
 def test_a_file_for_each_sample_in_the_folder_of_its_class(run, tmp_path):
     cli.main(["sample", str(run.dir), "-n", "5", "--seed", "2", "--out", f"{tmp_path / 'all'}/"])
     x = run.sample(5, seed=2)
@@ -93,9 +125,13 @@ def test_names_of_files():
     [
         (["--out", "full"], "--out is full, which holds files already"),
         (["--out", "none/x.png"], "there is no folder none"),
-        (["--out", "x.jpg"], "--out is x.jpg; expected a name that ends in .png or .npz or .gif, or in / for a folder"),
-        (["--walk", "2"], "--walk makes a .gif, and nothing else does; --out is samples.png"),
-        (["--out", "x.gif"], "--walk makes a .gif, and nothing else does"),
+        (
+            ["--out", "x.jpg"],
+            "--out is x.jpg; expected a name that ends in .png or .npz or .gif or .mp4, or in / for a folder",
+        ),
+        (["--walk", "2"], "--walk makes a .gif or .mp4, and nothing else does; --out is samples.png"),
+        (["--out", "x.gif"], "--walk makes a .gif or .mp4, and nothing else does"),
+        (["--out", "x.mp4"], "--walk makes a .gif or .mp4, and nothing else does; --out is x.mp4"),
         (["--walk", "2", "--interpolate", "--out", "x.gif"], "choose one of --interpolate, --walk"),
         (["--images", "a.png"], "--images goes with --reconstruct or --translate"),
         (["--translate", "--out", "x"], "with the run's own data take .png or .npz, or give --images"),

@@ -47,9 +47,13 @@ class Way:
             raise JaxganError("--images goes with --reconstruct or --translate; to find their latents: jaxgan project")
         if psi != 1 and self != Way():
             raise JaxganError("--psi goes with plain samples, not with walks, reconstructions or translations")
-        if bool(self.walk) != (out.suffix == ".gif"):
-            raise JaxganError(f"--walk makes a .gif, and nothing else does; --out is {out}")
-        if out.suffix not in (".png", ".npz", ".gif") and (self.reconstruct or self.translate) and not self.images:
+        if bool(self.walk) != (out.suffix in (".gif", ".mp4")):
+            raise JaxganError(f"--walk makes a .gif or .mp4, and nothing else does; --out is {out}")
+        if (
+            out.suffix not in (".png", ".npz", ".gif", ".mp4")
+            and (self.reconstruct or self.translate)
+            and not self.images
+        ):
             raise JaxganError(f"--out is the folder {out}; with the run's own data take .png or .npz, or give --images")
 
 
@@ -75,7 +79,8 @@ def sample(
         n: How many; rounded up to whole rows with --interpolate, --traverse, --reconstruct and --translate.
         seed: Sample i depends on the seed and i alone.
         out: .png for a grid, or for one sample at its own size; .npz for the array "x" in [-1, 1] (and labels "y"); a
-            new folder for files 00000.png, ..., those of conditional runs in folders of classes; .gif for --walk.
+            new folder for files 00000.png, ..., those of conditional runs in folders of classes; .gif or .mp4 for
+            --walk.
         labels: Classes, by name or number, to draw in turn (conditional runs; default all), or to turn examples into
             (stargan), or of --images.
         truncation: Largest |z| per coordinate; smaller is less varied; 0 is off.
@@ -91,7 +96,7 @@ def sample(
     from jaxgan import draw, outputs
     from jaxgan.run import load
 
-    outputs.check(out, ".gif")
+    outputs.check(out, *outputs.MOVES)
     trained = load(run, step)
     trained = trained.standing(standing, seed, truncation, ema) if standing else trained
     trained = draw.blended(trained, blend) if blend else trained
