@@ -29,12 +29,17 @@ PUBLISHED = {
     "imagenet128_sagan": (128, 1000, ("sngan wide, SAGAN's attention", 128, 1000, 64, 128)),
     "celebahq1024_progan": (1024, 0, ("progan", 1024, 0, 512, 512)),
     "celeba64_dcgan": (64, 0, None),
+    "facades_pix2pix": (256, 0, None),  # counted in test_counts, as the three after it
+    "horse2zebra_cyclegan": (256, 0, None),
+    "edges2shoes_bicyclegan": (256, 0, None),
+    "celeba128_stargan": (128, 5, None),
     "mnist_sngan": (28, 10, None),
     "fashion_stylegan2": (32, 10, None),
     "grid25_pacgan": (0, 0, None),  # points; counted in test_pacgan
 }
 
 
+PAIRS = {"pix2pix", "cyclegan", "bicyclegan"}  # kinds whose examples hold two images
 GREY = {"mnist_sngan", "fashion_stylegan2"}
 
 
@@ -81,5 +86,6 @@ def test_each_of_its_settings_acts(name):
     """A whole step is traced, which also shows that shapes go together."""
     size, classes, _ = PUBLISHED[name]
     c = recipe(name)
-    shape = (size, size, 1 if name in GREY else 3) if size else (2,)
+    channels = 6 if c.kind in PAIRS else 1 if name in GREY else 3
+    shape = (size, size, channels) if size else (2,)
     unused.check(c, program.reads(c, Like(shape, classes)))
