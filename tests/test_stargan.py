@@ -147,6 +147,7 @@ REFUSED = {
     "paths": ({"hp": {"path_length": 1.0}}, 3, "hp.path_length"),
     "generator's norm": ({"g_norm": "spectral"}, 3, "g_norm"),
     "head": ({"head": "ac"}, 3, "no class head"),
+    "sequences": ({"net": "dcgan", "data": "curves1d"}, 3, "data 'curves1d' are sequences"),
     "untaught": ({"hp": {"d_class": 0.0}}, 3, "never taught"),
 }
 
@@ -155,7 +156,8 @@ REFUSED = {
 def test_what_stargan_could_only_ignore_is_refused(case):
     fields, classes, words = REFUSED[case]
     with pytest.raises(JaxganError, match=words):
-        games.make(from_dict({"kind": "stargan", "net": "mlp", **fields}), (2,), classes)
+        shape = (8, 1) if case == "sequences" else (2,)
+        games.make(from_dict({"kind": "stargan", "net": "mlp", **fields}), shape, classes)
 
 
 def test_pictures_show_examples_above_all_their_classes(monkeypatch):

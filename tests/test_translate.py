@@ -274,7 +274,10 @@ REFUSED = {
     "pool": ("bicyclegan", {"pool": 4}, (4,), "pool"),
     "generator's norm": ("bicyclegan", {"g_norm": "spectral"}, (4,), "g_norm"),
     "virtual batch": ("pix2pix", {"d_norm": "virtual"}, (4,), "virtual"),
-    "net": ("cyclegan", {"net": "conv1d"}, (8, 2), "conv1d"),
+    "net": ("cyclegan", {"net": "conv1d"}, (8, 2), "by net 'conv1d', and data 'mnist5k' are sequences of shape"),
+    "sequences": ("pix2pix", {"net": "dcgan", "data": "sines"}, (8, 4), "data 'sines' are sequences.*--net mlp"),
+    "images of labels": ("pix2pix", {"net": "dcgan"}, (8, 8, 1), "Labels are no such set: kind conditional makes"),
+    "no net": ("cyclegan", {"net": "sngan"}, (32, 32, 2), "net 'sngan' translates nothing"),
 }
 
 

@@ -10,7 +10,7 @@ from jaxgan.games.adversarial import Parts, adversarial
 from jaxgan.games.conditional import cross_entropy
 from jaxgan.games.sides import shown
 from jaxgan.games.terms import Play, Term, active
-from jaxgan.games.translate import absolute, check_norm, stacked
+from jaxgan.games.translate import absolute, check_source, stacked
 from jaxgan.losses import LOSSES
 from jaxgan.nets import discriminator, heads, translator
 from jaxgan.types import Axis, Game, JaxganError
@@ -71,7 +71,7 @@ def stargan(config: Config, shape, classes: int, axis: Axis) -> Game:
     included, and stands one-hot where other translators have z. The paper: wasserstein, hp.wgan_gp 10, d_steps 5.
     """
     check(config, classes)
-    check_norm(config)
+    check_source(config, shape)
     d = discriminator(config, shape, 0, axis)
     example = (jnp.zeros((2, heads.feature_count(d, shape, None))),)
 

@@ -22,7 +22,7 @@ UNPAIRED = "unpaired"  # of a name of data: its rows pair images at random
 
 def half(config: Config, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape of one image of a pair; JaxganError where examples are no pairs, or norms are not for them."""
-    check_norm(config)
+    check_source(config, shape)
     if config.d_norm == "virtual":
         raise JaxganError(f"d_norm is 'virtual', which kind {config.kind!r} does not serve; take another d_norm")
     if shape[-1] % 2:
@@ -34,8 +34,13 @@ def half(config: Config, shape: tuple[int, ...]) -> tuple[int, ...]:
     return (*shape[:-1], shape[-1] // 2)
 
 
-def check_norm(config: Config) -> None:
-    """JaxganError for norms of G that a game would have to serve, as translators are not served."""
+def check_source(config: Config, shape: tuple[int, ...]) -> None:
+    """JaxganError for sequences, which nets for images do not take, and for norms of G that nothing serves here."""
+    if len(shape) == 2 and config.net != "mlp":
+        raise JaxganError(
+            f"kind {config.kind!r} makes images of images by net {config.net!r}, and data {config.data!r} are "
+            f"sequences of shape {tuple(shape)}; only --net mlp makes sequences of sequences, as if they were points"
+        )
     if config.g_norm in (*SPECTRAL, "virtual"):
         raise JaxganError(
             f"g_norm is {config.g_norm!r}, and kind {config.kind!r} has no use for it: its G makes images of images; "

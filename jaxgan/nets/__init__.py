@@ -132,8 +132,6 @@ def translator(config: Config, shape: tuple[int, ...], axis: Axis) -> Net:
         raise JaxganError(
             f"net {config.net!r} translates nothing; use dcgan, patchgan or stargan for images, mlp for points"
         )
-    if len(shape) == 2:
-        raise JaxganError(f"examples of shape {tuple(shape)} are sequences, and translators make images of images")
     return TRANSLATORS[config.net](config, Spec(tuple(shape), axis=axis, norm=norm(config, "g")))
 
 
