@@ -43,8 +43,8 @@ KINDS = {
     "cyclegan": Made("translate", f"{TRANSLATOR} labels search latent one layers"),
     "bicyclegan": Made("translate", f"{TRANSLATOR} labels views again search"),
     "stargan": Made("star", f"{TRANSLATOR} again search latent"),
-    "upscale": Made("upscale", f"{TRANSLATOR} critic loss again labels search latent views alone"),
-    "esrgan": Made("upscale", f"{TRANSLATOR} again labels search latent"),
+    "upscale": Made("upscale", f"{TRANSLATOR} critic loss again labels norms search latent views alone"),
+    "esrgan": Made("upscale", f"{TRANSLATOR} again labels norms search latent"),
 }
 Size = int | tuple[int, int]  # pixels of squares, or height and width
 if TYPE_CHECKING:

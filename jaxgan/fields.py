@@ -22,6 +22,7 @@ OFFERS = {
     "layers": "discriminator whose layers run from an image to a logit",
     "one": "discriminator that judges all examples alike",
     "labels": "networks that take labels",
+    "norms": "generator whose normalisation is a choice",
 }
 
 

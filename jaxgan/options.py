@@ -190,7 +190,7 @@ class Architecture:
     gat: Gat = Gat()
     d_norm: Norm = option("own", "discriminator", needs="critic loss")
     """Normalisation in D; own is the architecture's (batch in dcgan, spectral in sngan, else none)."""
-    g_norm: Norm = option("own", "generator")
+    g_norm: Norm = option("own", "generator", needs="norms")
     """Normalisation in G; own is the architecture's (none in mlp, else batch), batch_spectral is SAGAN's."""
     minibatch: int = option(
         0, "discriminator", never=("net progan stylegan2 r3gan gat",), needs="critic loss", later=True

@@ -239,9 +239,18 @@ REFUSED = {
     "stargan's latents": ({"net": "stargan", "kind": "lrgan"}, (64, 64, 3), "kind 'lrgan' makes them of latents"),
     "unet": ({"net": "patchgan", "kind": "pix2pix"}, (48, 48, 6), "square images of 8, 16, 32, .*resnet"),
     "oblong": ({"net": "patchgan", "kind": "pix2pix"}, (32, 64, 6), "square"),
-    "resnet": ({"net": "patchgan", "kind": "pix2pix", "patchgan": {"g": "resnet"}}, (30, 30, 6), "multiples of 4"),
+    "resnet": (
+        {"net": "patchgan", "kind": "pix2pix", "patchgan": {"g": "resnet", "layers": 0}},
+        (30, 30, 6),
+        "multiples of 4",
+    ),
     "patches": ({"net": "patchgan", "kind": "pix2pix"}, (16, 16, 6), "patchgan.layers"),
     "stargan": ({"net": "stargan", "kind": "pix2pix"}, (32, 32, 6), "multiple of 64"),
+    "nothing to drop": (
+        {"net": "patchgan", "kind": "pix2pix", "patchgan": {"dropout": True}},
+        (32, 32, 6),
+        "patchgan.dropout is on.* 64 pixels on, and these have 32",
+    ),
     "points": ({"net": "patchgan", "kind": "pix2pix"}, (4,), "have shape"),
     "norm": ({"net": "patchgan", "kind": "cyclegan", "g_norm": "virtual"}, (32, 32, 6), "g_norm is 'virtual'.*no use"),
 }

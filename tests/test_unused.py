@@ -1,6 +1,7 @@
 """A setting changes what is trained, or is refused, or cannot matter: none is ignored in silence."""
 
 import dataclasses
+import typing
 
 import jax
 import jax.numpy as jnp
@@ -17,13 +18,14 @@ from jaxgan.errors import JaxganError
 from jaxgan.fields import GROUPS, facts
 from jaxgan.losses import LOSSES
 from jaxgan.optim import OPTIMIZERS
+from jaxgan.options import Patchgan
 from jaxgan.solvers import SOLVERS
 from jaxgan.state import initial
 from kinds import CLASSES, TABLE, configured
 from runs import Like
 
 # fields that say what the data or the first weights are: they act where these are opened
-DATA = {"data", "size", "flip", "holdout", "label", "levels", "balance", "fit", "init", "patch"}
+DATA = {"data", "size", "flip", "holdout", "label", "levels", "balance", "fit", "init", "patch", "channels"}
 SHAPE = (2,)
 SMALL = {"net": "mlp", "width": 4, "depth": 1, "latent": 2, "batch": 4}
 # values that are valid beside SMALL, where OTHER's is not
@@ -158,16 +160,17 @@ def test_a_number_is_read_exactly_where_an_owner_is_chosen(settings):
 
 def test_owners_are_parts_that_there_are():
     names = set(facts(Config)) | {f"hp.{name}" for name in facts(Hp)}
+    choices = CHOICES_OF | LISTED | {"patchgan.g": typing.get_args(typing.get_type_hints(Patchgan)["g"])}
     for found in [*facts(Config).values(), *facts(Hp).values()]:
         for owner in {*found.of, *found.never} - set(GROUPS):
             field, *values = owner.split(" ")
-            assert field in names and set(values) <= set((CHOICES_OF | LISTED).get(field, ())), owner
+            assert field in names and set(values) <= set(choices.get(field, ())), owner
 
 
 # what a kind has nothing for, by its mathematics, and says so however it is built
 REFUSED = {
     "vae": """augment d_norm d_steps fake_batch freeze gradient_norm latent_steps lazy lazy_g lazy_steps loss minibatch
-        mlp pack pool unroll
+        mlp pack patchgan pool unroll
         clip cr cr_fake d_scale dragan drift feature_matching gp0 lecam logan_dz max_norm noise orthogonal path_length
         r1 r2 spectral top_k wgan_gp wgan_lp zcr zcr_g apa_target
         ar1 ar2 base_width clip_gradient reuse""",  # it has no discriminator
@@ -176,17 +179,18 @@ REFUSED = {
     "aae": "apa_target augment cr cr_fake fake_batch freeze latent_steps path_length pool zcr zcr_g",
     "vaegan": "fake_batch latent_steps pool",
     "gat": "apa_target latent_steps path_length pool zcr zcr_g",
-    "ebgan": "apa_target d_norm d_scale drift fake_batch freeze gradient_norm lazy_steps loss minibatch mlp",
-    "began": "apa_target d_norm d_scale drift fake_batch freeze gradient_norm lazy_steps loss minibatch mlp",
-    "pix2pix": "apa_target augment conditional cr cr_fake fake_batch g_norm",
-    "cyclegan": "conditional fake_batch freeze feature_matching g_norm latent_steps lecam path_length top_k zcr zcr_g",
-    "bicyclegan": "apa_target augment conditional cr cr_fake fake_batch g_norm latent_steps pool",
+    "ebgan": "apa_target d_norm d_scale drift fake_batch freeze gradient_norm lazy_steps loss minibatch mlp patchgan",
+    "began": "apa_target d_norm d_scale drift fake_batch freeze gradient_norm lazy_steps loss minibatch mlp patchgan",
+    "pix2pix": "apa_target augment conditional cr cr_fake fake_batch",
+    "cyclegan": "conditional fake_batch freeze feature_matching latent_steps lecam path_length top_k zcr zcr_g",
+    "bicyclegan": "apa_target augment conditional cr cr_fake fake_batch latent_steps pool",
     "upscale": """apa_target augment conditional d_norm d_steps fake_batch freeze g_norm gradient_norm latent_steps lazy
         lazy_g lazy_steps loss minibatch mlp pack pool unroll
         clip cr cr_fake d_scale dragan drift feature_matching gp0 lecam logan_dz max_norm noise orthogonal path_length
-        r1 r2 spectral top_k wgan_gp wgan_lp zcr zcr_g""",  # it has no discriminator
+        r1 r2 spectral top_k wgan_gp wgan_lp zcr zcr_g
+        ar1 ar2 base_width clip_gradient patchgan reuse""",  # it has no discriminator
     "esrgan": "conditional fake_batch g_norm latent_steps path_length pool zcr zcr_g",
-    "stargan": "fake_batch g_norm latent_steps path_length pool zcr zcr_g",
+    "stargan": "fake_batch latent_steps path_length pool zcr zcr_g",
 }
 
 

@@ -96,6 +96,11 @@ def translator(config: Config, spec: Spec) -> Net:
                 "patchgan's unet translates square images of 8, 16, 32, 64, ... pixels, and examples have shape "
                 f"{tuple(spec.shape)}; set size to one of these, or patchgan.g to resnet, which takes multiples of 4"
             )
+        if options.dropout and height < 64:
+            raise JaxganError(
+                "patchgan.dropout is on, and drops units of levels that the unet has from images of 64 pixels on, and "
+                f"these have {height}; leave it off, or set patchgan.g to resnet"
+            )
         widths = tuple(config.width * min(2**i, 8) for i in range(height.bit_length() - 1))
         net: Network = unet.UNet(widths, spec.axis, spec.norm, options.dropout)
     elif len(sides) != 2 or height % 4 or sides[0] % 4 or min(height, sides[0]) < 8:
