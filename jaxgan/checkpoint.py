@@ -242,6 +242,22 @@ class Checkpoints:
             ) from e
 
 
+def asked(saved: Checkpoints, dir: Path, step: int | str | None) -> int | None:
+    """The step that is asked for by its number, or as best; JaxganError where that is neither or not there."""
+    if step in (None, ""):
+        return None
+    if step == "best":
+        found = saved.best_step()
+        if found is None:
+            raise JaxganError(
+                f"no checkpoint in {dir} was kept for being the best; train with --eval-every 500, which keeps it"
+            )
+        return found
+    if not str(step).isdigit():
+        raise JaxganError(f"step is {step!r}; expected a number of a checkpoint, or best")
+    return int(step)
+
+
 class _Foreign(Exception):
     """A checkpoint of something else."""
 

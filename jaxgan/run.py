@@ -11,16 +11,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan import checkpoint, games, inline, parallel, project, rng, run_folder, step
+from jaxgan import checkpoint, games, inline, parallel, project, run_folder, step
 from jaxgan.backend import portable
 from jaxgan.config import Config
 from jaxgan.errors import JaxganError
 from jaxgan.games.info import values as code_values
 from jaxgan.games.info import with_code
 from jaxgan.inputs import check_labels, examples
-from jaxgan.latents import closed, drawn, latents, slerp
+from jaxgan.latents import closed, latents, slerp
 from jaxgan.nets import styles
-from jaxgan.nets.standing import mean, of_one_batch
+from jaxgan.standing import statistics
 from jaxgan.state import template
 from jaxgan.types import Game, State, halves
 
@@ -93,25 +93,13 @@ class Run:
         Brock et al. 2018, arXiv 1809.11096: for a G whose parameters, averages of many steps, or latents, truncated
         ones, are not those of the last updates of training. The batches are of this seed, their labels at random.
         """
-        game, n = self.game, self.config.fake_batch or self.config.batch
-        if batches < 1:
-            raise JaxganError(f"asked for statistics of {batches} batches; expected at least 1")
-        if game.picture:
+        if self.game.picture:
             raise JaxganError(
                 f"kind {self.config.kind!r} makes images of images, and standing statistics are of latents"
             )
-        nets = parallel.local(self.state.ema if ema else self.shown())
-
-        @jax.jit
-        def one(nets, i):
-            key = jax.random.fold_in(rng.stream(rng.root(seed), "standing"), i)
-            label = lambda key: jax.random.randint(key, (), 0, game.classes)  # noqa: E731
-            y = jax.vmap(label)(rng.examples(rng.stream(key, "labels"), n)) if game.classes else None
-            z = drawn(game, rng.stream(key, "z"), n, truncation)
-            run = step.runner(game, {"g": nets["g"]["params"]})
-            return of_one_batch(lambda vars: run({"g": vars}, "g", z, y)[1]["g"], nets["g"]["vars"])
-
-        vars = mean([one(nets, i) for i in range(batches)])
+        g = parallel.local(self.state.ema if ema else self.shown())["g"]
+        n = self.config.fake_batch or self.config.batch
+        vars = statistics(self.game, g, n, batches, seed, truncation)
         if not ema:
             return self.at(dataclasses.replace(self.state, vars={**self.state.vars, "g": vars}))
         averaged = {**self.state.ema, "g": {**self.state.ema["g"], "vars": vars}}
@@ -390,23 +378,7 @@ def load(dir, step: int | str | None = None) -> Run:
     game = games.make(settings, shape, env["classes"])
     if (dir / "checkpoints").is_dir():
         with contextlib.closing(checkpoint.Checkpoints(dir / "checkpoints", settings.keep, read_only=True)) as saved:
-            fields = saved.restore(template(game, settings, shape), only=_step(saved, dir, step))
+            fields = saved.restore(template(game, settings, shape), only=checkpoint.asked(saved, dir, step))
     if fields is None:
         raise JaxganError(f"{dir} has no checkpoint yet; one is written every {settings.checkpoint_every} steps")
     return Run(settings, checkpoint.from_host(fields), env, dir)
-
-
-def _step(saved: checkpoint.Checkpoints, dir: Path, step: int | str | None) -> int | None:
-    """The step that is asked for by its number, or as best; JaxganError where that is neither or not there."""
-    if step in (None, ""):
-        return None
-    if step == "best":
-        found = saved.best_step()
-        if found is None:
-            raise JaxganError(
-                f"no checkpoint in {dir} was kept for being the best; train with --eval-every 500, which keeps it"
-            )
-        return found
-    if not str(step).isdigit():
-        raise JaxganError(f"step is {step!r}; expected a number of a checkpoint, or best")
-    return int(step)

@@ -31,6 +31,7 @@ ROWS = [
         "transfer",
         "latents",
         "project",
+        "standing",
         "paths",
         "inline",
         "inputs",

@@ -9,7 +9,8 @@ import pytest
 
 from jaxgan import rng
 from jaxgan.errors import JaxganError
-from jaxgan.run import Run, drawn
+from jaxgan.latents import drawn
+from jaxgan.run import Run
 from jaxgan.state import initial
 from kinds import BATCH, CLASSES, made
 
