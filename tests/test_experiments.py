@@ -8,7 +8,10 @@ import jax
 import numpy as np
 import pytest
 
-from jaxgan import cli, log, train
+from jaxgan import cli, log, program, train, unused
+from jaxgan.config import check, flat
+from jaxgan.sweep.space import member
+from runs import Like
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 
@@ -91,3 +94,22 @@ def test_every_setting_of_modes_is_a_configuration(coverage):
         c = coverage["config"](**settings)
         assert config.check(c) == c
         assert games.make(c, (2,)).updates == 2
+
+
+def test_image_losses_differ_in_the_loss_alone():
+    """Eight of them, each with three seeds, the same penalty and the same protocol."""
+    file = runpy.run_path(str(EXPERIMENTS / "image_losses.py"))
+    members = [flat(check(member(file["config"](), values))) for values in file["sweep"]()]
+    assert len({(m.pop("loss"), m.pop("seed")) for m in members}) == len(members) == 24
+    assert all(m == members[0] for m in members) and members[0]["hp.r1"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["image_losses", "stacked_modes"])
+def test_each_setting_of_a_swept_member_acts(name):
+    """A whole step of each of them is traced, seeds apart."""
+    file = runpy.run_path(str(EXPERIMENTS / f"{name}.py"))
+    for values in file["sweep"]():
+        if values.pop("seed") == 0:
+            c = member(file["config"](), values)
+            unused.check(c, program.reads(c, Like((28, 28, 3 if c.data.startswith("stacked") else 1), 0)))
