@@ -113,3 +113,15 @@ def test_each_setting_of_a_swept_member_acts(name):
         if values.pop("seed") == 0:
             c = member(file["config"](), values)
             unused.check(c, program.reads(c, Like((28, 28, 3 if c.data.startswith("stacked") else 1), 0)))
+
+
+def test_edges_of_emoji_are_steps_of_brightness_in_the_image_itself():
+    """A step from black to white between columns 3 and 4 is a line on both; another image beside it changes nothing."""
+    edges = runpy.run_path(str(EXPERIMENTS / "emoji_translation.py"))["edges"]
+    step = np.zeros((8, 8, 3), np.uint8)
+    step[:, 4:] = 255
+    noise = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    found = edges(np.stack([step, noise, np.full_like(step, 90)]))
+    assert found.shape == (3, 8, 8, 3) and set(np.unique(found)) == {0, 255}
+    assert (found[0] == np.where(np.isin(np.arange(8), (3, 4)), 0, 255)[None, :, None]).all()
+    assert (found[2] == 255).all()
