@@ -45,6 +45,7 @@ RECIPES = {
     "imagenet128_biggan": ("128x128x3", 1000),
     "imagenet128_sagan": ("128x128x3", 1000),
 }
+EFFORT = -1.0  # of XLA's optimisation of time, the least
 HALF: dict = {"precision": "bfloat16"}
 REMEDIES: tuple[dict, ...] = ({"remat": True}, HALF, {"remat": True, **HALF})
 GB = 2**30
@@ -96,20 +97,16 @@ def read() -> list[dict]:
     return [json.loads(line) for line in ROWS.read_text("utf-8").splitlines()] if ROWS.exists() else []
 
 
-def key(row: dict) -> tuple:
-    return row["recipe"], row["kind"], row["chips"], row["changes"], row["effort"]
-
-
-def planned(name: str, kind: str, chips: int, changes: dict | None = None, effort: float = -1.0) -> dict:
+def planned(name: str, kind: str, chips: int, changes: dict | None = None) -> dict:
     """The plan that was kept, or one that is made now, in a process of its own, and kept."""
     changes = changes or {}
-    asked = {"recipe": name, "kind": kind, "chips": chips, "changes": changes, "effort": effort}
+    asked = {"recipe": name, "kind": kind, "chips": chips, "changes": changes}
     for row in read():
-        if key(row) == key(asked):
+        if all(row[name] == value for name, value in asked.items()):
             return row
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        row = pool.submit(make, name, kind, chips, changes, effort).result()
-    row = {**asked, **row, "jax": version("jax"), "libtpu": version("libtpu")}
+        row = pool.submit(make, name, kind, chips, changes, EFFORT).result()
+    row = {**asked, "effort": EFFORT, **row, "jax": version("jax"), "libtpu": version("libtpu")}
     with ROWS.open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
     print(*asked.values(), "fits" if row["fits"] else "does not fit", flush=True)
@@ -140,14 +137,13 @@ def words(changes: dict) -> str:
 def line(name: str, chips: int, batch: int, rows: list[dict]) -> str:
     """The line of the table about a recipe on so many chips."""
     first = f"| `{name}` | {whole(batch)}{f' of {batch}' if whole(batch) < batch else ''} | {chips} "
-    mine = sorted(
-        (row for row in rows if (row["recipe"], row["chips"]) == (name, chips)), key=lambda row: -row["effort"]
-    )
-    plain = {row["kind"]: row for row in mine if not row["changes"]}  # of the least effort
+    mine = [row for row in rows if (row["recipe"], row["chips"]) == (name, chips)]
+    plain = {row["kind"]: row for row in mine if not row["changes"]}
     if "v5e" not in plain:
         return f"{first}| | | | | not compiled |"
     small, row = plain["v5e"], plain.get("v5p", plain["v5e"])
-    ways = [f"v5e with `{words(r['changes'])}`: {r['used'] / GB:.1f} GB" for r in mine if r["changes"] and r["fits"]]
+    sizes = [(words(r["changes"]), "" if r["fits"] else "> ", r["used"] / GB) for r in mine if r["changes"]]
+    ways = [f"v5e with `{flags}`: {over}{size:.1f} GB" for flags, over, size in sizes]
     if not row["fits"]:  # XLA tells what its temporaries need
         none = [kind for kind, limit in LIMITS.items() if row["used"] > limit * GB or kind in plain]
         never = ", ".join(none)
