@@ -82,7 +82,10 @@ def test_without_residuals_the_blocks_are_not_there():
 
 
 def test_first_values():
-    """Kernels of G have a tenth of Kaiming's deviation, those of D have it; biases are 0, gains 1."""
+    """Kernels of G's blocks have a tenth of Kaiming's deviation, those of D have it; biases are 0, gains 1.
+
+    The others of G have a sixth of Kaiming's variance, which is PyTorch's default.
+    """
     c = from_dict({"net": "rrdb", "width": 16, "rrdb": {"blocks": 1}})
     sides = {"g": upscaler(c, (32, 32, 3), None), "d": discriminator(c, (32, 32, 3))}
     inputs = {"g": (jnp.zeros((2, 8, 8, 3)),), "d": (jnp.zeros((2, 32, 32, 3)), None)}
@@ -91,7 +94,8 @@ def test_first_values():
         for path, leaf in jax.tree.leaves_with_path(params):
             name = kernels.path(path)
             if name.endswith("kernel"):
-                want = np.sqrt(2 / np.prod(leaf.shape[:-1])) * {"g": 0.1, "d": 1}[side]
+                share = 1 if side == "d" else 0.1 if name.startswith("Block") else (1 / 6) ** 0.5
+                want = np.sqrt(2 / np.prod(leaf.shape[:-1])) * share
                 assert abs(leaf.std() / want - 1) < 4 / np.sqrt(leaf.size), (side, name)
             else:
                 assert (leaf == name.endswith("scale")).all(), (side, name)

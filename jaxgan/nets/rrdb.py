@@ -1,7 +1,8 @@
 """ESRGAN's networks (Wang et al. 2018, arXiv 1809.00219): G makes images of smaller ones, D judges as VGG classifies.
 
-G has residual-in-residual dense blocks without normalisation, of kernels that begin at a tenth of Kaiming's, and ends
-linearly; after the blocks each doubling is by nearest neighbours and a convolution.
+G has residual-in-residual dense blocks without normalisation, whose kernels begin at a tenth of Kaiming's, and ends
+linearly; after the blocks each doubling is by nearest neighbours and a convolution. Other kernels of G begin as in the
+authors' code, by PyTorch's default.
 """
 
 import flax.linen as nn
@@ -19,6 +20,7 @@ RESIDUAL = 0.2  # of what a block adds
 FACTORS = (2, 4, 8)
 HIDDEN = 100  # features of D before its logit
 KAIMING = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+DEFAULT = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")  # PyTorch's; biases begin at 0
 SMALL = nn.initializers.variance_scaling(2.0 * 0.1**2, "fan_in", "normal")
 
 
@@ -53,7 +55,7 @@ class Upscaler(Network):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         def conv(x, features=self.width):
-            return Conv(features, kernel_init=SMALL)(x)
+            return Conv(features, kernel_init=DEFAULT)(x)
 
         def dense_blocks(x):
             y = x
