@@ -34,13 +34,14 @@ PUBLISHED = {
     "edges2shoes_bicyclegan": (256, 0, None),
     "celeba128_stargan": (128, 5, None),
     "mnist_sngan": (28, 10, None),
+    "mnist_r3gan": (32, 10, None),
     "fashion_stylegan2": (32, 10, None),
     "grid25_pacgan": (0, 0, None),  # points; counted in test_pacgan
 }
 
 
 PAIRS = {"pix2pix", "cyclegan", "bicyclegan"}  # kinds whose examples hold two images
-GREY = {"mnist_sngan", "fashion_stylegan2"}
+GREY = {"mnist_sngan", "mnist_r3gan", "fashion_stylegan2"}
 
 
 def recipe(name):
