@@ -15,6 +15,7 @@ absolute errors are in [-1, 1]:
     emoji        LPIPS between two of them 0.653
     pix2pix      absolute error 0.296, LPIPS to the emoji 0.496
     bicyclegan   absolute error 0.360, LPIPS to the emoji 0.532, between codes 0.291
+    cyclegan     faces 0.162 and animals 0.181 there and back, in absolute error; three minutes of CPU time
 """
 
 import argparse
