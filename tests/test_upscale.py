@@ -1,4 +1,4 @@
-"""Upscalers: what they are given, images of any size, stages, blends, features of images. Totals: test_totals_kinds.
+"""Upscalers: what they are given, images of any size, stages, blends, features of images. Totals: test_totals_images.
 
 Networks: test_rrdb.py.
 """
