@@ -134,8 +134,8 @@ class Hp:
     """Gamma of approximate R1, D's squared slope along one random direction at real examples (GAT: 0.1); 0 is off."""
     ar2: Number = option(0.0, "hp.ar2", needs="critic", later=True)
     """Gamma of approximate R2, the same at generated examples (GAT: 0.1); 0 is off."""
-    ar_step: Number = option(0.01, "hp.ar1", "hp.ar2", later=True)
-    """How far ar1 and ar2 look, in units of the examples; 0 is their limit, by a derivative."""
+    ar_step: Number = option(0.0, "hp.ar1", "hp.ar2", later=True)
+    """How far ar1 and ar2 look, in units of the examples (GAT: 0.01); 0 is their limit, by a derivative."""
     wgan_gp: Number = option(0.0, "hp.wgan_gp", needs="critic alone")
     """Lambda of the gradient penalty towards norm gp_target between real and generated (WGAN-GP uses 10); 0 is off."""
     wgan_lp: Number = option(0.0, "hp.wgan_lp", needs="critic alone")

@@ -39,7 +39,10 @@ TABLE = {
     "vaegan": {"kind": "vaegan", "loss": "minimax", "conditional": True},
     "gat": {
         **{"kind": "gat", "conditional": True, "net": "gat", "shape": SQUARE, "augment": ("cutout",)},
-        **{"gat": {"depth": 2, "patch": 4, "levels": 2, "features": 4}, "hp": {"ar1": 1.0, "ar2": 1.0}},
+        **{
+            "gat": {"depth": 2, "patch": 4, "levels": 2, "features": 4},
+            "hp": {"ar1": 1.0, "ar2": 1.0, "ar_step": 0.01},
+        },
     },
     "ebgan": {"kind": "ebgan", "conditional": True, "net": "dcgan", "hp": {"margin": 9.0}},
     "began": {"kind": "began", "hp": {"k_rate": 0.1}},

@@ -142,7 +142,7 @@ TRACED = [
     ),
     (
         {**OTHER_D, **OTHER_G, "gp_target": 0.1, "top_k": 0.5, "noise": 0.1, "noise_updates": 4.0, "max_norm": 2.0}
-        | {"orthogonal": 0.1, "spectral": 0.1, "clip_gradient": 0.5, "base_width": 4.0},
+        | {"orthogonal": 0.1, "spectral": 0.1, "clip_gradient": 0.5, "base_width": 4.0, "ar_step": 0.1},
         {**JITTER, "loss": "lsgan"},
         dict.fromkeys((*OTHER_D, *OTHER_G, "noise", "gp_target", "orthogonal", "zcr_radius", "logan_alpha"), 2.0)
         | {"fake_target": -1.0, "g_target": 0.0, "top_k": 0.25, "noise_updates": 9.0, "max_norm": 0.3}

@@ -167,7 +167,7 @@ SMALL = dataclasses.replace(
     width=8,
     checkpoint_every=8,
     gat=Gat(depth=2, patch=3, levels=2, features=4),
-    hp=Hp(ar1=0.1, ar2=0.1, clip_gradient=1.0, base_width=768.0, b1=0.0, b2=0.99),
+    hp=Hp(ar1=0.1, ar2=0.1, ar_step=0.01, clip_gradient=1.0, base_width=768.0, b1=0.0, b2=0.99),
 )
 
 

@@ -35,7 +35,7 @@ CASES = {
     },
     "levels": {
         **{"net": "gat", "kind": "gat", "conditional": True, "size": 8, "width": 8, "latent": 4, "reuse": True},
-        **{"augment": ["translation", "cutout"], "hp": {"ar1": 1.0, "ar2": 1.0, "clip_gradient": 1.0}},
+        **{"augment": ["translation", "cutout"], "hp": {"ar1": 1.0, "ar2": 1.0, "ar_step": 0.01, "clip_gradient": 1.0}},
         "gat": {"depth": 2, "patch": 4, "levels": 2, "features": 4},
     },
     # 2 steps at 4 pixels, 2 that fade the next stage in, and one after

@@ -136,7 +136,7 @@ def test_signals_keep_their_size_at_the_start():
     spec = net.Spec((32, 32, 3))
     wide = net.widths(c, spec)
     for module, inputs in (
-        (net.Generator(wide, 64, c.stylegan2, spec), (z, None, False)),
+        (net.Generator((4, 4), wide, 64, c.stylegan2, spec), (z, None, False)),
         (net.Discriminator(wide[::-1], c.stylegan2, spec), (x, None, False)),
     ):
 

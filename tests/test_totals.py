@@ -380,14 +380,14 @@ TABLE = {
     ),
     "ar1-ar2": Row(
         slopes_of_a_side(0.01),
-        {**LABELLED, **MOVED, "fake_batch": 12, "hp": {**NOISE, "ar1": 0.7, "ar2": 0.4}},
+        {**LABELLED, **MOVED, "fake_batch": 12, "hp": {**NOISE, "ar1": 0.7, "ar2": 0.4, "ar_step": 0.01}},
         ("clock",),
         CLOCK,
         rtol=1e-6,
     ),
     "ar1-ar2-limit": Row(
         slopes_of_a_side(None),
-        {**LABELLED, **MOVED, "fake_batch": 12, "hp": {**NOISE, "ar1": 0.7, "ar2": 0.4, "ar_step": 0.0}},
+        {**LABELLED, **MOVED, "fake_batch": 12, "hp": {**NOISE, "ar1": 0.7, "ar2": 0.4}},
         ("clock",),
         CLOCK,
     ),

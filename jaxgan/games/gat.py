@@ -72,7 +72,8 @@ def gat(config: Config, shape, classes: int, axis: Axis) -> Game:
     """All levels of G's image against copies of real ones, under noise that hp.level_signal sets.
 
     R1, R2 and their approximations are taken at images before augmentation and noise: of a real one in all its levels
-    together, of a generated one in each. Published: loss rpgan, hp.ar1 and hp.ar2 0.1, hp.clip_gradient 1, reuse.
+    together, of a generated one in each. Published: loss rpgan, hp.ar1 and hp.ar2 0.1 at hp.ar_step 0.01,
+    hp.clip_gradient 1, reuse.
     """
     count, channels = images(config), shape[-1]
     if not count:

@@ -128,7 +128,8 @@ def penalty(name: str) -> Term:
             keys = keys[jnp.arange(len(keys)) // pack * pack]
         more = {"target": play.hp["gp_target"]} if name in TARGETED else {}
         if name in STEPPED:
-            more = {"step": play.hp["ar_step"] if play.config.hp.on("ar_step") else None, "logits": own.logits}
+            step = play.hp["ar_step"]
+            more = {"step": step if play.config.hp.on("ar_step") else None, "logits": own.logits}
         score, real, fake = (lambda x: play.score(x, own.y)), play.real.shown, play.fake.shown
         if name in BEFORE_AUGMENT and (play.config.augment or play.config.kind == "gat"):
             score, real, fake = (lambda x: play.score(play.see(x, side), own.y)), play.real.x, play.fake.x
