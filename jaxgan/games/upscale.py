@@ -131,7 +131,8 @@ def _check(config: Config, shape) -> None:
 def _features_apart(play: Play):
     """Mean |phi(x) - phi(G)| of each example."""
     name = play.config.perceptual_net
-    maps, weights = PERCEPTUAL[name].maps, _weights(name)
+    # a barrier: XLA would work through arrays that are constants when it compiles
+    maps, weights = PERCEPTUAL[name].maps, jax.lax.optimization_barrier(_weights(name))
     return absolute(jax.lax.stop_gradient(maps(weights, play.real.x)), maps(weights, play.fake.x))
 
 
