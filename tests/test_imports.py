@@ -13,7 +13,20 @@ ROOT = Path(jaxgan.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 # a module imports from the rows above it only; a name without a file yet is a place kept free
 ROWS = [
-    ["errors", "disk", "types", "fields", "hp", "options", "config", "unused", "rng", "kernels", "backend"],
+    [
+        "errors",
+        "disk",
+        "types",
+        "fields",
+        "hp",
+        "options",
+        "config",
+        "unused",
+        "rng",
+        "kernels",
+        "backend",
+        "convolution",
+    ],
     ["losses", "penalties", "augment", "optim", "nets", "data", "metrics", "features"],
     ["step", "solvers"],
     ["games"],

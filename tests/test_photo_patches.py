@@ -59,8 +59,8 @@ def test_patches_are_those_of_the_files_and_all_places_come(photos):
         assert places == {(a, b) for a in range(h - 3) for b in range(w - 3)}
 
 
-def test_crops_are_equally_likely_within_an_image(photos):
-    """16 places, 4 windows: 4,000 draws of each place but for chance."""
+def test_windows_of_an_image_begin_as_many_crops_each(photos):
+    """16 places in 4 windows, rows of one chance: so all crops of an image come as often."""
     Image.fromarray(np.zeros((4, 19, 3), np.uint8)).save(photos / "a.png")
     (photos / "deep/b.png").unlink()
     source = open_source(f"folder:{photos}", patch=4)

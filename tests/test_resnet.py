@@ -7,8 +7,9 @@ import pytest
 
 from jaxgan import config, program
 from jaxgan.backend import PLATFORM
+from jaxgan.convolution import convolved
 from jaxgan.games import KINDS
-from jaxgan.nets import biggan, resnet, sngan
+from jaxgan.nets import biggan, sngan
 from jaxgan.types import JaxganError, Spec
 from runs import Like
 
@@ -62,7 +63,7 @@ def test_all_forms_of_a_convolution_are_one_map(size, groups, edge):
         x, kernel = jnp.asarray(normal(2, 5, 7, 6)), jnp.asarray(normal(size, size, 6 // groups, 9, seed=1))
         for platform in ("cpu", "tpu"):
             token = PLATFORM.set(platform)
-            f = lambda x, kernel: resnet.convolved(x, kernel, groups, edge)  # noqa: E731
+            f = lambda x, kernel: convolved(x, kernel, groups, edge)  # noqa: E731
             look = lambda *a, f=f: (f(*a), jax.grad(lambda *a: (f(*a) ** 3).sum(), (0, 1))(*a))  # noqa: E731
             found[platform] = jax.jit(look)(x, kernel)
             PLATFORM.reset(token)

@@ -11,9 +11,9 @@ from jax.flatten_util import ravel_pytree
 from scipy.signal import convolve2d, correlate2d
 
 from jaxgan import config, games, rng, step
+from jaxgan.convolution import convolved
 from jaxgan.nets import build, equalised, resample, styles
 from jaxgan.nets import stylegan2 as net
-from jaxgan.nets.resnet import convolved
 from jaxgan.run import Run
 from jaxgan.state import initial
 from jaxgan.types import JaxganError

@@ -15,9 +15,9 @@ import hand
 from hand import SINGLE, Row, answer, cross_entropy, each, judged, latents, ns, shown, slopes, sp
 from jaxgan import games
 from jaxgan.config import Config
+from jaxgan.convolution import LAYOUT
 from jaxgan.features import small
 from jaxgan.nets import mlp
-from jaxgan.nets.layers import LAYOUT
 from jaxgan.types import Spec
 from kinds import BATCH, CLASSES
 from kinds import TABLE as KINDS

@@ -18,7 +18,8 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from jaxgan.nets import layers, resnet
+from jaxgan.convolution import convolved
+from jaxgan.nets import layers
 
 # (input height = width, cin, cout) of the layers at width 64, batch 64
 UP = {"32 px": [(4, 256, 128), (8, 128, 64), (16, 64, 1)], "28 px": [(7, 128, 64), (14, 64, 1)]}
@@ -187,7 +188,7 @@ def table_in_a_loop(repeats, batch):
     """A Markdown table of the 3x3 forms, milliseconds for one gradient."""
     forms = {
         "XLA's convolution": same,
-        "jaxgan: patches": lambda x, kernel: resnet.convolved(x, kernel, x.shape[-1] // kernel.shape[2]),
+        "jaxgan: patches": lambda x, kernel: convolved(x, kernel, x.shape[-1] // kernel.shape[2]),
     }
     print("\n| 3x3 in a loop, ms | " + " | ".join(forms) + " |\n|---|---|---|")
     for h, channels, groups in SAME:

@@ -3,13 +3,14 @@
 Simonyan and Zisserman 2014, arXiv 1409.1556; Zhang et al. 2018, arXiv 1801.03924, version 0.1.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxgan.features.layers import Images, Weights, conv, max_pool
+from jaxgan.features.layers import Images, Weights, conv, max_pool, sloped
 from jaxgan.features.unpickle import numpy_tree
 from jaxgan.features.weights import Published, find
 from jaxgan.types import AnyArray, JaxganError
@@ -49,16 +50,16 @@ def network(p: Weights, x: Float[AnyArray, "n h w 3"]) -> list[Array]:
 
 def last(p: Weights, x: Float[AnyArray, "n h w 3"]) -> Float[Array, "n h2 w2 k"]:
     """Images in [-1, 1] of 16 pixels or more -> the last convolution, 5_3, of 512 channels, before its rectifier."""
-    return _convolutions(p, x)[-1]
+    return _convolutions(p, x, sloped)[-1]
 
 
-def _convolutions(p: Weights, x) -> list[Array]:
+def _convolutions(p: Weights, x, form: Callable = conv) -> list[Array]:
     """The last convolution of each block, before its rectifier."""
     x, seen, i = normalised(x), [], 0
     for block, count in enumerate(BLOCKS):
         x = max_pool(x, 2, 2) if block else x
         for _ in range(count):
-            x = conv(p, f"conv{i}", jnp.maximum(x, 0) if i else x)
+            x = form(p, f"conv{i}", jnp.maximum(x, 0) if i else x)
             i += 1
         seen.append(x)
     return seen

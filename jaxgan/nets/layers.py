@@ -9,11 +9,11 @@ import jax.numpy as jnp
 
 from jaxgan.backend import on_cpu
 from jaxgan.config import Config
+from jaxgan.convolution import LAYOUT
 from jaxgan.nets.minibatch import Minibatch
 from jaxgan.types import Axis, JaxganError, Net, Tree
 
 EMBED = 32  # features of the label's embedding in G
-LAYOUT = ("NHWC", "HWIO", "NHWC")  # of images, kernels and outputs
 
 
 class Network(nn.Module, kw_only=True):

@@ -12,11 +12,12 @@ import jax
 import jax.numpy as jnp
 
 from jaxgan.config import Config
+from jaxgan.convolution import convolved
 from jaxgan.nets import equalised
 from jaxgan.nets.equalised import Dense, spread, weight
 from jaxgan.nets.layers import matched, narrowed, one_hot, per_channel, widened
 from jaxgan.nets.norms import unit_square
-from jaxgan.nets.resnet import convolved, doubled, pooled
+from jaxgan.nets.resnet import doubled, pooled
 from jaxgan.nets.sizes import squares
 from jaxgan.types import JaxganError, Net, Spec
 

@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxgan.config import Config
+from jaxgan.convolution import convolved
 from jaxgan.nets import resample
 from jaxgan.nets.layers import Embed, Network, conditioned, linen, matched, per_channel, widened
-from jaxgan.nets.resnet import Conv, convolved
+from jaxgan.nets.resnet import Conv
 from jaxgan.nets.sizes import stages
 from jaxgan.types import JaxganError, Net, Spec
 

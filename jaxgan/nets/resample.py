@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxgan.backend import on_cpu
-from jaxgan.nets.layers import LAYOUT
+from jaxgan.convolution import LAYOUT
 
 
 def _along(x: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:

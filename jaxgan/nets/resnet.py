@@ -4,8 +4,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxgan.backend import on_cpu
-from jaxgan.nets.layers import LAYOUT, Embed, matched, per_channel, widened
+from jaxgan.convolution import convolved
+from jaxgan.nets.layers import Embed, matched, per_channel, widened
 from jaxgan.nets.norms import normalise
 from jaxgan.types import Axis
 
@@ -30,38 +30,6 @@ class Conv(nn.Module):
         kernel = matched(self.param("kernel", self.kernel_init, (self.size, self.size, x.shape[-1], self.features)), x)
         y = x @ kernel[0, 0] if self.size == 1 else convolved(x, kernel, edge=self.edge)
         return y + per_channel(self.param("bias", nn.initializers.zeros, (self.features,)), y) if self.bias else y
-
-
-def convolved(x: jax.Array, kernel: jax.Array, groups: int = 1, edge: int | None = None) -> jax.Array:
-    """x [b, h, w, cin], zeros around it, with kernel [k, k, cin / groups, cout], k odd -> [b, h, w, cout].
-
-    edge: pixels of zeros, where there are others than (k - 1) / 2 -> [b, h + 2 edge - k + 1, ..., cout].
-
-    In the form that suits the backend: on a CPU, in a loop of steps, XLA's own gradients take 7 to 34 times as long as
-    products of patches (experiments/benchmarks/convs.py).
-    """
-    if not on_cpu():
-        padding = "SAME" if edge is None else ((edge, edge), (edge, edge))
-        return jax.lax.conv_general_dilated(
-            x, kernel, (1, 1), padding, dimension_numbers=LAYOUT, feature_group_count=groups
-        )
-    if groups == 1:
-        return patches(x, len(kernel), edge) @ kernel.reshape(-1, kernel.shape[-1])
-    x = x.reshape(*x.shape[:3], groups, -1)
-    table = kernel.reshape(-1, groups, kernel.shape[-1] // groups)
-    out = jnp.einsum("bhwgi,igo->bhwgo", patches(x, len(kernel), edge), table)
-    return out.reshape(*out.shape[:3], -1)
-
-
-def patches(x: jax.Array, size: int, edge: int | None = None) -> jax.Array:
-    """The neighbourhood of each pixel, size by size, side by side in the last axis: [b, h, w, ..., c size^2].
-
-    edge: as in `convolved`.
-    """
-    edge = size // 2 if edge is None else edge
-    h, w = (n + 2 * edge - size + 1 for n in x.shape[1:3])
-    x = jnp.pad(x, ((0, 0), (edge, edge), (edge, edge), *[(0, 0)] * (x.ndim - 3)))
-    return jnp.concatenate([x[:, i : i + h, j : j + w] for i in range(size) for j in range(size)], -1)
 
 
 def reflected(x: jax.Array, edge: int) -> jax.Array:

@@ -13,11 +13,11 @@ import jax.numpy as jnp
 
 from jaxgan import rng
 from jaxgan.config import Config
+from jaxgan.convolution import convolved
 from jaxgan.nets import equalised, resample
 from jaxgan.nets.equalised import NORMAL, Dense, leaky, spread, weight
 from jaxgan.nets.layers import Network, linen, matched, one_hot, per_channel, widened
 from jaxgan.nets.norms import unit_square
-from jaxgan.nets.resnet import convolved
 from jaxgan.nets.sizes import stages
 from jaxgan.options import Stylegan2
 from jaxgan.types import Axis, JaxganError, Net, Spec
