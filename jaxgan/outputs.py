@@ -91,7 +91,7 @@ def film(pictures, out: Path, milliseconds: int) -> None:
     """
     av = _av()
     options = {"movflags": "faststart"}  # which FFmpeg does by opening the file again, so it wants a name
-    with disk.replacing(out) as place, av.open(place.name, "w", format="mp4", options=options) as file:
+    with disk.replacing(out) as place, av.open(place.name, mode="w", format="mp4", options=options) as file:
         stream = file.add_stream("libx264", rate=Fraction(1000, milliseconds), options={"crf": "18"})
         stream.height, stream.width = (side + side % 2 for side in pictures[0].shape[:2])
         stream.pix_fmt = "yuv420p"

@@ -75,6 +75,7 @@ def _damaged(home: Path) -> None:
     np.save(home / "npy/whole.npy", np.zeros((4, 4), np.uint8))
     (home / "npy/cut.npy").write_bytes((home / "npy/whole.npy").read_bytes()[:50])
     Image.new("L", (20, 10)).save(home / "wide/one.png")
+    Image.new("L", (10, 20)).save(home / "wide/two.png")
     np.savez(home / "whole.npz", x=np.arange(4 * 64, dtype=np.uint8).reshape(4, 8, 8, 1))
     (home / "cut.npz").write_bytes((home / "whole.npz").read_bytes()[:200])
     (home / "words.npz").write_text("no numbers here")

@@ -196,7 +196,7 @@ def test_ones_own_images_are_read_as_training_reads_them(root):
     np.testing.assert_array_equal(grey, rows(root, channels=1)[0])
     np.save(root / "b.npy", np.zeros((8, 8, 5), np.uint8))
     assert inputs.images([root / "b.npy"], (8, 8, 5))[0].shape == (1, 8, 8, 5)
-    with pytest.raises(JaxganError, match="squares of 1, 3, 4 or more channels"):
+    with pytest.raises(JaxganError, match="read as 1, 3, 4 or more channels"):
         inputs.images([root / "a.png"], (8, 8, 2))
 
 

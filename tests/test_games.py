@@ -161,6 +161,7 @@ def test_every_number_is_traced_and_matters():
     elsewhere |= {"k_rate", "d_rotation", "g_rotation"}  # test_kinds.py
     elsewhere |= {"l1", "cycle", "identity"}  # test_translate.py
     elsewhere |= {"level_signal"}  # test_levels_of_gat.py
+    elsewhere |= {"pixel", "perceptual", "adversarial"}  # test_totals_images.py
     elsewhere |= {"augment_p", "augment_color", "ada_target", "ada_images", "apa_target"}  # test_control.py
     known = {name for *_, others in TRACED for name in others}
     assert known | elsewhere == {f.name for f in dataclasses.fields(Hp)}

@@ -164,6 +164,9 @@ def test_every_kind_takes_them_or_says_why_not(kind, net):
     elif kind in ("upscale", "esrgan"):
         with pytest.raises(JaxganError, match=f"net '{net}' does not make images of smaller ones"):
             program.reads(c, source)
+    elif kind == "gat" and net != "gat":
+        with pytest.raises(JaxganError, match=f"net '{net}' makes one; use --net gat"):
+            program.reads(c, source)
     else:
         assert "g_lr" in program.reads(c, source)
 

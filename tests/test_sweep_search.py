@@ -36,19 +36,19 @@ class Trainer:
     def __init__(self, value=lambda c, until: regret(c) + 1 / until):
         self.value, self.calls = value, []
 
-    def __call__(self, dir, ids, until, mode, width, say, stop):
+    def __call__(self, dir, ids, until, mode, width, say, stop, found):
         self.calls.append((until, list(ids)))
         members = store.members(dir)
         for id in ids:
             if store.finished(dir, id, until):
                 continue
-            run, found = store.run_dir(dir, id), self.value(members[id][1], until)
+            run, value = store.run_dir(dir, id), self.value(members[id][1], until)
             run.mkdir(parents=True, exist_ok=True)
             done = max((row["step"] for row in log.read(run / "metrics.jsonl")), default=0)
             if done < until:
                 with (run / "metrics.jsonl").open("a") as file:
-                    file.write(json.dumps({"step": until, "regret": found}) + "\n" if found is not None else "")
-            status = "non-finite" if found is None else "done"
+                    file.write(json.dumps({"step": until, "regret": value}) + "\n" if value is not None else "")
+            status = "non-finite" if value is None else "done"
             store.stand(dir, id, status=status, step=max(done, until), reason="")
 
 

@@ -100,8 +100,8 @@ def esrgan(config: Config, shape, classes: int, axis: Axis) -> Game:
     all, phi the last convolution of config.perceptual_net before its rectifier; the paper's is VGG19's conv5_4. Losses
     are means of their real and generated side; the paper's is ragan. Its second stage starts from `upscale` by init.
     """
-    _check(config, shape)
     nets = {"g": upscaler(config, shape, axis), "d": discriminator(config, shape, 0, axis)}
+    _check(config, shape)
     g_terms = {
         "pixel": Term(lambda play, vars: (absolute(play.real.x, play.fake.x), vars)),
         "perceptual": Term(lambda play, vars: (_features_apart(play), vars)),

@@ -203,12 +203,15 @@ def static(c: Config) -> dict[str, Any]:
     """What members of one compiled program have in common: every static field, and which numbers are above 0.
 
     A penalty whose weight is 0 is not in the program, so "on" lists the numbers of Hp above 0 (but for those that are
-    always in it), and "pieces" the schedules, whose own numbers are free.
+    always in it), and "pieces" the schedules, whose own numbers are free. Numbers that came after version 0.1.0 and are
+    above 0 unless asked otherwise are listed where they are not, as "off", so that groups of older sweeps stay theirs.
     """
     values = {n: v for n, v in config.to_dict(c).items() if n not in NEUTRAL and n not in ("hp", "seed")}
     scheduled = {"pieces": pieces(c.hp)} if pieces(c.hp) else {}
-    on = [name for name in sorted(switched_on(c.hp)) if not facts(Hp)[name].always]
-    return {**values, "on": on, **scheduled}
+    usual = {name for name in switched_on(Hp()) if facts(Hp)[name].later and not facts(Hp)[name].always}
+    on = [name for name in sorted(switched_on(c.hp) - usual) if not facts(Hp)[name].always]
+    off = sorted(usual - switched_on(c.hp))
+    return {**values, "on": on, **({"off": off} if off else {}), **scheduled}
 
 
 def groups(configs: dict[str, Config]) -> list[tuple[dict, list[str]]]:
