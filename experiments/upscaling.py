@@ -7,9 +7,13 @@ The first takes photographs from the packages scikit-image and matplotlib, copie
 into runs/photos/test, trains both stages in runs/upscaling-S, S the seed, and measures what they make of the 3, made
 smaller by 4: PSNR and SSIM of RGB (higher is nearer), LPIPS of the centre (lower looks nearer), without 4 pixels at the
 borders. It draws experiments/results/upscaling.png: parts of the 3, interpolated, by stage one, stage two, a blend with
-0.8 of it, and as they are. The second trains stage one alone, once the photographs are there.
-The network has 100,307 parameters; the
-paper's has 16.7 million.
+0.8 of it, and as they are. The second trains stage one alone, once the photographs are there. The network has 100,307
+parameters; the paper's has 16.7 million. Seed 0, 1,500 and 150 steps, in four minutes on 2 CPU cores:
+
+    bicubic    PSNR 26.54 SSIM 0.749 LPIPS 0.335
+    L1         PSNR 26.76 SSIM 0.760 LPIPS 0.331
+    ESRGAN     PSNR 24.70 SSIM 0.716 LPIPS 0.346
+    blend 0.8  PSNR 25.40 SSIM 0.731 LPIPS 0.337
 """
 
 import argparse
@@ -47,17 +51,17 @@ def config():
         patch=32,
         flip=True,
         batch=8,
-        steps=400,
+        steps=1500,
         sample_every=0,
-        hp=Hp(g_lr="2e-3:2e-4:3200", b1=0.9, ema_half_life=1000.0),
+        hp=Hp(g_lr="2e-3:2e-4:12000", b1=0.9, ema_half_life=1000.0),
     )
 
 
 def second(first: Path, seed: int) -> Config:
     """ESRGAN from the weights of the run in the folder first."""
-    hp = Hp(g_lr=5e-4, d_lr=2e-4, b1=0.9, ema_half_life=40.0)
+    hp = Hp(g_lr=5e-4, d_lr=2e-4, b1=0.9, ema_half_life=100.0)
     return dataclasses.replace(
-        config(), kind="esrgan", loss="ragan", init=str(first.absolute()), seed=seed, steps=40, hp=hp
+        config(), kind="esrgan", loss="ragan", init=str(first.absolute()), seed=seed, steps=150, hp=hp
     )
 
 

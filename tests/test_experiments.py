@@ -10,6 +10,7 @@ import pytest
 
 from jaxgan import cli, log, program, train, unused
 from jaxgan.config import check, flat
+from jaxgan.nets import upscaler
 from jaxgan.sweep.space import member
 from runs import Like
 
@@ -125,3 +126,13 @@ def test_edges_of_emoji_are_steps_of_brightness_in_the_image_itself():
     assert found.shape == (3, 8, 8, 3) and set(np.unique(found)) == {0, 255}
     assert (found[0] == np.where(np.isin(np.arange(8), (3, 4)), 0, 255)[None, :, None]).all()
     assert (found[2] == 255).all()
+
+
+def test_both_stages_of_upscaling_have_the_network_whose_size_the_page_says():
+    file = runpy.run_path(str(EXPERIMENTS / "upscaling.py"))
+    stages = [check(file["config"]()), check(file["second"](Path("l1"), 0))]
+    for c in stages:
+        g = upscaler(c, (32, 32, 3), None)
+        params, _ = jax.eval_shape(g.init, jax.random.key(0), jax.ShapeDtypeStruct((2, 8, 8, 3), float))
+        assert f"{sum(leaf.size for leaf in jax.tree.leaves(params)):,} parameters" in " ".join(file["__doc__"].split())
+    assert [c.kind for c in stages] == ["upscale", "esrgan"]
