@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan import features, parallel, project, rng
+from jaxgan import log, parallel, project, rng
 from jaxgan.errors import JaxganError
 from jaxgan.features.extractor import progress
 from jaxgan.latents import slerp
@@ -33,8 +33,8 @@ def lengths(
     if game.codes:
         raise JaxganError(f"latents of kind {run.config.kind!r} hold codes, between which there is no path")
     if far is None:
-        project.measure("lpips", shape, print)  # complains of images that it cannot compare, or weights not here
-        far = functools.partial(features.lpips, features.lpips_weights())
+        _, distance, weights = project.measure("lpips", shape, log.show)
+        far = functools.partial(distance, weights)
     nets = parallel.local(run.state.ema if ema else run.shown())
     step = jax.jit(
         functools.partial(_apart, project.of_styles(game) if space == "w" else project.of_latents(game), far)
@@ -61,7 +61,7 @@ def _apart(space: project.Space, far: Callable, nets: dict, a, b, y):
 
 
 def _at_most(size: int, x):
-    """Images [n, h, w, c], means over boxes of those that are larger than size."""
+    """Images [n, h, w, c], means over boxes of those that are larger than size; what fills no box is left out."""
     n, h, w, c = x.shape
-    k = max(1, h // size)
-    return x.reshape(n, h // k, k, w // k, k, c).mean((2, 4))
+    k = max(1, min(h, w) // size)
+    return x[:, : h // k * k, : w // k * k].reshape(n, h // k, k, w // k, k, c).mean((2, 4))

@@ -60,6 +60,7 @@ def test_large_images_are_averaged_over_boxes(monkeypatch):
     x = np.arange(32.0).reshape(1, 4, 4, 2)
     np.testing.assert_array_equal(paths._at_most(2, x)[0, 0, 1], x[0, :2, 2:].mean((0, 1)))
     np.testing.assert_array_equal(paths._at_most(4, x), x)
+    np.testing.assert_array_equal(paths._at_most(2, np.pad(x, ((0, 0), (0, 0), (0, 1), (0, 0)))), paths._at_most(2, x))
 
 
 def test_evaluate_scores_paths_by_lpips(monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 
 from jaxgan import config, games, kernels, rng
 from jaxgan.fields import facts, replaced
-from jaxgan.nets import discriminator, encoder, johnson, layers, noise, translator, unet
+from jaxgan.nets import discriminator, encoder, layers, noise, residual_translator, translator, unet
 from jaxgan.options import Patchgan
 from jaxgan.types import JaxganError
 
@@ -97,7 +97,9 @@ def test_the_resnet_of_cyclegan():
 def test_the_resnet_of_stargan():
     """Zeros around, 4x4 resampling, no biases, and norms with gains."""
     options = {"size": 4, "reflect": False, "bias": False, "last_bias": False, "affine": True}
-    net = layers.linen(johnson.Translator(2, 1, None, "instance", jax.nn.initializers.normal(0.5), **options))
+    net = layers.linen(
+        residual_translator.Translator(2, 1, None, "instance", jax.nn.initializers.normal(0.5), **options)
+    )
     x, z = np.float32(normal(2, 8, 8, 3)), np.eye(2, dtype=np.float32)
     p = params_of(net, z, x)
     norms = iter(range(7))

@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 
 from jaxgan.config import Config
-from jaxgan.nets import johnson, unet
+from jaxgan.nets import residual_translator, unet
 from jaxgan.nets.dcgan import NORMAL, gain
 from jaxgan.nets.layers import Down, Head, Network, linen, widened
 from jaxgan.nets.norms import normalise
@@ -109,7 +109,7 @@ def translator(config: Config, spec: Spec) -> Net:
             f"have shape {tuple(spec.shape)}; set size to one of these"
         )
     else:
-        net = johnson.Translator(
+        net = residual_translator.Translator(
             *(config.width, options.blocks, spec.axis, spec.norm, NORMAL, gain),
             bias=spec.norm != "batch",
             affine=spec.norm != "instance",

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 from jaxgan.config import Config
 from jaxgan.nets.layers import Dense, Down, Head, Network, linen, widened
 from jaxgan.nets.norms import biased, normalise
-from jaxgan.nets.resnet import Conv
+from jaxgan.nets.resnet import Conv, doubled
+from jaxgan.nets.sizes import doublings
 from jaxgan.types import Axis, JaxganError, Net, Spec
 
 NORM = {"g": "none", "d": "batch"}  # of this architecture
@@ -22,11 +23,6 @@ HIDDEN = 100  # features of D before its logit
 KAIMING = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 DEFAULT = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")  # PyTorch's; biases begin at 0
 SMALL = nn.initializers.variance_scaling(2.0 * 0.1**2, "fan_in", "normal")
-
-
-def doubled(x: jax.Array) -> jax.Array:
-    """Each pixel as 2x2: [b, h, w, c] -> [b, 2h, 2w, c]."""
-    return x.repeat(2, 1).repeat(2, 2)
 
 
 class Block(nn.Module):
@@ -107,11 +103,8 @@ class Discriminator(Network):
 
 def widths(config: Config, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Channels of D at size, size / 2, ..., down to 8 pixels or more: the width, doubling up to 8 times."""
-    size = shape[0] if len(shape) == 3 and shape[0] == shape[1] else 0
-    halvings = 0
-    while size % 2 ** (halvings + 1) == 0 and size >> halvings >= 8:
-        halvings += 1
-    if not halvings or size >> halvings > 7:
+    halvings = doublings(shape[0], shape[1]) if len(shape) == 3 and shape[0] == shape[1] else None
+    if halvings is None:
         raise JaxganError(
             "D of rrdb sees squares that halves make 4 to 7 pixels high, such as 32, 48, 64, 96, 128 or 192, not shape "
             f"{tuple(shape)}; set patch, or size, to one of these"

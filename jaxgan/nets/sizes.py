@@ -7,6 +7,7 @@ from jaxgan.config import size_text
 from jaxgan.types import JaxganError
 
 SHORT = range(4, 8)  # pixels that the shorter side of a first map may have; its longer side may have any
+COUNTS = range(1, 20)  # doublings, as many as any network may ask for
 NEAR, FAR = 3, 3  # sizes that an error names, and how much farther than the nearest they may be
 
 
@@ -22,7 +23,7 @@ class Stages(NamedTuple):
         return tuple(SHORT[0] << i for i in range(self.doublings + 1))
 
 
-def stages(net: str, shape: tuple[int, ...], counts: range = range(1, 20)) -> Stages:
+def stages(net: str, shape: tuple[int, ...], counts: range = COUNTS) -> Stages:
     """Those of images of this shape, doubled as often as one of counts says; JaxganError where there are none."""
     if len(shape) != 3:
         raise JaxganError(
@@ -30,15 +31,20 @@ def stages(net: str, shape: tuple[int, ...], counts: range = range(1, 20)) -> St
             "(conv1d for sequences)."
         )
     h, w = shape[:2]
-    for count in counts:
-        if h % 2**count == w % 2**count == 0 and min(h, w) >> count in SHORT:
-            return Stages((h >> count, w >> count), count)
+    if (count := doublings(h, w, counts)) is not None:
+        return Stages((h >> count, w >> count), count)
     often = "" if counts[-1] > 9 else f", {counts[0]} to {counts[-1]} times"
     raise JaxganError(
         f"{net} makes images whose shorter side is {SHORT[0]} to {SHORT[-1]} pixels, doubled again and again{often}, "
         f"and the longer one any number doubled as often, not shape {tuple(shape)}: set size to "
         f"{' or '.join(size_text(h if h == w else (h, w)) for h, w in nearest(h, w, counts))}, or net to mlp."
     )
+
+
+def doublings(h: int, w: int, counts: range = COUNTS) -> int | None:
+    """How many times, one of counts, a first map is doubled to h x w pixels; None where there is no such."""
+    fits = (n for n in counts if h % 2**n == w % 2**n == 0 and min(h, w) >> n in SHORT)
+    return next(fits, None)
 
 
 def squares(net: str, shape: tuple[int, ...]) -> Stages:

@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 
 from jaxgan.config import Config
-from jaxgan.nets import johnson, patchgan
+from jaxgan.nets import patchgan, residual_translator
 from jaxgan.nets.layers import Down, Head, Network, linen, widened
 from jaxgan.nets.norms import normalise
 from jaxgan.nets.resnet import Conv
@@ -67,7 +67,7 @@ def encoder(config: Config, spec: Spec) -> Net:
 def translator(config: Config, spec: Spec) -> Net:
     """A ResNet of six blocks; D asks for sizes that suit it too."""
     judge(config, spec)
-    net = johnson.Translator(
+    net = residual_translator.Translator(
         *(config.width, BLOCKS, spec.axis, spec.norm, UNIFORM),
         size=4,
         reflect=False,
