@@ -7,13 +7,14 @@ nothing of jaxgan.games. "logits" are D's of real and generated examples, "vars"
 
 import dataclasses
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from types import MappingProxyType, SimpleNamespace
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from jax.nn import softplus as sp
 
 from jaxgan import augment, rng, step
@@ -247,3 +248,19 @@ def check(row, found, player):
     for net in owned:
         moves = [float(abs(g).max()) for g in jax.tree.leaves(grads[net])]
         assert not moves or max(moves) > 1e-3 * size, f"nothing moves {net}"
+
+
+def totals(table: dict[str, Row], alone=(), slow=()):
+    """`check` as a test of each row of a table and each player; alone: (name, player) that there are not.
+
+    slow: names of rows that are long proofs.
+    """
+    found = cache(lambda name: both(table[name]))
+    named = [(name, player) for name in table for player in ("d", "g") if (name, player) not in alone]
+    cases = [pytest.param(*case, marks=pytest.mark.slow if case[0] in slow else ()) for case in named]
+
+    @pytest.mark.parametrize(("name", "player"), cases)
+    def test_total(name, player):
+        check(table[name], found(name), player)
+
+    return test_total

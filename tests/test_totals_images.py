@@ -3,12 +3,9 @@
 test_totals_kinds.py has the others. D is shown noisy examples wherever a kind lets it, and augmented ones.
 """
 
-from functools import cache
-
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from jax.nn import relu
 
 import hand
@@ -189,17 +186,7 @@ TABLE = {
 }
 
 
-PLAYERS = [(name, player) for name in TABLE for player in ("d", "g") if (name, player) != ("upscale", "d")]
-
-
-@cache
-def found(name):
-    return hand.both(TABLE[name])
-
-
-@pytest.mark.parametrize(("name", "player"), PLAYERS)
-def test_total(name, player):
-    hand.check(TABLE[name], found(name), player)
+test_total = hand.totals(TABLE, alone=[("upscale", "d")])  # there is no D
 
 
 def test_every_kind_has_a_formula():

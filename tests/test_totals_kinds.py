@@ -5,13 +5,11 @@ those from images to images. D is shown noisy examples wherever a kind lets it, 
 """
 
 import math
-from functools import cache
 from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from jax.nn import relu
 
 import hand
@@ -249,16 +247,5 @@ TABLE = {
 
 
 ALONE = [("vae", "d"), ("vae-y", "d")]  # there is no D
-PLAYERS = [(name, player) for name in TABLE for player in ("d", "g") if (name, player) not in ALONE]
 # gat's takes ten seconds to compile; its golden step is for every day
-SLOW = [pytest.param(*one, marks=pytest.mark.slow if one[0] == "gat" else ()) for one in PLAYERS]
-
-
-@cache
-def found(name):
-    return hand.both(TABLE[name])
-
-
-@pytest.mark.parametrize(("name", "player"), SLOW)
-def test_total(name, player):
-    hand.check(TABLE[name], found(name), player)
+test_total = hand.totals(TABLE, ALONE, slow=["gat"])
