@@ -117,6 +117,13 @@ def test_a_group_is_one_program(settings):
             assert (c.hp.clip > 0) == (first.hp.clip > 0)
 
 
+def test_numbers_that_are_on_by_default_make_groups_where_they_are_off():
+    """A weight of ESRGAN's, which version 0.1.0 had not: a group's key names it only where it is 0."""
+    one, other, off = (space.static(space.member(BASE, v)) for v in ({}, {"hp.pixel": 3.0}, {"hp.pixel": 0.0}))
+    assert one == other and "off" not in one
+    assert off == {**one, "off": ["pixel"]}
+
+
 def test_learning_rates_betas_and_seeds_share_a_program_and_a_penalty_does_not():
     settings = [{"g_lr": 0.0}, {"g_lr": 1.0}, {"b1": 0.0}, {"seed": 3}, {"hp.r1": 0.5}, {"hp.r1": 2.0}, {"clip": 0.1}]
     configs = {id: c for id, (_, c) in space.expand(BASE, settings).items()}

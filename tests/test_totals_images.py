@@ -174,7 +174,11 @@ TABLE = {
     "upscale": Row(upscale, KINDS["upscale"]),
     "esrgan": Row(
         esrgan,
-        {**KINDS["esrgan"], "augment": ("jitter",), "hp": {**hand.NOISE, "pixel": 3.0, "perceptual": 0.7}},
+        {
+            **KINDS["esrgan"],
+            "augment": ("jitter",),
+            "hp": {**hand.NOISE, "pixel": 3.0, "perceptual": 0.7, "adversarial": 1e3},
+        },
         ("clock",),
         hand.CLOCK,
         hand.WEIGHTS,
