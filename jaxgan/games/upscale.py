@@ -139,5 +139,11 @@ def _features_apart(play: Play):
 @cache
 def _weights(name: str):
     """Of a perceptual network, read when a loss is traced: a run that only upscales needs none."""
-    with jax.ensure_compile_time_eval():
-        return {key: np.asarray(value) for key, value in PERCEPTUAL[name].load().items()}
+    try:
+        with jax.ensure_compile_time_eval():
+            return {key: np.asarray(value) for key, value in PERCEPTUAL[name].load().items()}
+    except JaxganError as e:
+        raise JaxganError(
+            f"kind 'esrgan' compares features of {name}: {e}. Here these are --perceptual-net digits-cnn and the like; "
+            "--hp.perceptual 0 compares none"
+        ) from e
