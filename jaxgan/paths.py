@@ -24,12 +24,12 @@ def lengths(
 ) -> np.ndarray:
     """Distances by LPIPS of images EPS apart, over EPS^2, at the beginning of n paths between latents -> [n].
 
-    space: "z", along great circles, or "w", along lines between the styles of stylegan2. labels: classes [n], the same
+    space: "z", along great circles, or "w", along lines between styles (stylegan2, gat). labels: classes [n], the same
     at both ends, as all noise is. far: (a, b) -> distances [b] of images [b, h, w, c] in [-1, 1] in place of LPIPS.
     """
     shape, game = tuple(run.env["shape"]), run.game
     if space == "w" and styles(run.config, shape) is None:
-        raise JaxganError(f"ppl-w is of styles, and net {run.config.net!r} has none; take ppl-z, or --net stylegan2")
+        raise JaxganError(f"ppl-w is of styles, and net {run.config.net!r} has none; take ppl-z, or net stylegan2 or gat")
     if game.codes:
         raise JaxganError(f"latents of kind {run.config.kind!r} hold codes, between which there is no path")
     if far is None:
