@@ -29,7 +29,7 @@ def lengths(
     """
     shape, game = tuple(run.env["shape"]), run.game
     if space == "w" and styles(run.config, shape) is None:
-        raise JaxganError(f"ppl-w is of styles, and net {run.config.net!r} has none; take ppl-z, or net stylegan2 or gat")
+        raise JaxganError(f"ppl-w is of styles; net {run.config.net!r} has none: take ppl-z, or stylegan2 or gat")
     if game.codes:
         raise JaxganError(f"latents of kind {run.config.kind!r} hold codes, between which there is no path")
     if far is None:
