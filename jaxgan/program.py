@@ -73,7 +73,7 @@ def check_accumulate(c: Config, source: Source) -> None:
     """JaxganError if micro-batches would not add up to the batch: a part of the game looks at all of it at once."""
     if c.accumulate == 1:
         return
-    game, state, batches = _abstract(c, source)
+    game, state, batches = abstract(c, source)
     nets = [name for name, kept in state.vars.items() if "batch_stats" in str(jax.tree.structure(kept))]
     if nets:
         raise JaxganError(
@@ -86,12 +86,12 @@ def check_accumulate(c: Config, source: Source) -> None:
 
 def reads(c: Config, source: Source) -> frozenset[str]:
     """Names of the numbers of Hp that a step of c looks at."""
-    game, state, batches = _abstract(c, source)
+    game, state, batches = abstract(c, source)
     return step.reads(game, state, batches, SOLVERS[c.solver].step)
 
 
-def _abstract(c: Config, source: Source):
-    """The game of c without devices, whose axis is bound in their programs only; shapes of its state and batches."""
+def abstract(c: Config, source: Source):
+    """(game of c without devices, whose axis is bound in their programs only; shapes of its state and batches)."""
     game = games.make(c, source.shape, source.classes)
     x = jax.ShapeDtypeStruct((game.updates, c.batch, *source.shape), np.float32)
     y = jax.ShapeDtypeStruct((game.updates, c.batch), np.int32)

@@ -6,7 +6,9 @@ Each program runs in a process of its own, one after the other, --runs times in 
 machine hits all of them; prints Markdown tables with the medians. `mlp2d`: MLPs 2-128-128-2 and 2-128-128-1 on the
 ring, batch 256, also on one core. `dcgan28`: digits at 32 pixels, 64 channels, batch 64. `sngan32`: SNGAN's ResNets, G
 256 and D 128 wide, batch 64, 5 updates of D and one of G a step. `first`: from the start of `jaxgan train` on dcgan28
-until its first step is logged, with an empty compilation cache and with the one that this leaves.
+until its first step is logged, with an empty compilation cache and with the one that this leaves. `products alone` adds
+up the matrix products and convolutions of a step of jaxgan, each timed as a program of its own: what XLA takes at least
+(not of mlp2d, where calling them costs more than they do).
 
 DIR holds torch_steps.py, which takes WORKLOAD, --channels-last, --threads N and --steps N, and prints a line of JSON
 with sec_per_step_median and cold_start_s, seconds until its first step is done. --only and a small --steps show sooner
@@ -15,6 +17,7 @@ that it works.
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import statistics
@@ -24,7 +27,16 @@ import tempfile
 import time
 from pathlib import Path
 
+import jax
+import jax.extend
+import numpy as np
 from sweep import processor
+
+from jaxgan import data, games, parallel, program, step
+from jaxgan.commands.start import start_jax
+from jaxgan.experiment import experiment
+from jaxgan.solvers import SOLVERS
+from jaxgan.state import initial
 
 EXPERIMENT = """
 from jaxgan import Config, Hp
@@ -41,6 +53,8 @@ WORKLOADS = {
         *(1, 3),
     ),
 }
+# glibc keeps memory of calls that are over, as one program of all of them would
+KEEP = {"MALLOC_MMAP_THRESHOLD_": str(2**34), "MALLOC_TRIM_THRESHOLD_": str(2**34)}
 IMAGES = {"mlp2d": 256, "dcgan28": 64, "sngan32": 5 * 64}  # real examples a step
 
 
@@ -51,31 +65,62 @@ def write(workload: str, home: Path) -> Path:
     return file
 
 
-def one(workload: str, steps: int) -> None:
-    """Prints as JSON the seconds a step of jaxgan's compiled program: the median of calls, the first not counted."""
-    import jax
-
-    from jaxgan import data, games, parallel, program
-    from jaxgan.commands.start import start_jax
-    from jaxgan.experiment import experiment
-    from jaxgan.state import initial
-
+def opened(workload: str):
+    """(game, source, config, devices) of a workload, as `jaxgan train` has them."""
     start_jax()
     with tempfile.TemporaryDirectory() as home:
         c, _ = experiment(write(workload, Path(home)))
     source = data.of_config(c)[0]
     devices = parallel.devices(c.parallel)
-    game = games.make(c, source.shape, source.classes, devices.axis)
+    return games.make(c, source.shape, source.classes, devices.axis), source, c, devices
+
+
+def timed(call, *args):
+    """(what call returns, seconds until all of it is there)."""
+    start = time.monotonic()
+    found = jax.block_until_ready(call(*args))
+    return found, time.monotonic() - start
+
+
+def one(workload: str, steps: int) -> None:
+    """Prints as JSON the seconds a step of jaxgan's compiled program: the median of calls, the first not counted."""
+    game, source, c, devices = opened(workload)
     compiled = program.build(game, source, c, devices)
     state, at = devices.replicate(initial(game, c, source.shape)), 0
     many, spent = min(WORKLOADS[workload][2], steps), []
     for _ in range(1 + steps // many):
-        start = time.monotonic()
-        state, metrics = compiled.advance(state, at, many)
-        jax.block_until_ready((state, metrics))
-        spent.append((time.monotonic() - start) / many)
+        (state, _), seconds = timed(compiled.advance, state, at, many)
+        spent.append(seconds / many)
         at += many
     print(json.dumps({"sec_per_step_median": statistics.median(spent[1:]), "version": jax.__version__}))
+
+
+def inside(jaxpr, times: int = 1):
+    """(equation, how often it runs) of all products and convolutions of a program."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name in ("dot_general", "conv_general_dilated"):
+            yield equation, times
+        for part in jax.extend.core.jaxprs_in_params(equation.params):
+            yield from inside(part, times * equation.params.get("length", 1))
+
+
+def products(workload: str, repeats: int = 10) -> None:
+    """Prints as JSON the seconds of a step's products alone: of each the median of its calls, and all of them added."""
+    game, source, c, _ = opened(workload)
+    state, batches = program.abstract(c, source)[1:]
+    step_of = functools.partial(step.train_step, game, solver=SOLVERS[c.solver].step)
+    spent: dict[str, float] = {}
+    total = 0.0
+    for equation, times in inside(jax.make_jaxpr(step_of)(state, batches).jaxpr):
+        shapes = [a.aval for a in equation.invars]
+        name = f"{shapes} {equation.params}"
+        if name not in spent:
+            call = jax.jit(functools.partial(equation.primitive.bind, **equation.params))
+            inputs = [np.random.default_rng(0).normal(size=a.shape).astype(a.dtype) for a in shapes]
+            calls = [timed(call, *map(jax.device_put, inputs))[1] for _ in range(1 + repeats)]
+            spent[name] = statistics.median(calls[1:])
+        total += times * spent[name]
+    print(json.dumps({"sec_per_step_median": total}))
 
 
 @contextlib.contextmanager
@@ -91,7 +136,9 @@ def cores(count: int):
 
 def last_line(command: list[str]) -> dict:
     """What a program prints as JSON; it must succeed."""
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
+    env = {**os.environ, **(KEEP if "--products" in command else {})}
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=env)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def first(home: Path, cache: Path) -> float:
@@ -120,6 +167,7 @@ def programs(workload: str, torch: str, steps: int) -> list[tuple[str, int, list
     theirs = [sys.executable, str(Path(torch, "torch_steps.py")), workload, "--steps", many]
     alone = workload == "mlp2d"
     found = [("jaxgan", 0, ours)] + [("jaxgan, one core", 1, ours)] * alone
+    found += [("jaxgan, products alone", 0, [sys.executable, __file__, "--products", workload])] * (not alone)
     if torch:
         found += [("PyTorch, eager", 0, theirs)]
         found += [("PyTorch, eager, one core", 1, [*theirs, "--threads", "1"])] * alone
@@ -157,7 +205,10 @@ def main() -> None:
     p.add_argument("--only", nargs="+", choices=names, default=names)
     p.add_argument("--steps", type=int, default=0, help="timed steps of each; 0 is the workload's own number")
     p.add_argument("--one", choices=list(WORKLOADS), help="time one workload of jaxgan here, and print JSON")
+    p.add_argument("--products", choices=list(WORKLOADS), help="time one workload's products alone, and print JSON")
     a = p.parse_args()
+    if a.products:
+        return products(a.products)
     if a.one:
         return one(a.one, a.steps or WORKLOADS[a.one][3])
     print(f"{os.cpu_count()} cores of {processor()}, load {os.getloadavg()[0]:.1f}, medians of {a.runs} runs\n")
