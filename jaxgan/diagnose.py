@@ -13,6 +13,7 @@ from jaxgan.data import feed
 from jaxgan.errors import JaxganError
 from jaxgan.run import Run, load
 from jaxgan.solvers import SOLVERS
+from jaxgan.state import initial
 from jaxgan.step import at_now, train_step
 from jaxgan.theory import jacobian
 from jaxgan.theory.diagnosis import COLUMNS, instruments, readings
@@ -94,7 +95,8 @@ def batches_of(game, c, source: Source, step: int) -> dict:
 def along(game, c, source: Source, run: Run) -> dict[str, np.ndarray]:
     """{"reach", "angle", "field"} on the line from the run's first parameters to its present ones."""
     state = run.state
-    start = transfer.first(game, c, source.shape, transfer.given(c, noted=run.env.get("init")))
+    given = transfer.given(c, noted=run.env.get("init"))
+    start = transfer.first(game, c, source.shape, initial(game, c, source.shape), given)
     batches = batches_of(game, c, source, int(state.step))
     players = jax.tree.map(lambda b: b[jnp.arange(len(game.players)) % len(b)], batches)
 

@@ -122,7 +122,7 @@ def lower(c: Config, source: Source, pool: list) -> jax.stages.Lowered:
     try:
         game = games.make(c, source.shape, source.classes, devices.axis)
         state = jax.eval_shape(partial(initial, game, c, source.shape))
-        return program.build(game, source, c, devices).lower(state)  # type: ignore[misc]  # these programs have it
+        return program.build(game, source, c, devices).lower(state)
     finally:
         PLATFORM.reset(token)
 

@@ -5,7 +5,7 @@ the same bits whatever its log interval.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from functools import partial
 from typing import NamedTuple
 
@@ -30,13 +30,15 @@ class Program(NamedTuple):
     """advance: (state, step, n) -> state after n more steps (fewer if a metric becomes non-finite), metrics of the last
 
     length: step -> n, the steps of the next dispatch. feed says how the data arrives, for people.
-    lower: shapes of a state -> jax.stages.Lowered, the program before XLA compiles it
+    lower: shapes of a state -> jax.stages.Lowered, the program before XLA compiles it, where `build` made it
+    seen: names of the numbers of Hp that a step looks at, once the program is traced, as `lower` does
     """
 
     advance: Callable
     length: Callable
     feed: str
-    lower: Callable | None = None
+    lower: Callable = lambda state: None
+    seen: Set[str] = frozenset()
 
 
 def build(game: Game, source: Source, c: Config, devices: Devices) -> Program:
@@ -98,8 +100,12 @@ def abstract(c: Config, source: Source):
     return game, jax.eval_shape(partial(initial, game, c, source.shape)), {"x": x, "y": y}
 
 
-def loop(game: Game, solver, batches):
-    """(rows, state, n) -> state, metrics: up to n steps in one loop; batches: (rows, state, i) -> step i's data."""
+def loop(game: Game, c: Config, batches, note: Callable = lambda name: None):
+    """(rows, state, n) -> state, metrics: up to n steps in one loop; batches: (rows, state, i) -> step i's data.
+
+    note: called with the name of each number of Hp that a step looks at, while it is traced.
+    """
+    solver = step.watched(SOLVERS[c.solver].step, note)
 
     @partial(jax.jit, inline=True)  # traced once, though the loop below asks first what it returns
     def one(rows, state, i):
@@ -123,19 +129,20 @@ def loop(game: Game, solver, batches):
     return steps
 
 
-def from_device(game: Game, source: Source, c: Config, share: int) -> Callable:
+def from_device(game: Game, source: Source, c: Config, share: int, note: Callable = lambda name: None) -> Callable:
     """`loop` for a source whose rows all lie on the device."""
 
     def batches(rows, state, i):
         return feed.from_device(source, rows, state.key, state.step, game.updates, c.batch, share, game.axis)
 
-    return loop(game, SOLVERS[c.solver].step, batches)
+    return loop(game, c, batches, note)
 
 
 def _from_device(game, source, rows, share, c, devices, text) -> Program:
-    call = devices.compile(from_device(game, source, c, share), False)
+    seen: set[str] = set()
+    call = devices.compile(from_device(game, source, c, share, seen.add), False)
     lower = lambda state: call.lower(rows, state, np.int32(1))  # noqa: E731
-    return Program(lambda state, step, n: call(rows, state, np.int32(n)), _pace(c), text, lower)
+    return Program(lambda state, step, n: call(rows, state, np.int32(n)), _pace(c), text, lower, seen)
 
 
 def _from_host(game, source, share, c, devices, text) -> Program:
@@ -145,7 +152,8 @@ def _from_host(game, source, share, c, devices, text) -> Program:
         rows = jax.tree.map(lambda r: r[i], rows)
         return feed.from_host(source, rows, state.key, state.step, game.updates, share, game.axis)
 
-    call = devices.compile(loop(game, SOLVERS[c.solver].step, batches), True)
+    seen: set[str] = set()
+    call = devices.compile(loop(game, c, batches, seen.add), True)
     length = lambda step: min(size, to_boundary(c, step))  # noqa: E731
     ahead: list[tuple[int, Iterator]] = []  # the step whose rows come next, and the iterator over them
 
@@ -163,7 +171,7 @@ def _from_host(game, source, share, c, devices, text) -> Program:
         blank = {name: np.broadcast_to(np.zeros((), r.dtype), (*mine, *r.shape)) for name, r in rows.items()}
         return call.lower(devices.split(blank), state, np.int32(1))
 
-    return Program(advance, length, text, lower)
+    return Program(advance, length, text, lower, seen)
 
 
 def _host_rows(source, c, updates, size, length, step, devices) -> Iterator:

@@ -21,7 +21,7 @@ from jaxgan.inputs import check_labels, examples
 from jaxgan.latents import closed, latents, slerp
 from jaxgan.nets import styles
 from jaxgan.standing import statistics
-from jaxgan.state import template
+from jaxgan.state import initializer, template
 from jaxgan.types import Game, State, halves
 
 PIXELS = 1 << 14  # of images that are upscaled at a time
@@ -378,7 +378,8 @@ def load(dir, step: int | str | None = None) -> Run:
     game = games.make(settings, shape, env["classes"])
     if (dir / "checkpoints").is_dir():
         with contextlib.closing(checkpoint.Checkpoints(dir / "checkpoints", settings.keep, read_only=True)) as saved:
-            fields = saved.restore(template(game, settings, shape), only=checkpoint.asked(saved, dir, step))
+            like = template(initializer(game, settings.solver, shape), settings)
+            fields = saved.restore(like, only=checkpoint.asked(saved, dir, step))
     if fields is None:
         raise JaxganError(f"{dir} has no checkpoint yet; one is written every {settings.checkpoint_every} steps")
     return Run(settings, checkpoint.from_host(fields), env, dir)

@@ -21,9 +21,8 @@ def initial(game: Game, settings: Config, shape: tuple[int, ...]) -> State:
 
 
 def initializer(game: Game, solver: str, shape: tuple[int, ...]) -> Callable[[Config], State]:
-    """`initial` for many configurations that differ in seed and numbers of Hp only: it compiles once."""
-    example = {"x": jnp.zeros((2, *shape)), "y": jnp.zeros(2, jnp.int32)}
-    inside = isinstance(example["x"], jax.core.Tracer)  # of another program, which is compiled as a whole
+    """`initial` for many configurations that differ in seed and numbers of Hp only: traced and compiled once."""
+    example = {"x": np.zeros((2, *shape), np.float32), "y": np.zeros(2, np.int32)}
     made: dict[tuple, Callable] = {}  # by the shapes of hp, which schedules have
 
     @jax.jit  # one program, which the compilation cache keeps, in place of one per operation
@@ -34,6 +33,7 @@ def initializer(game: Game, solver: str, shape: tuple[int, ...]) -> Callable[[Co
     def start(settings: Config) -> State:
         hp = {name: np.asarray(value, np.float32) for name, value in arrays(settings.hp).items()}
         given, shapes = (np.uint32(settings.seed), hp), tuple(value.shape for value in hp.values())
+        inside = isinstance(jnp.zeros(()), jax.core.Tracer)  # another program, which is compiled as a whole
         if not inside and shapes not in made:
             lowered = make.lower(*given)
             made[shapes] = lowered.compile(compiler_options=once(lowered.as_text()))
@@ -54,9 +54,14 @@ def once(program: str) -> dict[str, bool | str]:
     return {"xla_backend_optimization_level": "1"}
 
 
-def template(game: Game, settings: Config, shape: tuple[int, ...]) -> dict:
-    """Shapes of checkpoint.to_host's result for this run."""
-    state = jax.eval_shape(lambda: initial(game, settings, shape))
+def shapes(start: Callable[[Config], State], settings: Config) -> State:
+    """The state of a run with shapes in place of arrays; start: as `initializer` makes it."""
+    return jax.eval_shape(lambda: start(settings))
+
+
+def template(start: Callable[[Config], State], settings: Config) -> dict:
+    """Shapes of checkpoint.to_host's result for this run; start: as `initializer` makes it."""
+    state = shapes(start, settings)
     key = jax.eval_shape(jax.random.key_data, state.key)
     return vars(state) | {"key": key}
 

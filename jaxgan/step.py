@@ -6,6 +6,7 @@ update). Losses see all networks; only the mover's own parameters and vars chang
 
 import dataclasses
 import math
+from collections.abc import Callable
 from contextvars import ContextVar
 from functools import partial
 
@@ -203,14 +204,20 @@ def _rebuilt(aux, leaves) -> _Watched:
 jax.tree_util.register_pytree_node(_Watched, lambda w: (tuple(w.values()), (tuple(w), w.note)), _rebuilt)
 
 
+def watched(solver: Callable, note: Callable[[str], object]) -> Callable:
+    """solver, a function in solvers.py, that while it is traced calls note with each number of Hp that it looks at."""
+
+    def solve(game, state, *rest):
+        return solver(game, dataclasses.replace(state, hp=_Watched(state.hp, note)), *rest)
+
+    return solve
+
+
 def reads(game: Game, state: State, batches, solver) -> frozenset[str]:
     """Names of the numbers of state.hp that a train step looks at; state and batches as arrays or shapes."""
     seen: set[str] = set()
-
-    def watching(game, state, *rest):
-        return solver(game, dataclasses.replace(state, hp=_Watched(state.hp, seen.add)), *rest)
-
-    jax.eval_shape(lambda state, batches: train_step(game, state, batches, watching), state, batches)
+    solver = watched(solver, seen.add)
+    jax.eval_shape(lambda state, batches: train_step(game, state, batches, solver), state, batches)
     return frozenset(seen)
 
 

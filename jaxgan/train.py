@@ -35,7 +35,7 @@ from jaxgan.errors import JaxganError, LostProcess, NonFiniteError, nearest
 from jaxgan.looks import Look, Seen, begin, looks
 from jaxgan.run import Run
 from jaxgan.signals import Stop
-from jaxgan.state import template
+from jaxgan.state import initializer, shapes, template
 from jaxgan.types import Source, State
 
 PROFILED = 10  # steps in a trace
@@ -65,21 +65,23 @@ def run(
         source, held = data.of_config(c, source)
         devices = parallel.devices(c.parallel)
         game = games.make(c, source.shape, source.classes, devices.axis)
+        begin = initializer(game, c.solver, source.shape)
         compiled = program.build(game, source, c, devices)  # checks that it can be, before a file is written
         given = None
         if not (dir / "config.json").exists():  # a run that is there goes on, though what it set was not read
             override.check_new(new)
-            unused.check(c, program.reads(c, source))
+            compiled.lower(shapes(begin, c))
+            unused.check(c, compiled.seen)
             given = transfer.given(c, init)
         with (
             run_folder.entered(dir, c, source, given and given.noted) as env,
             _closing(checkpoint.Checkpoints(dir / "checkpoints", c.keep, best=c.eval.best)) as saved,
         ):
             kept.keep(dir, keep, say)
-            fields = saved.restore(template(game, c, source.shape), say)
+            fields = saved.restore(template(begin, c), say)
             if fields is None:
                 given = given or transfer.given(c, init, env.get("init"))
-                state = transfer.first(game, c, source.shape, given, say)
+                state = transfer.first(game, c, source.shape, begin(c), given, say)
             else:
                 state = checkpoint.from_host(fields)
             start = int(state.step)

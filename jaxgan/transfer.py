@@ -17,7 +17,6 @@ from jaxgan.errors import JaxganError
 from jaxgan.nets import first_layers, part
 from jaxgan.run import Run, load
 from jaxgan.solvers import SOLVERS
-from jaxgan.state import initial
 from jaxgan.types import Game, State, Tree
 
 EXAMPLES = {"reference", "filled"}  # vars that hold examples of the other run's data (nets/virtual.py)
@@ -81,18 +80,18 @@ def given(c: Config, run: Run | None = None, noted: dict | None = None) -> Given
     return found
 
 
-def first(game: Game, c: Config, shape: tuple[int, ...], source: Given | None, say=lambda text: None) -> State:
-    """The state before the first step: `initial`, and `onto` it what a run begins with."""
-    new = initial(game, c, shape)
-    return new if source is None else onto(game, c, shape, new, source, say)
+def first(
+    game: Game, c: Config, shape: tuple[int, ...], new: State, source: Given | None, say=lambda text: None
+) -> State:
+    """The state before the first step: new, as `state.initial` makes it, with what a run begins with in its place.
 
-
-def onto(game: Game, c: Config, shape: tuple[int, ...], new: State, source: Given, say=lambda text: None) -> State:
-    """new, an initial state, with the weights of source, its averages where it has some, and optimizers that are new.
+    That is the weights of source, its averages where it has some, and optimizers that are new; nothing without one.
 
     Networks without weights, such as pools and controls, are new too. say gets what was taken, a line for each network.
     JaxganError where nothing fits, or a layer that is to be frozen does not.
     """
+    if source is None:
+        return new
     there = source.state
     nets = [net for net, tree in new.params.items() if jax.tree.leaves(tree)]
     kept = first_layers(c, shape)

@@ -4,6 +4,7 @@ Numbers of Hp are watched: a step is traced, and what it does not read is not us
 fields, say why (fields.py).
 """
 
+from collections.abc import Set
 from operator import attrgetter
 
 from jaxgan.config import KINDS, Config, Hp
@@ -72,7 +73,7 @@ def _shown(c: Config, name: str) -> str:
     return text(value) if name.startswith("hp.") else str(value) or "empty"
 
 
-def check(config: Config, read: frozenset[str]) -> None:
+def check(config: Config, read: Set[str]) -> None:
     """JaxganError for a setting that is not at its default and is not used; read: numbers of Hp that a step reads."""
     for name, usual in vars(Hp()).items():
         value, why = getattr(config.hp, name), reason(config, f"hp.{name}")

@@ -8,6 +8,7 @@ from jaxgan.config import Config
 from jaxgan.errors import JaxganError
 from jaxgan.parallel import Devices
 from jaxgan.run import Run
+from jaxgan.state import initial
 from jaxgan.train import check_finite
 from jaxgan.types import Source
 
@@ -36,7 +37,8 @@ def verify(
         say(f"NOTE: {text}")
     devices = devices or parallel.devices(c.parallel)
     game = games.make(c, source.shape, source.classes, devices.axis)
-    state = transfer.first(game, c, source.shape, transfer.given(c, init, env.get("init")))
+    given = transfer.given(c, init, env.get("init"))
+    state = transfer.first(game, c, source.shape, initial(game, c, source.shape), given)
     compiled = program.build(game, source, c, devices)
     return replay(dir, c, env, recorded, compiled, devices.replicate(state), say)
 

@@ -32,6 +32,7 @@ NETS = {
     "r3gan": ({"r3gan": {"blocks": 1, "group": 8, "wide": 8}}, (16, 16, 3), 0),
     "progan": ({"progan": {"base": 64}}, (16, 16, 3), 0),
 }
+LONG = ("sngan", "r3gan", "progan")
 MAPS = {"pix2pix": {"net": "dcgan"}, "stargan": {"net": "dcgan"}}
 
 
@@ -81,7 +82,7 @@ def test_weights_have_their_names(run, tmp_path):
             np.testing.assert_array_equal(found[name], x)
 
 
-@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("net", ["dcgan", "stylegan2", *(pytest.param(n, marks=pytest.mark.slow) for n in LONG)])
 def test_every_network_has_a_symbolic_number_of_samples(tmp_path, monkeypatch, net):
     """Each takes the form of its convolutions that all backends have; `export` compares it with the run's own."""
     fields, shape, classes = NETS[net]

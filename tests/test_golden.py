@@ -55,7 +55,11 @@ def numbers(settings) -> dict:
     return found
 
 
-@pytest.mark.parametrize("name", ROWS)
+# long to compile, or heads and labels that share their wiring with others here; their totals are held by hand
+RARE = ("gat", "esrgan", "bigan-y", "infogan-y", "stargan-image", "adc", "ac_real", "embedding", "2c")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in RARE else n for n in ROWS])
 def test_the_first_steps(name):
     found, golden = numbers(ROWS[name]), json.loads(FILE.read_text())[name]
     assert found.keys() == golden.keys(), CHANGED.format(name=name)

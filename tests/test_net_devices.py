@@ -52,8 +52,9 @@ MICRO = (
     "levels",
     "progan",
 )  # the others have batch norm, or terms that look at the whole batch
+LONG = ("path length", "levels", "biggan", "minibatch")  # what the quick ones have in them, or like it
 # devices, micro-batches of each, case
-QUICK = [(4, 2 if case in MICRO else 1, case) for case in CASES if case not in ("path length", "levels")]
+QUICK = [(4, 2 if case in MICRO else 1, case) for case in CASES if case not in LONG]
 SLOW = [(4, 1, case) for case in CASES] + [(n, 2, case) for case in MICRO for n in (1, 4)]
 
 START = """

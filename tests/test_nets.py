@@ -83,7 +83,9 @@ def test_shapes_types_and_structure(kind, net, shape):
     for name, inputs, want in (("g", z, (6, *shape)), ("d", x, (6,))):
         params, vars = variables[name]
         for train in (True, False):
-            out, new = nets[name].apply(params, vars, inputs, y, train=train)
+            apply = functools.partial(nets[name].apply, train=train)
+            given = (params, vars, inputs, y)
+            out, new = jax.eval_shape(apply, *given) if train else apply(*given)
             assert out.shape == want and out.dtype == jnp.float32
             assert jax.tree.structure(new) == jax.tree.structure(vars)
             if not train:

@@ -72,7 +72,7 @@ def test_evaluate_scores_paths_by_lpips(monkeypatch):
     found = evaluate.evaluate(run, ("ppl-z",), n=20, seed=3, source=source, **SAY)
     each = 2 * paths.lengths(run, "z", 20, seed=3, far=squares)
     assert found["ppl-z/lpips/n20/end"].value == pytest.approx(each.mean(), rel=1e-5)
-    with pytest.raises(JaxganError, match="ppl-w is of styles, and net 'mlp' has none"):
+    with pytest.raises(JaxganError, match="ppl-w is of styles; net 'mlp' has none"):
         evaluate.evaluate(run, ("ppl-w",), n=20, source=source, **SAY)
 
 

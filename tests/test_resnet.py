@@ -146,8 +146,8 @@ OPTIONS = {"r3gan": {"group": 8}, "gat": {"depth": 2, "levels": 2, "patch": 8, "
 
 
 def paired(names):
-    """(name, net) of all of both; each name with one net in turn is for every day, the rest are long proofs."""
-    every = [(name, net, i % len(NETS) == j) for i, name in enumerate(names) for j, net in enumerate(NETS)]
+    """(name, net) of all of both; each second name with one net in turn is for every day, the rest are long proofs."""
+    every = [(name, net, i % (2 * len(NETS)) == 2 * j) for i, name in enumerate(names) for j, net in enumerate(NETS)]
     return [pytest.param(name, net, marks=[] if daily else pytest.mark.slow) for name, net, daily in every]
 
 

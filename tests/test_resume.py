@@ -132,11 +132,11 @@ def test_stop_before_the_first_step_of_a_true_command(experiment, tmp_path):
 INTERRUPTED = """
 import signal
 from jaxgan import transfer
-initial = transfer.initial
+first = transfer.first
 def interrupted(*args):
     signal.raise_signal(signal.SIGINT)
-    return initial(*args)
-transfer.initial = interrupted
+    return first(*args)
+transfer.first = interrupted
 """
 
 

@@ -32,7 +32,8 @@ def first(tmp_path_factory):
 def begun(c, run, shape=(6, 6, 1), classes=3, say=lambda text: None):
     game = games.make(c, shape, classes)
     given = transfer.given(c, run)
-    return initial(game, c, shape), transfer.first(game, c, shape, given, say)
+    new = initial(game, c, shape)
+    return new, transfer.first(game, c, shape, new, given, say)
 
 
 def named(tree):

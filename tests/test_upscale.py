@@ -266,7 +266,8 @@ def test_d_has_the_layers_that_freeze_counts():
     first = untrained("esrgan", (16, 16, 3), hp=OFF)
     given = transfer.Given(first.state, "rrdb", "RUN", 0, "0" * 12)
     lines = []
-    transfer.first(games.make(c, (16, 16, 3)), c, (16, 16, 3), given, lines.append)
+    game = games.make(c, (16, 16, 3))
+    transfer.first(game, c, (16, 16, 3), initial(game, c, (16, 16, 3)), given, lines.append)
     assert lines[-1] == "  frozen in d: Conv_0, Down_0, BatchNorm_0"
 
 

@@ -89,11 +89,11 @@ def shared(c: Config) -> Shared:
 def _shared(c: Config) -> Shared:
     source, held = _data(_named(c))
     game = games.make(c, source.shape, source.classes)
-    like = template(game, c, source.shape)
     initial = initializer(game, c.solver, source.shape)
+    like = template(initial, c)
 
     def start(c: Config, given: transfer.Given | None = None, say=lambda text: None):
-        return initial(c) if given is None else transfer.onto(game, c, source.shape, initial(c), given, say)
+        return transfer.first(game, c, source.shape, initial(c), given, say)
 
     loop = program.from_device(game, source, c, c.batch)
     return Shared(c, source, looks(c, source, held), start, like, loop)
