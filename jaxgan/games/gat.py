@@ -52,18 +52,29 @@ def noised(x, signal, count: int, e):
     return jnp.concatenate(nested(jnp.split(x, count, -1), deviations(signal, count), jnp.moveaxis(e, 1, 0)), -1)
 
 
-def levelled(count: int, channels: int, config: Config, axis: Axis) -> Callable:
+def augmented(count: int, channels: int, config: Config, axis: Axis) -> Callable:
     """`sides.viewer` of images at all levels, [b, h, w, count * channels], or of real ones, whose levels are copies.
 
-    An example has one augmentation for all its levels, and one nested noise.
+    An example has one augmentation for all its levels.
     """
     one = viewer(config, axis)
 
     def view(x, key, vars, hp):
         x = copies(x, count) if x.shape[-1] == channels else x
         each = jax.vmap(lambda x: one(x, key, vars, hp), -2, -2)(x.reshape(*x.shape[:-1], count, channels))
+        return each.reshape(x.shape)
+
+    return view
+
+
+def levelled(count: int, channels: int, config: Config, axis: Axis) -> Callable:
+    """`augmented`, with each level under its noise, of which an example has one."""
+    one = augmented(count, channels, config, axis)
+
+    def view(x, key, vars, hp):
+        x = one(x, key, vars, hp)
         e = rng.normal(rng.stream(key, "levels"), len(x), (count, *x.shape[1:-1], channels), axis)
-        return noised(each.reshape(x.shape), hp["level_signal"], count, e)
+        return noised(x, hp["level_signal"], count, e)
 
     return view
 
@@ -94,8 +105,7 @@ def gat(config: Config, shape, classes: int, axis: Axis) -> Game:
     def score(run, vars, x, y):  # under one noise for all, that answers may be compared
         e = jax.random.normal(rng.stream(rng.root(0), "levels"), (1, count, *shape))
         signal = values(config.hp.level_signal)[-1]
-        return run(vars, "d", noised(copies(x, count), signal, count, jnp.broadcast_to(e, (len(x), *e.shape[1:]))), y)[
-            0
-        ]
+        shown = noised(copies(x, count), signal, count, jnp.broadcast_to(e, (len(x), *e.shape[1:])))
+        return run(vars, "d", shown, y)[0]
 
     return game._replace(inputs=inputs, views={**game.views, "score": score})
