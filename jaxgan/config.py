@@ -37,6 +37,7 @@ KINDS = {
     "vae": Made("encoder", "critic loss again counts search latent views alone"),
     "vaegan": Made("encoder", "again counts search"),
     "gat": Made("gat", "again search latent alike"),
+    "cat": Made("cat", "again search latent alike whole"),
     "ebgan": Made("autoencoder", "loss counts layers"),
     "began": Made("autoencoder", "loss counts layers"),
     "pix2pix": Made("translate", f"{TRANSLATOR} labels views"),

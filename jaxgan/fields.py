@@ -18,6 +18,7 @@ OFFERS = {
     "counts": "other number of generated examples than of real ones",
     "views": "examples that may be moved alone",
     "alike": "generated examples that could be real ones",
+    "whole": "examples that D sees at one size alone",
     "alone": "discriminator of examples alone",
     "layers": "discriminator whose layers run from an image to a logit",
     "one": "discriminator that judges all examples alike",

@@ -105,13 +105,13 @@ class Hp:
     """Adam's beta2, of both players."""
     clip: Number = option(0.0, "hp.clip", needs="critic")
     """Largest absolute weight of the discriminator (WGAN uses 0.01); 0 is off."""
-    max_norm: Number = option(0.0, "hp.max_norm", never=("net gat",), needs="critic")
+    max_norm: Number = option(0.0, "hp.max_norm", never=("net gat cat",), needs="critic")
     """Largest L2 norm of the weights into one unit of the discriminator; 0 is off."""
     d_scale: Number = option(1.0, "hp.d_scale", needs="critic loss", off=1.0, least=None, above=0, later=True)
     """What D's logits are multiplied by. Under spectral norm D's slope is at most this: 1 is little on narrow modes."""
-    orthogonal: Number = option(0.0, "hp.orthogonal", never=("net gat",), needs="critic")
+    orthogonal: Number = option(0.0, "hp.orthogonal", never=("net gat cat",), needs="critic")
     """Weight of ||W^T W * (1 - I)||^2 of both players' kernels (BigGAN uses 1e-4); 0 is off."""
-    spectral: Number = option(0.0, "hp.spectral", never=("net gat",), needs="critic")
+    spectral: Number = option(0.0, "hp.spectral", never=("net gat cat",), needs="critic")
     """Weight of half the squared spectral norms of D's kernels, added up (Yoshida uses 0.01); 0 is off."""
     clip_gradient: Number = option(0.0, "hp.clip_gradient", needs="critic", later=True)
     """Largest L2 norm of a player's gradient, to which longer ones are scaled (GAT: 1); 0 is off."""
@@ -148,9 +148,9 @@ class Hp:
     """Lambda of the gradient penalty towards norm gp_target near real examples (DRAGAN uses 10); 0 is off."""
     gp_target: Number = option(1.0, "hp.wgan_gp", "hp.wgan_lp", "hp.dragan")
     """Norm that wgan_gp, wgan_lp and dragan aim at."""
-    cr: Number = option(0.0, "hp.cr", needs="critic views")
+    cr: Number = option(0.0, "hp.cr", needs="critic views whole")
     """Lambda of D's consistency under cr_augment on real examples (CR uses 10); 0 is off."""
-    cr_fake: Number = option(0.0, "hp.cr_fake", needs="critic views")
+    cr_fake: Number = option(0.0, "hp.cr_fake", needs="critic views whole")
     """The same on generated examples; with cr it is bCR; 0 is off."""
     zcr: Number = option(0.0, "hp.zcr", needs="latent")
     """Lambda of D's consistency under noise in z (zCR uses 20); 0 is off."""
@@ -218,6 +218,8 @@ class Hp:
     """Weight of D's guess how a generated example was rotated, in G's loss (ssgan)."""
     level_signal: Number = option(0.125, "kind gat", least=None, above=0, most=1, always=True, later=True)
     """Share of the first level's image under its noise (gat); it rises to 0.99 at the last, and 1 is 0.99 at all."""
+    consistency: Number = option(0.1, "kind cat", later=True)
+    """Weight of the squared error of earlier levels against the last in G's loss (cat); 0 is off."""
     l1: Number = option(100.0, "kind pix2pix bicyclegan")
     """Weight of the absolute error of translations (pix2pix; bicyclegan's paper uses 10)."""
     cycle: Number = option(10.0, "kind cyclegan stargan")

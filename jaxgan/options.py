@@ -23,6 +23,7 @@ NETS = (
     "stargan",
     "rrdb",
     "gat",
+    "cat",
 )
 if TYPE_CHECKING:
     Name = str
@@ -172,6 +173,30 @@ class Gat:
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
+class Cat:
+    """Transformers of CAT; the papers' widths are 768 (M) and 1280 (H), the latent 64."""
+
+    __repr__ = brief
+
+    depth: int = option(24, "net cat", least=1)
+    """Blocks of G (H: 32)."""
+    heads: int = option(0, "net cat")
+    """Heads of attention in G (H: 16); 0 is one for each 64 of the width."""
+    patch: int = option(2, "net cat", least=1)
+    """Height and width in pixels of a patch, of which each is a token."""
+    levels: int = option(4, "net cat", least=1)
+    """Images that G puts out, after equally many blocks each; kind cat shows D each at half the size of the next."""
+    features: int = option(2048, "net cat", least=1)
+    """Numbers of the product with the label in D."""
+    d_width: int = option(0, "net cat")
+    """Width of D where it is another than G's (H: 768); 0 is the same."""
+    d_depth: int = option(12, "net cat", least=1)
+    """Blocks of D."""
+    d_heads: int = option(0, "net cat")
+    """Heads of attention in D; 0 is one for each 64 of its width."""
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
 class Architecture:
     """The network of a run and its options; flags of `config.Config`."""
 
@@ -188,17 +213,18 @@ class Architecture:
     patchgan: Patchgan = Patchgan()
     rrdb: Rrdb = Rrdb()
     gat: Gat = Gat()
+    cat: Cat = Cat()
     d_norm: Norm = option("own", "discriminator", needs="critic loss")
     """Normalisation in D; own is the architecture's (batch in dcgan, spectral in sngan, else none)."""
     g_norm: Norm = option("own", "generator", needs="norms")
     """Normalisation in G; own is the architecture's (none in mlp, else batch), batch_spectral is SAGAN's."""
     minibatch: int = option(
-        0, "discriminator", never=("net progan stylegan2 r3gan gat",), needs="critic loss", later=True
+        0, "discriminator", never=("net progan stylegan2 r3gan gat cat",), needs="critic loss", later=True
     )
     """Kernels of minibatch discrimination, by which D sees how near examples of a batch are (its code: 100); 0 is none.
     """
     width: int = option(64, "parts", least=1)
-    """Hidden units (mlp); numbers of a token (gat); channels at the highest (dcgan, conv1d) or lowest resolution
+    """Hidden units (mlp); numbers of a token (gat, cat); channels at the highest (dcgan, conv1d) or lowest resolution
     (r3gan), or their unit."""
     depth: int = option(2, "net mlp", least=1)
     """Hidden layers (mlp)."""

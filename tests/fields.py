@@ -4,7 +4,7 @@ import dataclasses
 import typing
 
 from jaxgan.config import Config, Eval, Hp
-from jaxgan.options import Biggan, Gat, Mlp, Patchgan, Progan, R3gan, Rrdb, Sngan, Stylegan2
+from jaxgan.options import Biggan, Cat, Gat, Mlp, Patchgan, Progan, R3gan, Rrdb, Sngan, Stylegan2
 
 FIELDS = {f.name: f for f in dataclasses.fields(Config)}
 HP = [f.name for f in dataclasses.fields(Hp)]
@@ -31,6 +31,7 @@ def other(name):
         "stylegan2": Stylegan2(mapping=2),
         "patchgan": Patchgan(layers=2),
         "gat": Gat(depth=24),
+        "cat": Cat(depth=32),
         "eval": Eval(n=100),
     }
     if name in special:

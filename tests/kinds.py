@@ -44,6 +44,13 @@ TABLE = {
             "hp": {"ar1": 1.0, "ar2": 1.0, "ar_step": 0.01},
         },
     },
+    "cat": {
+        **{"kind": "cat", "conditional": True, "net": "cat", "shape": SQUARE, "augment": ("cutout",)},
+        **{
+            **{"cat": {"depth": 2, "patch": 4, "levels": 2, "features": 4, "d_depth": 1}},
+            "hp": {"ar1": 1.0, "ar2": 1.0, "ar_step": 0.01, "consistency": 1.0},
+        },
+    },
     "ebgan": {"kind": "ebgan", "conditional": True, "net": "dcgan", "hp": {"margin": 9.0}},
     "began": {"kind": "began", "hp": {"k_rate": 0.1}},
     "pool": {"kind": "conditional", "pool": 20},

@@ -199,6 +199,7 @@ def test_differences_are_what_moves_the_trajectory(name):
                 "stylegan2": ["stylegan2.mapping: 8 -> 2"],
                 "patchgan": ["patchgan.layers: 3 -> 2"],
                 "gat": ["gat.depth: 12 -> 24"],
+                "cat": ["cat.depth: 24 -> 32"],
             }[name]
         )
     else:

@@ -143,7 +143,7 @@ def mlp(p, x):
 
 def block(kind, before=0):
     """A block with moved parameters, its inputs for two examples, and its output."""
-    layer, x = kind(2, (3, 2), "float32"), np.random.default_rng(1).normal(size=(2, 6 + before, 16))
+    layer, x = kind(2, ((3, 2),), "float32"), np.random.default_rng(1).normal(size=(2, 6 + before, 16))
     w = np.random.default_rng(2).normal(size=(2, 16))
     given = jnp.asarray(x, jnp.float32), jnp.asarray(w, jnp.float32)
     params = moved(jax.eval_shape(layer.init, jax.random.key(0), *given)["params"])

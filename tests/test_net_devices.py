@@ -38,6 +38,11 @@ CASES = {
         **{"augment": ["translation", "cutout"], "hp": {"ar1": 1.0, "ar2": 1.0, "ar_step": 0.01, "clip_gradient": 1.0}},
         "gat": {"depth": 2, "patch": 4, "levels": 2, "features": 4},
     },
+    "scales": {
+        **{"net": "cat", "kind": "cat", "conditional": True, "size": 8, "width": 8, "latent": 4, "loss": "rpgan"},
+        **{"augment": ["translation", "cutout"], "hp": {"ar1": 1.0, "ar2": 1.0, "ar_step": 0.01}},
+        "cat": {"depth": 2, "patch": 4, "levels": 2, "features": 4, "d_depth": 1},
+    },
     # 2 steps at 4 pixels, 2 that fade the next stage in, and one after
     "progan": {
         **{"size": 8, "width": 4, "latent": 4, "progan": {"base": 32, "phase": 64}, "loss": "wasserstein"},
@@ -50,9 +55,10 @@ MICRO = (
     "r3gan",
     "gat",
     "levels",
+    "scales",
     "progan",
 )  # the others have batch norm, or terms that look at the whole batch
-LONG = ("path length", "levels", "biggan", "minibatch")  # what the quick ones have in them, or like it
+LONG = ("path length", "levels", "scales", "biggan", "minibatch")  # what the quick ones have in them, or like it
 # devices, micro-batches of each, case
 QUICK = [(4, 2 if case in MICRO else 1, case) for case in CASES if case not in LONG]
 SLOW = [(4, 1, case) for case in CASES] + [(n, 2, case) for case in MICRO for n in (1, 4)]

@@ -17,7 +17,7 @@ import runs
 from jaxgan import config, kernels, step
 from jaxgan.config import Config, Hp
 from jaxgan.nets import NETS, build, discriminator, layers, norms, translator, upscaler
-from jaxgan.options import Biggan, Gat, Patchgan, Progan, R3gan, Rrdb, Sngan, Stylegan2
+from jaxgan.options import Biggan, Cat, Gat, Patchgan, Progan, R3gan, Rrdb, Sngan, Stylegan2
 from jaxgan.solvers import SOLVERS
 from jaxgan.sweep.space import identity
 from kinds import batches, make
@@ -43,6 +43,7 @@ CASES = {
     "progan": ((8, 8, 1), {"net": "progan", "progan": Progan(phase=2 * Config.batch)}),
     "r3gan": ((8, 8, 1), {"net": "r3gan"}),
     "rrdb": ((16, 16, 1), {"net": "rrdb", "factor": 2, "rrdb": Rrdb(blocks=2, growth=4)}),
+    "cat": ((16, 16, 1), {"net": "cat", "cat": Cat(depth=4, patch=4, levels=2, features=8, d_depth=4)}),
     "gat": ((16, 16, 1), {"net": "gat", "gat": Gat(depth=4, patch=4, levels=2, features=8)}),
 }
 CLASSES = 3

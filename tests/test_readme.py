@@ -58,7 +58,7 @@ def here(home, monkeypatch) -> Path:
 
 def is_long(command: str) -> bool:
     """Whether a command compiles much, and no short one needs what it makes; other tests compile the same."""
-    long = ("sweep", "infogan", "bigan", "sines", "curves", "translation", "diagnose", "ada", "apa", "gat.py")
+    long = ("sweep", "infogan", "bigan", "sines", "curves", "translation", "diagnose", "ada", "apa", "gat.py", "cat.py")
     return any(word in command for word in long)
 
 

@@ -37,12 +37,13 @@ PUBLISHED = {
     "mnist_r3gan": (32, 10, None),
     "fashion_stylegan2": (32, 10, None),
     "mnist_gat": (28, 10, None),  # counted in test_gat
+    "mnist_cat": (28, 10, None),
     "grid25_pacgan": (0, 0, None),  # points; counted in test_pacgan
 }
 
 
 PAIRS = {"pix2pix", "cyclegan", "bicyclegan"}  # kinds whose examples hold two images
-GREY = {"mnist_sngan", "mnist_r3gan", "mnist_gat", "fashion_stylegan2"}
+GREY = {"mnist_sngan", "mnist_r3gan", "mnist_gat", "mnist_cat", "fashion_stylegan2"}
 
 
 def recipe(name):

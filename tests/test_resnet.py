@@ -141,8 +141,9 @@ def test_the_deep_discriminator():
     np.testing.assert_allclose(made(d, p, x, None), want[:, 0], rtol=1e-3, atol=1e-2)
 
 
-NETS = ("sngan", "biggan", "stylegan2", "r3gan", "gat")
+NETS = ("sngan", "biggan", "stylegan2", "r3gan", "gat", "cat")
 OPTIONS = {"r3gan": {"group": 8}, "gat": {"depth": 2, "levels": 2, "patch": 8, "features": 4}}
+OPTIONS |= {"cat": {"depth": 2, "levels": 2, "patch": 8, "features": 4, "d_depth": 2}}
 
 
 def paired(names):
@@ -164,7 +165,10 @@ def test_every_kind_takes_them_or_says_why_not(kind, net):
     elif kind in ("upscale", "esrgan"):
         with pytest.raises(JaxganError, match=f"net '{net}' does not make images of smaller ones"):
             program.reads(c, source)
-    elif kind == "gat" and net != "gat":
+    elif kind == "cat" and net != "cat":
+        with pytest.raises(JaxganError, match=f"net '{net}' sees one; use --net cat"):
+            program.reads(c, source)
+    elif kind == "gat" and net not in ("gat", "cat"):
         with pytest.raises(JaxganError, match=f"net '{net}' makes one; use --net gat"):
             program.reads(c, source)
     else:

@@ -167,10 +167,17 @@ def test_options_of_a_network_change_it():
         "gat.heads": 2,
         "gat.patch": 4,
         "gat.levels": 2,
+        "cat.depth": 8,
+        "cat.heads": 2,
+        "cat.patch": 4,
+        "cat.levels": 2,
+        "cat.d_width": 32,
+        "cat.d_depth": 4,
+        "cat.d_heads": 2,
     }
     # mixing and phase act in training alone (test_stylegan2.py, test_progan.py), init on values at first (above), gat's
-    # features where there are labels (test_gat.py)
-    elsewhere = {"stylegan2.mixing", "sngan.init", "mlp.init", "progan.phase", "gat.features"}
+    # and cat's features where there are labels (test_gat.py, test_cat.py)
+    elsewhere = {"stylegan2.mixing", "sngan.init", "mlp.init", "progan.phase", "gat.features", "cat.features"}
     elsewhere |= {f"patchgan.{name}" for name in vars(Patchgan())}  # test_translators.py
     elsewhere |= {f"rrdb.{name}" for name in vars(Rrdb())}  # test_rrdb.py
     named = {name for name in facts(Config) if name.partition(".")[0] in NETS and "." in name}

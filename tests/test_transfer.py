@@ -213,6 +213,7 @@ def test_frozen_layers_stand_still_and_the_others_move(settings, count, kept):
         ({"net": "stylegan2"}, [("Conv_0",), ("Conv_2",), ("Conv_1",), ("Point_0",)]),
         ({"net": "r3gan", "width": 16}, [("Conv_0",), ("Block_0",), ("Block_1",)]),
         ({"net": "gat"}, [("patches", "token"), ("blocks", "norm"), ("logit",)]),
+        ({"net": "cat"}, [("patches",), ("tokens",), ("scales",), ("blocks", "norm"), ("logit",)]),
     ],
     ids=lambda value: str(value)[:20],
 )

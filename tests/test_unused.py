@@ -179,6 +179,7 @@ REFUSED = {
     "aae": "apa_target augment cr cr_fake fake_batch freeze latent_steps path_length pool zcr zcr_g",
     "vaegan": "fake_batch latent_steps pool",
     "gat": "apa_target latent_steps path_length pool zcr zcr_g",
+    "cat": "apa_target cr cr_fake latent_steps path_length pool zcr zcr_g",
     "ebgan": "apa_target d_norm d_scale drift fake_batch freeze gradient_norm lazy_steps loss minibatch mlp patchgan",
     "began": "apa_target d_norm d_scale drift fake_batch freeze gradient_norm lazy_steps loss minibatch mlp patchgan",
     "pix2pix": "apa_target augment conditional cr cr_fake fake_batch",

@@ -110,8 +110,8 @@ def updates(vars):
 CLOCK = {"clock": (memory(updates=0), ())}
 
 
-def penalty(name: str) -> Term:
-    """The entry of PENALTIES called name as a term of D's loss.
+def penalty(name: str, shown: bool = False) -> Term:
+    """The entry of PENALTIES called name as a term of D's loss; shown: taken at what D is shown, in any case.
 
     r1 and r2 come every config.lazy updates, times as much: their gradient is added to the loss's, so nothing corrects
     rate or betas, unlike config.lazy_steps, with which they are plain terms of a loss of their own. Under augmentation
@@ -131,7 +131,7 @@ def penalty(name: str) -> Term:
             step = play.hp["ar_step"]
             more = {"step": step if play.config.hp.on("ar_step") else None, "logits": own.logits}
         score, real, fake = (lambda x: play.score(x, own.y)), play.real.shown, play.fake.shown
-        if name in BEFORE_AUGMENT and (play.config.augment or play.config.kind == "gat"):
+        if not shown and name in BEFORE_AUGMENT and (play.config.augment or play.config.kind == "gat"):
             score, real, fake = (lambda x: play.score(play.see(x, side), own.y)), play.real.x, play.fake.x
         return PENALTIES[name](score, real, fake, keys, **more)
 

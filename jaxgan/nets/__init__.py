@@ -68,6 +68,14 @@ def images(config: Config) -> int:
     return made(config) if made else 0
 
 
+def folded(config: Config) -> Callable | None:
+    """(images [b, h, w, c] of all levels) -> what D at several scales takes; None in architectures that have no such D.
+
+    With the option scales it then answers with a logit of each.
+    """
+    return getattr(chosen(config), "folded", None)
+
+
 def real(config: Config, shape: tuple[int, ...]) -> Callable | None:
     """(vars of D, x) -> real examples as networks that grow have them now; None in those that do not grow."""
     made = getattr(chosen(config), "real", None)

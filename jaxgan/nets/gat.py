@@ -9,6 +9,7 @@ With bfloat16 blocks multiply in it; styles, the sum over blocks, norms, softmax
 """
 
 import math
+from itertools import accumulate
 
 import flax.linen as nn
 import jax
@@ -18,7 +19,7 @@ import numpy as np
 from jaxgan.config import Config
 from jaxgan.nets.layers import Embed, Network, conditioned, linen, matched, narrowed, one_hot, per_channel, widened
 from jaxgan.nets.norms import unit_square
-from jaxgan.options import Gat
+from jaxgan.options import Cat, Gat
 from jaxgan.types import JaxganError, Net, Spec
 
 NORM = {"g": "none", "d": "none"}  # of this architecture
@@ -30,6 +31,7 @@ CLASS = 64  # numbers of the label's embedding in G
 SCALE = 0.1  # of D's branches at first
 AVERAGE = 0.995  # of a class's mean style that stays at each of its turns
 THETA = 10_000.0  # longest wave of places
+Grids = tuple[tuple[int, int], ...]  # rows and columns of tokens
 
 
 class Linear(nn.Module):
@@ -96,18 +98,30 @@ def attended(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
     return jnp.einsum("bhqk,bkhs->bqhs", matched(nn.softmax(logits), v), v)
 
 
+def starts(grids: Grids, n: int) -> list[int]:
+    """The first of n tokens of each grid, with those that stand before it, of which each grid has as many."""
+    before = (n - sum(map(math.prod, grids))) // len(grids)
+    return [0, *accumulate(before + math.prod(grid) for grid in grids[:-1])]
+
+
 class Attention(nn.Module):
-    """Attention between tokens x [b, n, width]; queries and keys are normalised in each head, and rotated."""
+    """Attention between tokens x [b, n, width]; queries and keys are normalised in each head, and rotated.
+
+    Tokens of several grids, one after the other, see those of their own alone.
+    """
 
     heads: int
-    grid: tuple[int, int]
+    grids: Grids
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         b, n, width = x.shape
         q, k, v = jnp.moveaxis(Linear(3 * width, name="qkv")(x).reshape(b, n, 3, self.heads, -1), 2, 0)
-        q, k = (matched(rotated(Gain(name=name)(part), self.grid), x) for name, part in (("q", q), ("k", k)))
-        return Linear(width, name="out")(attended(q, k, v).reshape(b, n, width))
+        q, k = (Gain(name=name)(part) for name, part in (("q", q), ("k", k)))
+        parts = zip(self.grids, *(jnp.split(part, starts(self.grids, n)[1:], 1) for part in (q, k, v)))
+        turned = lambda part, grid: matched(rotated(part, grid), x)  # noqa: E731
+        seen = [attended(turned(q, grid), turned(k, grid), v) for grid, q, k, v in parts]
+        return Linear(width, name="out")(jnp.concatenate(seen, 1).reshape(b, n, width))
 
 
 class Mlp(nn.Module):
@@ -119,20 +133,31 @@ class Mlp(nn.Module):
         return Linear(x.shape[-1])(nn.silu(a) * b)
 
 
+def modulated(x: jax.Array, scale: jax.Array, shift: jax.Array | None = None) -> jax.Array:
+    """rms(x) times 1 + scale, plus shift."""
+    x = (1 + scale) * rms(x)
+    return x if shift is None else x + shift
+
+
 class Styled(nn.Module):
-    """A block of G: x [b, n, width], each branch before and after scaled by linear functions of w [b, width]."""
+    """A block of G: x [b, n, width], each branch before and after scaled by linear functions of w [b, width].
+
+    shifts: what goes into a branch is shifted by such functions too.
+    """
 
     heads: int
-    grid: tuple[int, int]
+    grids: Grids
     precision: str
+    shifts: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array, w: jax.Array):
-        scales = widened(Linear(4 * x.shape[-1], MODULATION, name="modulation")(narrowed(nn.silu(w), self.precision)))
-        a, b, c, d = jnp.split(scales[:, None], 4, -1)
-        inner = narrowed((1 + a) * rms(x), self.precision)
-        x += b * widened(Attention(self.heads, self.grid, name="attention")(inner))
-        inner = narrowed((1 + c) * rms(x), self.precision)
+        n = 6 if self.shifts else 4
+        numbers = widened(Linear(n * x.shape[-1], MODULATION, name="modulation")(narrowed(nn.silu(w), self.precision)))
+        a, b, c, d, *shifts = jnp.split(numbers[:, None], n, -1)
+        inner = narrowed(modulated(x, a, *shifts[:1]), self.precision)
+        x += b * widened(Attention(self.heads, self.grids, name="attention")(inner))
+        inner = narrowed(modulated(x, c, *shifts[1:]), self.precision)
         return x + d * widened(Mlp(name="mlp")(inner)), None
 
 
@@ -140,13 +165,13 @@ class Plain(nn.Module):
     """A block of D: x [b, n, width], with gains of channels before and after each branch."""
 
     heads: int
-    grid: tuple[int, int]
+    grids: Grids
     precision: str
 
     @nn.compact
     def __call__(self, x: jax.Array, w: None):
         for name, branch in (
-            ("attention", Attention(self.heads, self.grid, name="attention")),
+            ("attention", Attention(self.heads, self.grids, name="attention")),
             ("mlp", Mlp(name="mlp")),
         ):
             inner = narrowed(Gain(name=f"{name}_norm")(x), self.precision)
@@ -168,15 +193,17 @@ class Level(nn.Module):
     remat: bool
     outputs: int
     heads: int
-    grid: tuple[int, int]
+    grids: Grids
     precision: str
+    shifts: bool
 
     @nn.compact
     def __call__(self, x: jax.Array, w: jax.Array):
-        blocks = scanned(Styled, self.count, self.remat)(self.heads, self.grid, self.precision, name="blocks")
-        x, _ = blocks(x, w)
-        scale = Linear(x.shape[-1], MODULATION, name="modulation")(nn.silu(w))[:, None]
-        return x, Linear(self.outputs, name="output")((1 + scale) * rms(x))
+        blocks = scanned(Styled, self.count, self.remat)
+        x, _ = blocks(self.heads, self.grids, self.precision, self.shifts, name="blocks")(x, w)
+        n = 2 if self.shifts else 1
+        numbers = Linear(n * x.shape[-1], MODULATION, name="modulation")(nn.silu(w))[:, None]
+        return x, Linear(self.outputs, name="output")(modulated(x, *jnp.split(numbers, n, -1)))
 
 
 class Styles(nn.Module):
@@ -210,11 +237,13 @@ class Generator(Network):
 
     levels: images of all levels side by side, [b, h, w, levels * channels], the last of which is x. shift: [b, 1,
     width] added to the style. psi [b]: as of `Styles`. mapped: the style itself, [b, 1, width], in place of an image.
+    shifts: as of `Styled`.
     """
 
     width: int
-    options: Gat
+    options: Gat | Cat
     spec: Spec
+    shifts: bool = False
 
     @nn.compact
     def __call__(self, z, y, train: bool, shift=None, psi=None, mapped: bool = False, levels: bool = False):
@@ -227,8 +256,8 @@ class Generator(Network):
         places = jnp.asarray(table(grid, self.width), w.dtype)
         x = jnp.broadcast_to(places[None], (z.shape[0], *places.shape))
         count, outputs = o.depth // o.levels, o.patch**2 * channels
-        level = scanned(Level, o.levels)(count, self.remat, outputs, heads(self), grid, self.precision, name="levels")
-        _, parts = level(x, w)
+        own = self.remat, outputs, heads(self.width, o.heads), (grid,), self.precision, self.shifts
+        _, parts = scanned(Level, o.levels)(count, *own, name="levels")(x, w)
         if not levels:
             return unpatched(parts.sum(0), grid, o.patch)
         images = [unpatched(part, grid, o.patch) for part in jnp.cumsum(parts, 0)]
@@ -248,22 +277,31 @@ class Discriminator(Network):
 
     @nn.compact
     def __call__(self, x: jax.Array, y: jax.Array | None, train: bool, features: bool = False):
-        o, classes, grid = self.options, self.spec.classes, tokens(self.options, self.spec)
+        o, grid = self.options, tokens(self.options, self.spec)
         x = Linear(self.width, name="patches")(patched(widened(x), grid, o.patch))
         token = self.param("token", SMALL, (self.width,))
         first = jnp.broadcast_to(token.reshape(1, 1, -1), (x.shape[0], 1, self.width))
         x = jnp.concatenate([first, x + jnp.asarray(table(grid, self.width), x.dtype)[None]], 1)
-        x, _ = scanned(Plain, o.depth, self.remat)(heads(self), grid, self.precision, name="blocks")(x, None)
+        blocks = scanned(Plain, o.depth, self.remat)
+        x, _ = blocks(heads(self.width, o.heads), (grid,), self.precision, name="blocks")(x, None)
         h = Gain(name="norm")(x[:, 0])
-        if self.spec.outputs:
-            out = Linear(self.spec.outputs, name="outputs")(conditioned(h, y, classes))
-        elif classes:
-            told = Linear(o.features, rate=SLOW, name="first")(Embed(classes, o.features, SMALL, name="label")(y))
-            told = Linear(o.features, rate=SLOW, name="second")(nn.silu(told))
-            out = (Linear(o.features, name="features")(h) * told).sum(-1)
-        else:
-            out = Linear(1, name="logit")(h)[:, 0]
+        out = answered(h, y, self.spec, o.features)
         return (out, h) if features else out
+
+
+def answered(h: jax.Array, y: jax.Array | None, spec: Spec, features: int) -> jax.Array:
+    """Logits [b, ...] of a D's features h [b, ..., n] and labels y [b]; of an encoder, [b, n], numbers [b, outputs].
+
+    To be called inside a compact method, whose module then owns the layers.
+    """
+    if spec.outputs:
+        return Linear(spec.outputs, name="outputs")(conditioned(h, y, spec.classes))
+    if not spec.classes:
+        return Linear(1, name="logit")(h)[..., 0]
+    told = Linear(features, rate=SLOW, name="first")(Embed(spec.classes, features, SMALL, name="label")(y))
+    told = Linear(features, rate=SLOW, name="second")(nn.silu(told))
+    told = told.reshape(told.shape[0], *[1] * (h.ndim - 2), -1)
+    return (Linear(features, name="features")(h) * told).sum(-1)
 
 
 def patched(x: jax.Array, grid: tuple[int, int], patch: int) -> jax.Array:
@@ -278,52 +316,57 @@ def unpatched(x: jax.Array, grid: tuple[int, int], patch: int) -> jax.Array:
     return x.reshape(x.shape[0], grid[0] * patch, grid[1] * patch, -1)
 
 
-def tokens(options: Gat, spec: Spec) -> tuple[int, int]:
+def tokens(options: Gat | Cat, spec: Spec) -> tuple[int, int]:
     """Rows and columns of patches of an image."""
     return spec.shape[0] // options.patch, spec.shape[1] // options.patch
 
 
-def heads(net) -> int:
-    """Heads of a network's attention: one for each 64 of its width where gat.heads is 0."""
-    return net.options.heads or max(1, net.width // 64)
+def heads(width: int, count: int = 0) -> int:
+    """Heads of attention, count, or one for each 64 of the width where that is 0."""
+    return count or max(1, width // 64)
 
 
-def check(config: Config, spec: Spec) -> None:
-    """JaxganError for images and widths that do not go."""
-    o, width = config.gat, config.width
-    if len(spec.shape) != 3:
-        raise JaxganError(
-            f"gat makes images (h, w, c), not shape {tuple(spec.shape)}; set net to mlp (points) or conv1d (sequences)"
-        )
-    if spec.shape[0] % o.patch or spec.shape[1] % o.patch:
-        raise JaxganError(
-            f"gat.patch is {o.patch}, which does not divide images of {spec.shape[0]}x{spec.shape[1]} pixels; set size "
-            f"to a multiple of {o.patch}, or take another patch"
-        )
-    if spec.norm != "none":
-        raise JaxganError(f"gat has no place for the norm {spec.norm!r}; leave d_norm and g_norm at own")
-    count = o.heads or max(1, width // 64)
+def check_width(name: str, width: int, count: int) -> None:
+    """JaxganError where places cannot turn what each of count heads has of the width; name: of the option of count."""
+    count = heads(width, count)
     if width % (4 * count):
         raise JaxganError(
             f"width {width} does not make {count} heads of a multiple of 4, which places in two dimensions turn; use a "
-            f"multiple of {4 * count}, or set gat.heads"
+            f"multiple of {4 * count}, or set {name}"
         )
+
+
+def check(name: str, width: int, o: Gat | Cat, spec: Spec) -> None:
+    """JaxganError for images and widths that do not go; name: of the network."""
+    if len(spec.shape) != 3:
+        raise JaxganError(
+            f"{name} makes images (h, w, c), not shape {tuple(spec.shape)}; set net to mlp (points) or conv1d "
+            "(sequences)"
+        )
+    if spec.shape[0] % o.patch or spec.shape[1] % o.patch:
+        raise JaxganError(
+            f"{name}.patch is {o.patch}, which does not divide images of {spec.shape[0]}x{spec.shape[1]} pixels; set "
+            f"size to a multiple of {o.patch}, or take another patch"
+        )
+    if spec.norm != "none":
+        raise JaxganError(f"{name} has no place for the norm {spec.norm!r}; leave d_norm and g_norm at own")
+    check_width(f"{name}.heads", width, o.heads)
     if o.depth % o.levels:
         raise JaxganError(
-            f"gat.depth is {o.depth}, and does not make {o.levels} levels of equally many blocks; use a multiple of "
-            f"{o.levels}, or other gat.levels"
+            f"{name}.depth is {o.depth}, and does not make {o.levels} levels of equally many blocks; use a multiple of "
+            f"{o.levels}, or other {name}.levels"
         )
 
 
 def generator(config: Config, spec: Spec) -> Net:
     """Places of patches through blocks that a style of z and y scales, to a sum of images."""
-    check(config, spec)
+    check("gat", config.width, config.gat, spec)
     return linen(Generator(config.width, config.gat, spec), config)
 
 
 def discriminator(config: Config, spec: Spec) -> Net:
     """Patches and a class token through blocks, to one logit."""
-    check(config, spec)
+    check("gat", config.width, config.gat, spec)
     return linen(Discriminator(config.width, config.gat, spec), config)
 
 
