@@ -103,15 +103,15 @@ class Hp:
     """Adam's beta1, of both players."""
     b2: Number = option(0.999, "optimizer adam", below=1, always=True)
     """Adam's beta2, of both players."""
-    clip: Number = option(0.0, "hp.clip", needs="critic")
+    clip: Number = option(0.0, "hp.clip", never=("net r3gan2",), needs="critic")
     """Largest absolute weight of the discriminator (WGAN uses 0.01); 0 is off."""
-    max_norm: Number = option(0.0, "hp.max_norm", never=("net gat cat",), needs="critic")
+    max_norm: Number = option(0.0, "hp.max_norm", never=("net r3gan2 gat cat",), needs="critic")
     """Largest L2 norm of the weights into one unit of the discriminator; 0 is off."""
     d_scale: Number = option(1.0, "hp.d_scale", needs="critic loss", off=1.0, least=None, above=0, later=True)
     """What D's logits are multiplied by. Under spectral norm D's slope is at most this: 1 is little on narrow modes."""
-    orthogonal: Number = option(0.0, "hp.orthogonal", never=("net gat cat",), needs="critic")
+    orthogonal: Number = option(0.0, "hp.orthogonal", never=("net r3gan2 gat cat",), needs="critic")
     """Weight of ||W^T W * (1 - I)||^2 of both players' kernels (BigGAN uses 1e-4); 0 is off."""
-    spectral: Number = option(0.0, "hp.spectral", never=("net gat cat",), needs="critic")
+    spectral: Number = option(0.0, "hp.spectral", never=("net r3gan2 gat cat",), needs="critic")
     """Weight of half the squared spectral norms of D's kernels, added up (Yoshida uses 0.01); 0 is off."""
     clip_gradient: Number = option(0.0, "hp.clip_gradient", needs="critic", later=True)
     """Largest L2 norm of a player's gradient, to which longer ones are scaled (GAT: 1); 0 is off."""

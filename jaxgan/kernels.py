@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, Key
 
 from jaxgan.types import AnyArray
 
+CENTRED, FREE = "rows", "free_rows"  # names of parameters that are `rows`, with a mean of 0 and with any
 HEAD = "Head_0"  # of a discriminator; its table of classes is a linear map of its features
 
 
@@ -49,3 +50,10 @@ def size(kernel: Float[AnyArray, "... units"], u: Float[AnyArray, " units"]) -> 
 def start(key: Key[Array, ""], kernel: Float[AnyArray, "... units"], turns: int = 10) -> Float[AnyArray, " units"]:
     """A random u after so many power iterations."""
     return jax.lax.fori_loop(0, turns, lambda i, u: iterated(kernel, u), jax.random.normal(key, kernel.shape[-1:]))
+
+
+def rows(w: Float[AnyArray, "... units"], centred: bool = True) -> Float[Array, "... units"]:
+    """w with a mean square of 1 of the weights into each unit, and with a mean of 0 of them where they are centred."""
+    w, axes = jnp.asarray(w), tuple(range(w.ndim - 1))
+    w = w - w.mean(axes, keepdims=True) if centred else w
+    return w / (jnp.sqrt((w**2).mean(axes, keepdims=True) + 1e-24) + 1e-4)

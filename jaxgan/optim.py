@@ -62,6 +62,22 @@ def max_norm(bound) -> optax.GradientTransformation:
     return _projected(project)
 
 
+def normalised_rows() -> optax.GradientTransformation:
+    """Brings parameters that are `kernels.rows`, by their names, back to such after the update.
+
+    Stands last in a chain.
+    """
+
+    def update(updates, state, params):
+        def one(path, u, p):
+            name = getattr(path[-1], "key", "")
+            return kernels.rows(p + u, name == kernels.CENTRED) - p if name in (kernels.CENTRED, kernels.FREE) else u
+
+        return jax.tree_util.tree_map_with_path(one, updates, params), state
+
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+
+
 def restarted(tx: optax.GradientTransformation, steps: tuple[int, ...]) -> optax.GradientTransformation:
     """tx that begins anew, as in its first update, before the updates of these numbers."""
     if not steps:

@@ -19,6 +19,7 @@ NETS = (
     "progan",
     "stylegan2",
     "r3gan",
+    "r3gan2",
     "patchgan",
     "stargan",
     "rrdb",
@@ -123,6 +124,18 @@ class R3gan:
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
+class R3gan2:
+    """Stages of R3GAN2; its code's width is 512 (ImageNet 1024), its latent 64."""
+
+    __repr__ = brief
+
+    blocks: int = option(4, "net r3gan2", least=1)
+    """Residual blocks at each resolution from twice the lowest on."""
+    group: int = option(32, "net r3gan2", least=1)
+    """Channels of a group of the 3x3 convolutions, and of the maps of z."""
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
 class Patchgan:
     """Networks of pytorch-CycleGAN-and-pix2pix, for kinds that translate images; its width is 64."""
 
@@ -210,6 +223,7 @@ class Architecture:
     progan: Progan = Progan()
     stylegan2: Stylegan2 = Stylegan2()
     r3gan: R3gan = R3gan()
+    r3gan2: R3gan2 = R3gan2()
     patchgan: Patchgan = Patchgan()
     rrdb: Rrdb = Rrdb()
     gat: Gat = Gat()
@@ -219,13 +233,13 @@ class Architecture:
     g_norm: Norm = option("own", "generator", needs="norms")
     """Normalisation in G; own is the architecture's (none in mlp, else batch), batch_spectral is SAGAN's."""
     minibatch: int = option(
-        0, "discriminator", never=("net progan stylegan2 r3gan gat cat",), needs="critic loss", later=True
+        0, "discriminator", never=("net progan stylegan2 r3gan r3gan2 gat cat",), needs="critic loss", later=True
     )
     """Kernels of minibatch discrimination, by which D sees how near examples of a batch are (its code: 100); 0 is none.
     """
     width: int = option(64, "parts", least=1)
     """Hidden units (mlp); numbers of a token (gat, cat); channels at the highest (dcgan, conv1d) or lowest resolution
-    (r3gan), or their unit."""
+    (r3gan), or their unit; at each of them (r3gan2)."""
     depth: int = option(2, "net mlp", least=1)
     """Hidden layers (mlp)."""
     precision: Literal["float32", "bfloat16"] = option("float32", "parts", later=True)

@@ -4,7 +4,7 @@ import dataclasses
 import typing
 
 from jaxgan.config import Config, Eval, Hp
-from jaxgan.options import Biggan, Cat, Gat, Mlp, Patchgan, Progan, R3gan, Rrdb, Sngan, Stylegan2
+from jaxgan.options import Biggan, Cat, Gat, Mlp, Patchgan, Progan, R3gan, R3gan2, Rrdb, Sngan, Stylegan2
 
 FIELDS = {f.name: f for f in dataclasses.fields(Config)}
 HP = [f.name for f in dataclasses.fields(Hp)]
@@ -25,6 +25,7 @@ def other(name):
         "mlp": Mlp(pieces=3),
         "sngan": Sngan(wide=True),
         "r3gan": R3gan(blocks=3),
+        "r3gan2": R3gan2(blocks=3),
         "rrdb": Rrdb(blocks=3),
         "biggan": Biggan(deep=True),
         "progan": Progan(base=64),

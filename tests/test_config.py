@@ -193,6 +193,7 @@ def test_differences_are_what_moves_the_trajectory(name):
                 "mlp": ["mlp.pieces: 1 -> 3"],
                 "sngan": ["sngan.wide: False -> True"],
                 "r3gan": ["r3gan.blocks: 2 -> 3"],
+                "r3gan2": ["r3gan2.blocks: 4 -> 3"],
                 "rrdb": ["rrdb.blocks: 23 -> 3"],
                 "biggan": ["biggan.deep: False -> True"],
                 "progan": ["progan.base: 16384 -> 64"],

@@ -29,6 +29,10 @@ CASES = {
         **{"kind": "conditional", "size": 8, "width": 8, "latent": 4, "r3gan": {"blocks": 1, "group": 4}},
         **{"loss": "rpgan", "hp": {"r1": 1.0, "r2": 1.0}},
     },
+    "r3gan2": {
+        **{"kind": "conditional", "size": 8, "width": 8, "latent": 4, "r3gan2": {"blocks": 1, "group": 4}},
+        **{"loss": "rpgan", "hp": {"r1": 1.0, "r2": 1.0}},
+    },
     "gat": {
         **{"kind": "conditional", "size": 8, "width": 8, "latent": 4, "loss": "ns", "hp": {"r1": 1.0}},
         "gat": {"depth": 2, "patch": 4, "levels": 2, "features": 4},
@@ -53,12 +57,20 @@ CASES = {
 MICRO = (
     "stylegan2",
     "r3gan",
+    "r3gan2",
     "gat",
     "levels",
     "scales",
     "progan",
 )  # the others have batch norm, or terms that look at the whole batch
-LONG = ("path length", "levels", "scales", "biggan", "minibatch")  # what the quick ones have in them, or like it
+LONG = (
+    "path length",
+    "levels",
+    "scales",
+    "r3gan2",
+    "biggan",
+    "minibatch",
+)  # what the quick ones have in them, or like it
 # devices, micro-batches of each, case
 QUICK = [(4, 2 if case in MICRO else 1, case) for case in CASES if case not in LONG]
 SLOW = [(4, 1, case) for case in CASES] + [(n, 2, case) for case in MICRO for n in (1, 4)]

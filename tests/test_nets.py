@@ -23,38 +23,40 @@ from jaxgan.nets import (
     patchgan,
     progan,
     r3gan,
+    r3gan2,
     rrdb,
     sngan,
     stargan,
     stylegan2,
 )
-from jaxgan.options import Cat, Gat, R3gan, Stylegan2
+from jaxgan.options import Cat, Gat, R3gan, R3gan2, Stylegan2
 from jaxgan.types import JaxganError, Net
 
 KINDS = ("plain", "conditional")
 EXAMPLES = [("mlp", (2,)), ("mlp", (8, 8, 1)), ("dcgan", (16, 16, 3)), ("dcgan", (28, 28, 1))]
 EXAMPLES += [("sngan", (28, 28, 1)), ("biggan", (28, 28, 1)), ("r3gan", (8, 8, 3)), ("stylegan2", (8, 8, 3))]
 EXAMPLES += [("gat", (8, 8, 3))]
-RARE = ("cat", (8, 8, 3))  # whose G has GAT's layers, and whose D test_cat.py has in the quick tests
+RARE = [("cat", (8, 8, 3)), ("r3gan2", (8, 8, 3))]  # whose formulas are quick tests (test_cat.py, test_r3gan2.py)
 # some of their arrays begin at 0, behind which nothing acts yet
-RESIDUAL = ("sngan", "biggan", "r3gan", "stylegan2", "gat", "cat")
+RESIDUAL = ("sngan", "biggan", "r3gan", "r3gan2", "stylegan2", "gat", "cat")
 # which sides have averages of the past
 REMEMBERS = {"dcgan": "gd", "sngan": "g", "biggan": "g", "stylegan2": "g", "gat": "g", "cat": "g"}
-LINEAR = ("r3gan", "stylegan2", "gat", "cat")  # whose images come of no tanh
+LINEAR = ("r3gan", "r3gan2", "stylegan2", "gat", "cat")  # whose images come of no tanh
+EVERY = [*EXAMPLES, *(pytest.param(*rare, marks=pytest.mark.slow) for rare in RARE)]
 CASES = [("conditional", *example) for example in EXAMPLES]
 # what residual networks are without labels is a part of what they are with them
 CASES += [pytest.param("plain", *e, marks=pytest.mark.slow if e[0] in RESIDUAL else ()) for e in EXAMPLES]
-CASES += [pytest.param(kind, *RARE, marks=pytest.mark.slow) for kind in KINDS]
+CASES += [pytest.param(kind, *rare, marks=pytest.mark.slow) for kind in KINDS for rare in RARE]
 CLASSES, LATENT = 10, 6
-GAT, CAT = Gat(depth=2, patch=4, levels=2, features=4), Cat(depth=2, patch=4, levels=2, features=4, d_depth=2)
+OPTIONS = {"r3gan": R3gan(group=4), "r3gan2": R3gan2(blocks=1, group=4), "stylegan2": Stylegan2(group=1)}
+OPTIONS |= {"gat": Gat(depth=2, patch=4, levels=2, features=4)}
+OPTIONS |= {"cat": Cat(depth=2, patch=4, levels=2, features=4, d_depth=2)}
 
 
 @functools.cache
 def setup(kind, net, shape, n=6, width=4):
     """Both networks, compiled, with parameters and one batch of their inputs."""
-    c = Config(
-        net=net, width=width, latent=LATENT, r3gan=R3gan(group=4), stylegan2=Stylegan2(group=1), gat=GAT, cat=CAT
-    )
+    c = Config(net=net, width=width, latent=LATENT, **OPTIONS)
     nets = build(c, shape, CLASSES if kind == "conditional" else 0)
     nets = {name: Net(jax.jit(net.init), jax.jit(net.apply, static_argnames="train")) for name, net in nets.items()}
     keys = jax.random.split(jax.random.key(0), 4)
@@ -131,7 +133,7 @@ def test_every_trainable_array_has_a_gradient(kind, net, shape):
         assert all(1e-4 * max(sizes.values()) < size for size in live.values()), sizes
 
 
-@pytest.mark.parametrize(("net", "shape"), [*EXAMPLES, pytest.param(*RARE, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("net", "shape"), EVERY)
 def test_labels_and_latents_matter(net, shape):
     nets, variables, x, y, z = setup("conditional", net, shape)
     run = lambda name, *inputs: nets[name].apply(*variables[name], *inputs, train=False)[0]  # noqa: E731
@@ -269,7 +271,7 @@ def test_dcgan_initial_values():
             assert name == "bias" and (leaf == 0).all()
 
 
-@pytest.mark.parametrize(("net", "shape"), [*EXAMPLES, pytest.param(*RARE, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("net", "shape"), EVERY)
 def test_images_lie_in_range_and_points_do_not(net, shape):
     nets, variables, _, y, z = setup("conditional", net, shape)
     out = nets["g"].apply(*variables["g"], 1000 * z, y, train=False)[0]
@@ -291,7 +293,14 @@ def test_projection_adds_the_inner_product():
 
 
 def test_the_table_of_architectures():
-    files = {"sngan": sngan, "biggan": biggan, "progan": progan, "stylegan2": stylegan2, "r3gan": r3gan}
+    files = {
+        "sngan": sngan,
+        "biggan": biggan,
+        "progan": progan,
+        "stylegan2": stylegan2,
+        "r3gan": r3gan,
+        "r3gan2": r3gan2,
+    }
     files |= {"patchgan": patchgan, "stargan": stargan, "rrdb": rrdb, "gat": gat, "cat": cat}
     assert files | {"mlp": mlp, "dcgan": dcgan, "conv1d": conv1d} == NETS
     assert set(Config.__dataclass_fields__["net"].type.__args__) == {*NETS, "own"}

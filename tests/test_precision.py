@@ -17,7 +17,7 @@ import runs
 from jaxgan import config, kernels, step
 from jaxgan.config import Config, Hp
 from jaxgan.nets import NETS, build, discriminator, layers, norms, translator, upscaler
-from jaxgan.options import Biggan, Cat, Gat, Patchgan, Progan, R3gan, Rrdb, Sngan, Stylegan2
+from jaxgan.options import Biggan, Cat, Gat, Patchgan, Progan, R3gan, R3gan2, Rrdb, Sngan, Stylegan2
 from jaxgan.solvers import SOLVERS
 from jaxgan.sweep.space import identity
 from kinds import batches, make
@@ -42,6 +42,7 @@ CASES = {
     "stylegan2": ((8, 8, 1), {"net": "stylegan2"}),
     "progan": ((8, 8, 1), {"net": "progan", "progan": Progan(phase=2 * Config.batch)}),
     "r3gan": ((8, 8, 1), {"net": "r3gan"}),
+    "r3gan2": ((8, 8, 1), {"net": "r3gan2", "r3gan2": R3gan2(blocks=2, group=4)}),
     "rrdb": ((16, 16, 1), {"net": "rrdb", "factor": 2, "rrdb": Rrdb(blocks=2, growth=4)}),
     "cat": ((16, 16, 1), {"net": "cat", "cat": Cat(depth=4, patch=4, levels=2, features=8, d_depth=4)}),
     "gat": ((16, 16, 1), {"net": "gat", "gat": Gat(depth=4, patch=4, levels=2, features=8)}),

@@ -141,8 +141,12 @@ def test_the_deep_discriminator():
     np.testing.assert_allclose(made(d, p, x, None), want[:, 0], rtol=1e-3, atol=1e-2)
 
 
-NETS = ("sngan", "biggan", "stylegan2", "r3gan", "gat", "cat")
-OPTIONS = {"r3gan": {"group": 8}, "gat": {"depth": 2, "levels": 2, "patch": 8, "features": 4}}
+NETS = ("sngan", "biggan", "stylegan2", "r3gan", "r3gan2", "gat", "cat")
+OPTIONS = {
+    "r3gan": {"group": 8},
+    "r3gan2": {"group": 8, "blocks": 1},
+    "gat": {"depth": 2, "levels": 2, "patch": 8, "features": 4},
+}
 OPTIONS |= {"cat": {"depth": 2, "levels": 2, "patch": 8, "features": 4, "d_depth": 2}}
 
 

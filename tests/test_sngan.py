@@ -1,5 +1,7 @@
 """SNGAN and SAGAN: initial values, layers against their formulas, spectral norm, options. Counts: test_counts.py."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -163,6 +165,8 @@ def test_options_of_a_network_change_it():
         "r3gan.blocks": 1,
         "r3gan.group": 4,
         "r3gan.wide": 8,
+        "r3gan2.blocks": 1,
+        "r3gan2.group": 4,
         "gat.depth": 8,
         "gat.heads": 2,
         "gat.patch": 4,
@@ -182,12 +186,13 @@ def test_options_of_a_network_change_it():
     elsewhere |= {f"rrdb.{name}" for name in vars(Rrdb())}  # test_rrdb.py
     named = {name for name in facts(Config) if name.partition(".")[0] in NETS and "." in name}
     assert {*other, *elsewhere} == named
+    inputs = {"g": (jnp.zeros((2, 10)), None), "d": (jnp.zeros((2, 64, 64, 3)), None)}
+
+    @functools.cache
+    def shapes(c):
+        made = build(config.check(c), (64, 64, 3))
+        return str({side: jax.eval_shape(net.init, jax.random.key(0), *inputs[side]) for side, net in made.items()})
+
     for name, value in other.items():
         usual = config.from_dict({"net": name.split(".")[0], "width": 64, "latent": 10})
-        inputs = {"g": (jnp.zeros((2, 10)), None), "d": (jnp.zeros((2, 64, 64, 3)), None)}
-
-        def shapes(c, inputs=inputs):
-            made = build(config.check(c), (64, 64, 3))
-            return str({side: jax.eval_shape(net.init, jax.random.key(0), *inputs[side]) for side, net in made.items()})
-
         assert shapes(usual) != shapes(replaced(usual, {name: value})), name

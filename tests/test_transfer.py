@@ -212,6 +212,7 @@ def test_frozen_layers_stand_still_and_the_others_move(settings, count, kept):
         ({"net": "conv1d"}, [("Conv_0",), ("Conv_1",), ("Conv_2",), ("Head_0",)]),
         ({"net": "stylegan2"}, [("Conv_0",), ("Conv_2",), ("Conv_1",), ("Point_0",)]),
         ({"net": "r3gan", "width": 16}, [("Conv_0",), ("Block_0",), ("Block_1",)]),
+        ({"net": "r3gan2", "width": 16}, [("image",), ("Block_0",), ("Block_1",)]),
         ({"net": "gat"}, [("patches", "token"), ("blocks", "norm"), ("logit",)]),
         ({"net": "cat"}, [("patches",), ("tokens",), ("scales",), ("blocks", "norm"), ("logit",)]),
     ],

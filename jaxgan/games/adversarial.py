@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxgan import augment, rng
+from jaxgan import augment, optim, rng
 from jaxgan.config import Config, Hp
 from jaxgan.errors import nearest
 from jaxgan.games import control, pool
@@ -20,7 +20,7 @@ from jaxgan.games.norms import check_norms, normalised, refreshed
 from jaxgan.games.sides import judged, observer, viewer
 from jaxgan.games.terms import D_TERMS, G_TERMS, LAZY, Play, Term, active
 from jaxgan.losses import LOSSES, Loss, value
-from jaxgan.nets import build, first_layers, part, real, restarts
+from jaxgan.nets import build, first_layers, normalised_rows, part, real, restarts
 from jaxgan.optim import OPTIMIZERS, RULES, frozen, hold, orthogonal, restarted, spectral, with_lazy_steps
 from jaxgan.penalties import PAIRED
 from jaxgan.solvers import SOLVERS
@@ -208,11 +208,11 @@ def optimizer(config: Config, side: str, shape, lazy: int = 0) -> tuple[Callable
         rate = hp[lr] * hp["base_width"] / config.width if own.on("base_width") else hp[lr]
         return OPTIMIZERS[config.optimizer](rate, hp)
 
-    kept = first_layers(config, shape) if side == "d" else ()
+    kept, rows = first_layers(config, shape) if side == "d" else (), [optim.normalised_rows()] * normalised_rows(config)
 
     def rules(hp):
         last = [frozen(lambda path: path[0].key == "d" and part(path[1:]) in kept)] if kept else []
-        return [*(RULES[name](hp[name]) for name in on), *last]
+        return [*(RULES[name](hp[name]) for name in on), *rows, *last]
 
     def tx(hp):
         parts = [orthogonal(hp["orthogonal"])] if own.on("orthogonal") else []
@@ -220,7 +220,7 @@ def optimizer(config: Config, side: str, shape, lazy: int = 0) -> tuple[Callable
         parts += [optax.clip_by_global_norm(hp["clip_gradient"])] if own.on("clip_gradient") else []
         return optax.chain(*parts, restarted(make(hp), again), *rules(hp))
 
-    return tx, lambda hp, params: hold(optax.chain(*rules(hp)), params) if on else params
+    return tx, lambda hp, params: hold(optax.chain(*rules(hp)), params) if on or rows else params
 
 
 def player_of(

@@ -8,14 +8,15 @@ import math
 
 import jax
 import jax.numpy as jnp
+import optax
 
-from jaxgan import rng
+from jaxgan import optim, rng
 from jaxgan.config import Config
 from jaxgan.games.adversarial import adversarial, usual
 from jaxgan.games.norms import normalised, refreshed
 from jaxgan.games.sides import shown, source_rows
 from jaxgan.games.terms import Side, Sides, Term
-from jaxgan.nets import build, encoder, heads, mlp, norm
+from jaxgan.nets import build, encoder, heads, mlp, norm, normalised_rows
 from jaxgan.optim import OPTIMIZERS
 from jaxgan.types import Axis, Game, JaxganError, Player, Spec
 
@@ -203,7 +204,10 @@ def vae(config: Config, shape, classes: int, axis: Axis) -> Game:
     def sample(run, vars, z, y):
         return run(vars, "g", z, y, train=False)[0]
 
-    tx = lambda hp: OPTIMIZERS[config.optimizer](hp["g_lr"], hp)  # noqa: E731
+    def tx(hp):
+        made = OPTIMIZERS[config.optimizer](hp["g_lr"], hp)
+        return optax.chain(made, optim.normalised_rows()) if normalised_rows(config) else made
+
     players = {"g": Player(("g", "e"), loss, tx, config.g_steps)}
     condition = lambda batch: batch["y"] if classes else None  # noqa: E731
     game = Game(nets, players, inputs, sample, latents, condition, classes=classes, axis=axis, views={})

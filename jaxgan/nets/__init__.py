@@ -88,6 +88,11 @@ def restarts(config: Config, shape: tuple[int, ...]) -> tuple[int, ...]:
     return made(config, tuple(shape)) if made else ()
 
 
+def normalised_rows(config: Config) -> bool:
+    """Whether weights of the architecture are `kernels.rows`, to which each step brings them back."""
+    return getattr(chosen(config), "NORMALISED_ROWS", False)
+
+
 def d_layers(config: Config, shape: tuple[int, ...]) -> list[tuple[str, ...]]:
     """The layers of D in the order from the image: names of its parts with a kernel, each with those without after it.
 

@@ -17,6 +17,7 @@ from jaxgan.convolution import convolved
 from jaxgan.nets import equalised, resample
 from jaxgan.nets.equalised import NORMAL, Dense, leaky, spread, weight
 from jaxgan.nets.layers import Network, linen, matched, one_hot, per_channel, widened
+from jaxgan.nets.noise import gaussian
 from jaxgan.nets.norms import unit_square
 from jaxgan.nets.sizes import stages
 from jaxgan.options import Stylegan2
@@ -111,12 +112,7 @@ class Layer(nn.Module):
         style = Dense(x.shape[-1], bias=1.0, name="style")(w)
         kernel = weight(self, 3, x.shape[-1], self.features)
         x = modulated(x, kernel, style, resample.convolved_up if self.up else convolved)
-        place, shape = "/".join(self.path), (*x.shape[1:3], 1)
-        if key is None:
-            with jax.ensure_compile_time_eval():  # numbers of the program, which other formats draw otherwise
-                noise = jax.random.normal(rng.stream(rng.root(0), place), shape)[None]
-        else:
-            noise = rng.normal(rng.stream(key, place), len(x), shape, self.axis)
+        noise = gaussian(key, "/".join(self.path), x.shape[0], (*x.shape[1:3], 1), self.axis)
         x = matched(x + self.param("noise", nn.initializers.zeros, ()) * noise, x)
         return leaky(x + per_channel(self.param("bias", nn.initializers.zeros, (self.features,)), x))
 
