@@ -38,7 +38,7 @@ NATURAL = {
 }
 ELSE = "inception-2015/clean"
 LEAST = 100  # generated examples of which a jackknife is made
-JACKKNIFED = {"fid", "fid-diagonal", "fid-mean", "cmmd", "vendi"}  # those that find no error by themselves
+JACKKNIFED = {"fid", "fid-diagonal", "fid-mean", "cmmd", "mind", "vendi"}  # those that find no error by themselves
 
 
 class Protocol(NamedTuple):

@@ -20,7 +20,7 @@ import numpy as np
 
 from jaxgan.metrics import METRICS
 
-NAMES = ("fid", "kid", "precision-recall", "prdc", "cmmd", "authpct", "vendi")
+NAMES = ("fid", "kid", "precision-recall", "prdc", "cmmd", "mind", "authpct", "vendi")
 
 
 def peak() -> float:

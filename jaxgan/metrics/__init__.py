@@ -7,6 +7,7 @@ from jaxgan.metrics.images import ms_ssim, ppl, psnr, ssim, swd
 from jaxgan.metrics.inception import accuracy, inception_score, mode_jsd, mode_kl, stacked_mnist
 from jaxgan.metrics.kernel import cmmd, kid
 from jaxgan.metrics.modes import mode_scores
+from jaxgan.metrics.monge import mind
 from jaxgan.metrics.names import Score, jackknife, parse
 from jaxgan.metrics.neighbours import authpct, nearest, prdc, precision_recall, vendi_score
 
@@ -27,6 +28,7 @@ __all__ = [
     "jackknife",
     "kid",
     "merge",
+    "mind",
     "mode_jsd",
     "mode_kl",
     "mode_scores",
@@ -76,6 +78,7 @@ METRICS = {
     "intra-fid": _intra_fid,
     "kid": kid,
     "cmmd": cmmd,
+    "mind": mind,
     "precision-recall": precision_recall,
     "prdc": prdc,
     "authpct": authpct,
