@@ -67,12 +67,8 @@ def run(
         game = games.make(c, source.shape, source.classes, devices.axis)
         begin = initializer(game, c.solver, source.shape)
         compiled = program.build(game, source, c, devices)  # checks that it can be, before a file is written
-        given = None
-        if not (dir / "config.json").exists():  # a run that is there goes on, though what it set was not read
-            override.check_new(new)
-            compiled.lower(shapes(begin, c))
-            unused.check(c, compiled.seen)
-            given = transfer.given(c, init)
+        there = (dir / "config.json").exists()  # it goes on, though what it set was not read
+        given = None if there else _checked(c, compiled, shapes(begin, c), new, init)
         with (
             run_folder.entered(dir, c, source, given and given.noted) as env,
             _closing(checkpoint.Checkpoints(dir / "checkpoints", c.keep, best=c.eval.best)) as saved,
@@ -103,6 +99,17 @@ def run(
                 state = _loop(c, dir, source, devices, compiled, state, saved, say, stop, held)
             _conclude(c, dir if stays else None, start, int(state.step), say)
     return Run(c, state, env, dir)
+
+
+def _checked(c: Config, compiled: program.Program, state: State, new: dict | None, init: Run | None):
+    """What a new run begins with, if with the weights of another; JaxganError for what it sets in vain.
+
+    state: its shapes.
+    """
+    override.check_new(new)
+    compiled.lower(state)
+    unused.check(c, compiled.seen)
+    return transfer.given(c, init)
 
 
 def _where(c: Config, source: Source, compiled: program.Program, devices: parallel.Devices) -> list[str]:
