@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
+import scipy
 from jaxtyping import Array, Float
-from scipy.stats import mannwhitneyu
 
 from jaxgan.types import AnyArray, JaxganError
 
@@ -52,5 +52,5 @@ def auc(high: Float[AnyArray, " m"], low: Float[AnyArray, " n"]) -> float:
 
     The area under the ROC curve; nan if a score is. Its standard error is at most 1/2 / sqrt(min(m, n)).
     """
-    found = mannwhitneyu(np.asarray(high), np.asarray(low), method="asymptotic")
+    found = scipy.stats.mannwhitneyu(np.asarray(high), np.asarray(low), method="asymptotic")
     return float(found.statistic) / (len(high) * len(low))

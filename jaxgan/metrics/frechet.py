@@ -9,8 +9,7 @@ from functools import reduce
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy import linalg
-from scipy.linalg import blas, lapack
+import scipy  # whose parts are loaded where they are used: they take a tenth of a run's start
 
 from jaxgan.errors import JaxganError
 from jaxgan.metrics.arrays import blocks, labels, pair, rows
@@ -53,7 +52,7 @@ def moments(x: AnyArray, what: str = "x", least: int = 2) -> Moments:
     d = x.shape[1]
     centre, scatter = x.mean(0, dtype=np.float64), np.zeros((d, d), order="F")
     for block in blocks(len(x), ROWS):
-        scatter = blas.dsyrk(1.0, (x[block] - centre).T, beta=1.0, c=scatter, lower=1, overwrite_c=1)
+        scatter = scipy.linalg.blas.dsyrk(1.0, (x[block] - centre).T, beta=1.0, c=scatter, lower=1, overwrite_c=1)
     return Moments(len(x), centre, scatter + np.tril(scatter, -1).T)  # dsyrk leaves the other half zero
 
 
@@ -85,17 +84,17 @@ def _root_trace(s: np.ndarray, t: np.ndarray, rank: int) -> float:
     """
     if rank >= len(s):
         try:
-            squares = linalg.eigh(s, t, type=2, eigvals_only=True, driver="gv", check_finite=False)
+            squares = scipy.linalg.eigh(s, t, type=2, eigvals_only=True, driver="gv", check_finite=False)
             if squares[0] > 10 * np.finfo(float).eps * squares[-1]:
                 return float(np.sqrt(squares).sum())
-        except linalg.LinAlgError:
+        except scipy.linalg.LinAlgError:
             pass  # t is singular
-    return float(linalg.svdvals(_factor(s).T @ _factor(t), check_finite=False).sum())
+    return float(scipy.linalg.svdvals(_factor(s).T @ _factor(t), check_finite=False).sum())
 
 
 def _factor(s: np.ndarray) -> np.ndarray:
     """L [d, r] with L L^T = s, r the numerical rank: Cholesky with pivots, which leave out what is but rounding."""
-    packed, pivots, r, _ = lapack.dpstrf(s, lower=1)
+    packed, pivots, r, _ = scipy.linalg.lapack.dpstrf(s, lower=1)
     out = np.empty((len(s), r))
     out[pivots - 1] = np.tril(packed)[:, :r]
     return out
@@ -148,7 +147,7 @@ def perfect(real: Moments, n: int) -> float:
     (1 / n_real + 1 / n) (tr S + sum_ij (1 + [i = j]) w_i w_j / (2 (w_i + w_j))) for eigenvalues w of the covariance:
     the mean's part, and the covariance's to second order in its error.
     """
-    w = linalg.eigvalsh(real.finish()[1]).clip(np.finfo(float).tiny)
+    w = scipy.linalg.eigvalsh(real.finish()[1]).clip(np.finfo(float).tiny)
     spread = (w[:, None] * w / (w[:, None] + w)).sum() / 2 + w.sum() / 4
     return float((1 / real.n + 1 / n) * (w.sum() + spread))
 

@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from scipy.ndimage import convolve1d
+import scipy
 
 from jaxgan.errors import JaxganError
 from jaxgan.metrics.arrays import blocks, images
@@ -48,7 +48,8 @@ def swd(real: AnyArray, fake: AnyArray, seed: int = 0, features: str = "images")
 
 
 def _smooth(x: np.ndarray, gain: float = 1.0) -> np.ndarray:
-    return convolve1d(convolve1d(x, BINOMIAL * gain, 1, mode="mirror"), BINOMIAL * gain, 2, mode="mirror")
+    down = scipy.ndimage.convolve1d(x, BINOMIAL * gain, 1, mode="mirror")
+    return scipy.ndimage.convolve1d(down, BINOMIAL * gain, 2, mode="mirror")
 
 
 def pyramid(x: np.ndarray, levels: int) -> list[np.ndarray]:
@@ -140,7 +141,7 @@ def _pairs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _along(x: np.ndarray, window: np.ndarray) -> np.ndarray:
-    return convolve1d(convolve1d(x, window, 1), window, 2)
+    return scipy.ndimage.convolve1d(scipy.ndimage.convolve1d(x, window, 1), window, 2)
 
 
 def _ssim(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

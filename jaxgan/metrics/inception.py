@@ -4,7 +4,7 @@ import math
 from itertools import pairwise
 
 import numpy as np
-from scipy.special import logsumexp, xlogy
+import scipy
 
 from jaxgan.errors import JaxganError
 from jaxgan.metrics.arrays import labels
@@ -21,7 +21,7 @@ def inception_score(logits: AnyArray, splits: int = 10, features: str = "feature
     logits = np.asarray(logits, np.float64)
     if logits.ndim != 2 or not 1 <= splits <= len(logits):
         raise JaxganError(f"logits are {logits.shape} with {splits} splits; expected [n, classes] and 1 to n splits")
-    log_p = logits - logsumexp(logits, 1, keepdims=True)
+    log_p = logits - scipy.special.logsumexp(logits, 1, keepdims=True)
     if np.isnan(log_p).any():
         raise JaxganError("logits have rows that are not finite; look at the classifier or the images it was given")
     edges = [i * len(log_p) // splits for i in range(splits + 1)]
@@ -31,7 +31,7 @@ def inception_score(logits: AnyArray, splits: int = 10, features: str = "feature
 
 def _information(log_p: np.ndarray) -> float:
     """The mean KL in nats of rows from their mean."""
-    p, marginal = np.exp(log_p), logsumexp(log_p, 0) - math.log(len(log_p))
+    p, marginal = np.exp(log_p), scipy.special.logsumexp(log_p, 0) - math.log(len(log_p))
     ratio = np.subtract(log_p, marginal, out=np.zeros_like(p), where=p > 0)  # 0 log 0 is 0
     return float((p * ratio).sum(1).mean())
 
@@ -59,7 +59,7 @@ def mode_jsd(found: AnyArray, modes: int, features: str = "modes") -> Score:
     p, q = _shares(found, modes), np.full(modes, 1 / modes)
     m = (p + q) / 2
     to_m = np.log(np.where(p > 0, p / m, 1))  # also the derivative in p, since those of m cancel
-    value = float((xlogy(p, p / m) + xlogy(q, q / m)).sum() / 2)
+    value = float((scipy.special.xlogy(p, p / m) + scipy.special.xlogy(q, q / m)).sum() / 2)
     error = math.sqrt(max(float((p * to_m**2).sum()) - float((p * to_m).sum()) ** 2, 0) / len(found)) / 2
     return Score(build("mode-jsd", features, len(found), modes=modes), value, error)
 

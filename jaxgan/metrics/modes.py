@@ -1,8 +1,8 @@
 """Coverage of modes that are known, and how well a code tells known classes apart."""
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Integer
-from scipy.optimize import linear_sum_assignment
 
 from jaxgan.metrics.inception import mode_jsd, mode_kl
 from jaxgan.metrics.names import Score, build
@@ -51,4 +51,4 @@ def matched(code: Integer[AnyArray, " n"], y: Integer[AnyArray, " n"]) -> float:
     """
     table = np.zeros((max(code) + 1, max(y) + 1), int)
     np.add.at(table, (np.asarray(code), np.asarray(y)), 1)
-    return float(table[linear_sum_assignment(table, maximize=True)].sum() / len(code))
+    return float(table[scipy.optimize.linear_sum_assignment(table, maximize=True)].sum() / len(code))
