@@ -166,6 +166,8 @@ class Hp:
     """Weight of the path length regularisation of G (StyleGAN2 uses 2); 0 is off."""
     feature_matching: Number = option(0.0, "hp.feature_matching", needs="critic one")
     """Weight of the distance between means of D's features in G's loss; 0 is off."""
+    alignment: Number = option(0.0, "hp.alignment", needs="critic loss alone views", later=True)
+    """Weight of the angles between D's tokens of real examples and features of alignment_net (GAT: 1); 0 is off."""
     own: Number = option(0.0, "hp.own", needs="critic")
     """Weight of the penalty that a program puts at jaxgan.penalties.PENALTIES["own"]; 0 is off."""
     top_k: Number = option(1.0, "hp.top_k", needs="critic one", off=1.0, least=None, above=0, most=1)

@@ -160,6 +160,7 @@ def test_every_number_is_traced_and_matters():
     elsewhere |= {"d_class", "g_class", "info", "reconstruct", "kl", "sigma", "margin", "pull_away", "balance"}
     elsewhere |= {"k_rate", "d_rotation", "g_rotation"}  # test_kinds.py
     elsewhere |= {"l1", "cycle", "identity"}  # test_translate.py
+    elsewhere |= {"alignment"}  # test_alignment.py
     elsewhere |= {"level_signal", "consistency"}  # test_levels_of_gat.py, test_totals_kinds.py
     elsewhere |= {"pixel", "perceptual", "adversarial"}  # test_totals_images.py
     elsewhere |= {"augment_p", "augment_color", "ada_target", "ada_images", "apa_target"}  # test_control.py

@@ -129,9 +129,11 @@ def test_what_cannot_act_is_refused(settings, message):
         unused.check(c, program.reads(c, Like(shape, CLASSES)))
 
 
-# numbers on whose being above 0 others depend, one at a time; and the rest, together
+# numbers on whose being above 0 others depend, one at a time; and the rest, but that of tokens, together
 HEAVY = ["wgan_gp", "wgan_lp", "dragan", "zcr", "zcr_g", "lecam", "noise"]
-LIGHT = [name for name, found in facts(Hp).items() if f"hp.{name}" in found.of and name not in [*HEAVY, "own"]]
+LIGHT = [
+    name for name, found in facts(Hp).items() if f"hp.{name}" in found.of and name not in [*HEAVY, "own", "alignment"]
+]
 ON = {"latent_steps": 1, "cr_augment": ("jitter",)}
 CHOICES = [
     *({"loss": name} for name in LOSSES if name != "own"),
@@ -173,23 +175,26 @@ REFUSED = {
         mlp pack patchgan pool unroll
         clip cr cr_fake d_scale dragan drift feature_matching gp0 lecam logan_dz max_norm noise orthogonal path_length
         r1 r2 spectral top_k wgan_gp wgan_lp zcr zcr_g apa_target
-        ar1 ar2 base_width clip_gradient reuse""",  # it has no discriminator
+        alignment ar1 ar2 base_width clip_gradient reuse""",  # it has no discriminator
     "infogan": "latent_steps",
-    "bigan": "dragan freeze gp0 gradient_norm latent_steps path_length pool wgan_gp wgan_lp zcr zcr_g",
-    "aae": "apa_target augment cr cr_fake fake_batch freeze latent_steps path_length pool zcr zcr_g",
+    "bigan": "alignment dragan freeze gp0 gradient_norm latent_steps path_length pool wgan_gp wgan_lp zcr zcr_g",
+    "aae": "alignment apa_target augment cr cr_fake fake_batch freeze latent_steps path_length pool zcr zcr_g",
     "vaegan": "fake_batch latent_steps pool",
     "gat": "apa_target latent_steps path_length pool zcr zcr_g",
     "cat": "apa_target cr cr_fake latent_steps path_length pool zcr zcr_g",
-    "ebgan": "apa_target d_norm d_scale drift fake_batch freeze gradient_norm lazy_steps loss minibatch mlp patchgan",
-    "began": "apa_target d_norm d_scale drift fake_batch freeze gradient_norm lazy_steps loss minibatch mlp patchgan",
-    "pix2pix": "apa_target augment conditional cr cr_fake fake_batch",
+    **dict.fromkeys(
+        ("ebgan", "began"),
+        """alignment apa_target d_norm d_scale drift fake_batch freeze gradient_norm lazy_steps loss minibatch mlp
+        patchgan""",
+    ),
+    "pix2pix": "alignment apa_target augment conditional cr cr_fake fake_batch",
     "cyclegan": "conditional fake_batch freeze feature_matching latent_steps lecam path_length top_k zcr zcr_g",
-    "bicyclegan": "apa_target augment conditional cr cr_fake fake_batch latent_steps pool",
+    "bicyclegan": "alignment apa_target augment conditional cr cr_fake fake_batch latent_steps pool",
     "upscale": """apa_target augment conditional d_norm d_steps fake_batch freeze g_norm gradient_norm latent_steps lazy
         lazy_g lazy_steps loss minibatch mlp pack pool unroll
         clip cr cr_fake d_scale dragan drift feature_matching gp0 lecam logan_dz max_norm noise orthogonal path_length
         r1 r2 spectral top_k wgan_gp wgan_lp zcr zcr_g
-        ar1 ar2 base_width clip_gradient patchgan reuse""",  # it has no discriminator
+        alignment ar1 ar2 base_width clip_gradient patchgan reuse""",  # it has no discriminator
     "esrgan": "conditional fake_batch g_norm latent_steps path_length pool zcr zcr_g",
     "stargan": "fake_batch latent_steps path_length pool zcr zcr_g",
 }

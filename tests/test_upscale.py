@@ -227,14 +227,14 @@ def test_weights_are_read_when_a_loss_is_made_and_not_to_upscale(monkeypatch):
         raise JaxganError("the weights vgg16.ckpt are not here")
 
     monkeypatch.setitem(perceptual.PERCEPTUAL, "vgg16", perceptual.PERCEPTUAL["vgg16"]._replace(load=missing))
-    upscale._weights.cache_clear()
+    perceptual.weights.cache_clear()
     run = untrained("esrgan", (16, 16, 3))
     assert run.translate(images(1, 4, 4, 3)).shape == (1, 8, 8, 3)
     with pytest.raises(JaxganError, match=r"not here.*--perceptual-net digits-cnn"):
         program.reads(run.config, Like((16, 16, 3), 0))
     monkeypatch.setitem(perceptual.PERCEPTUAL, "vgg16", perceptual.PERCEPTUAL["vgg16"]._replace(load=vgg_like))
     assert {"pixel", "perceptual", "adversarial"} <= program.reads(run.config, Like((16, 16, 3), 0))
-    upscale._weights.cache_clear()
+    perceptual.weights.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,12 @@
 """Maps of features by which images of one size are compared place by place, in losses."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from jaxgan.features import small, vgg
@@ -14,11 +17,13 @@ class Maps(NamedTuple):
     """maps: (weights, images [n, h, w, 1 or 3] in [-1, 1]) -> activations before the last rectifier [n, h2, w2, k].
 
     load: () -> weights; JaxganError where they are not here. least: pixels that images have at least.
+    channels: k.
     """
 
     maps: Callable
     load: Callable
     least: int
+    channels: int
 
 
 def _vgg16(p: Weights, x: Images) -> Float[Array, "n h2 w2 k"]:
@@ -37,8 +42,22 @@ def _random(p: Weights, x: Images) -> Float[Array, "n h2 w2 k"]:
 
 
 PERCEPTUAL = {
-    "vgg16": Maps(_vgg16, vgg.load, 16),
-    "digits-cnn": Maps(_classifier, small.shipped("digits-cnn"), 1),
-    "fashion-cnn": Maps(_classifier, small.shipped("fashion-cnn"), 1),
-    "random": Maps(_random, small.drawn, 1),
+    "vgg16": Maps(_vgg16, vgg.load, 16, 512),
+    "digits-cnn": Maps(_classifier, small.shipped("digits-cnn"), 1, 48),
+    "fashion-cnn": Maps(_classifier, small.shipped("fashion-cnn"), 1, 48),
+    "random": Maps(_random, small.drawn, 1, 128),
 }
+
+
+@cache
+def weights(name: str) -> dict[str, np.ndarray]:
+    """Those of a network of PERCEPTUAL, read when a loss is traced: a run that only samples needs none."""
+    with jax.ensure_compile_time_eval():
+        return {key: np.asarray(value) for key, value in PERCEPTUAL[name].load().items()}
+
+
+def maps(name: str, *images: Images) -> list[Float[Array, "n h2 w2 k"]]:
+    """What a network of PERCEPTUAL makes of each of the images, its weights being constants of the program."""
+    # a barrier: XLA would work through arrays that are constants when it compiles
+    p = jax.lax.optimization_barrier(weights(name))
+    return [PERCEPTUAL[name].maps(p, x) for x in images]

@@ -15,7 +15,7 @@ import optax
 from jaxgan import augment, optim, rng
 from jaxgan.config import Config, Hp
 from jaxgan.errors import nearest
-from jaxgan.games import control, pool
+from jaxgan.games import alignment, control, pool
 from jaxgan.games.norms import check_norms, normalised, refreshed
 from jaxgan.games.sides import judged, observer, viewer
 from jaxgan.games.terms import D_TERMS, G_TERMS, LAZY, Play, Term, active
@@ -285,12 +285,13 @@ def adversarial(
     loss, nets, latent, observe, view = parts or usual(config, shape, classes, axis)
     nets = normalised(config, nets, latent, classes)
     real_n, fake_n = config.batch, config.fake_batch or config.batch
-    terms = {"d": active(config, D_TERMS) | (d_terms or {}), "g": active(config, G_TERMS) | (g_terms or {})}
+    aligned = alignment.terms(config, shape)
+    terms = {"d": active(config, D_TERMS) | aligned | (d_terms or {}), "g": active(config, G_TERMS) | (g_terms or {})}
     check_weights(terms["d"] | terms["g"])
     brought = _brought(terms, config, shape, classes, axis)
     features = any(term.features for side in terms.values() for term in side.values())
     grown = growth(config, shape, nets)
-    observed, answer = observe(config, classes, axis, latent), judged(config, axis, features, view)
+    observed, answer = observe(config, classes, axis, latent), judged(config, axis, features, view, bool(aligned))
 
     def met(side, pooled, run, vars, batch, key, hp):  # -> Play, vars
         batch = {**batch, "x": grown(vars["d"], batch["x"])} if grown else batch

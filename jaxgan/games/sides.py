@@ -12,12 +12,18 @@ from jaxgan.games.terms import Play, Side, Sides, updates
 from jaxgan.types import Axis, JaxganError, per_example
 
 
-def judge(config: Config, features: bool) -> Callable:
-    """(run, vars, x, y, hp) -> logits, features or None, vars: D as the losses see it, times hp.d_scale."""
+def judge(config: Config, features: bool, tokens: bool = False) -> Callable:
+    """(run, vars, x, y, hp) -> logits, (features, tokens) or so many as are asked for, vars: D as the losses see it.
+
+    Logits are times hp.d_scale.
+    """
+    options = {"features": True} if features or tokens else {}
+    options |= {"tokens": True} if tokens else {}
 
     def plain(run, vars, x, y):
-        out, vars = run(vars, "d", x, y, **{"features": True} if features else {})
-        return (*out, vars) if features else (out, None, vars)
+        out, vars = run(vars, "d", x, y, **options)
+        logits, *more = out if options else (out,)
+        return logits, tuple(more), vars
 
     def normalized(run, vars, x, y):
         """f / (||grad f|| + |f|), Wu et al. 2021, arXiv 2109.02235."""
@@ -70,12 +76,12 @@ def improved(rank: Callable, z, hp: dict, steps: int):
     return z
 
 
-def judged(config: Config, axis: Axis, features: bool, view: Callable = viewer) -> Callable:
+def judged(config: Config, axis: Axis, features: bool, view: Callable = viewer, tokens: bool = False) -> Callable:
     """(run, vars, before, key, hp, sides) -> Play in which D has judged both sides, vars.
 
     before: the vars before the update, where these have moved on already. view: as in adversarial.Parts.
     """
-    d, view = judge(config, features), view(config, axis)
+    d, view = judge(config, features, tokens), view(config, axis)
 
     def play(run, vars, before, key, hp, sides: Sides):
         def see(x, name):
@@ -88,17 +94,18 @@ def judged(config: Config, axis: Axis, features: bool, view: Callable = viewer) 
         seen = see(x, "real"), see(made, "fake")
         d_real, h_real, vars = d(run, vars, seen[0], y, hp)
         d_fake, h_fake, vars = d(run, vars, seen[1], y_fake, hp)
-        real = answered(sides.real._replace(shown=seen[0], features=h_real), d_real)
-        fake = answered(sides.fake._replace(shown=seen[1], features=h_fake), d_fake)
+        real = answered(sides.real._replace(shown=seen[0]), d_real, *h_real)
+        fake = answered(sides.fake._replace(shown=seen[1]), d_fake, *h_fake)
         rest = sides.z, see, score, sides.more, sides.moved
         return Play(run, before, key, hp, axis, config, real, fake, *rest), vars
 
     return play
 
 
-def answered(side: Side, logits) -> Side:
-    """side with D's logits, one for each example [n] or one for each patch of it [n, ...]."""
-    return side._replace(logits=per_example(logits), patches=logits if logits.ndim > 1 else None)
+def answered(side: Side, logits, features=None, tokens=None) -> Side:
+    """side with D's logits, one for each example [n] or one for each patch of it [n, ...], its features and tokens."""
+    patches = logits if logits.ndim > 1 else None
+    return side._replace(logits=per_example(logits), patches=patches, features=features, tokens=tokens)
 
 
 def observer(config: Config, classes: int, axis: Axis, latent: Callable, **options) -> Callable:

@@ -27,6 +27,7 @@ class Side(NamedTuple):
     shown:  what D was shown of x, augmented and noisy
     logits: [n]; features: D's [n, f], None unless a term asks for them
     patches: of a D that judges patches, the logits [n, ...] whose means are `logits`; else None
+    tokens: D's [n, 1 + patches, width], None unless hp.alignment asks for them
     """
 
     x: Any
@@ -36,6 +37,7 @@ class Side(NamedTuple):
     logits: Any = None
     features: Any = None
     patches: Any = None
+    tokens: Any = None
 
 
 class Sides(NamedTuple):

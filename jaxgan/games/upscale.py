@@ -5,13 +5,11 @@ The smaller image is the real one by cubic resizing with antialiasing, as MATLAB
 """
 
 from collections.abc import Callable
-from functools import cache
 
 import jax
-import numpy as np
 
 from jaxgan.config import Config
-from jaxgan.features.perceptual import PERCEPTUAL
+from jaxgan.features.perceptual import PERCEPTUAL, maps
 from jaxgan.games.adversarial import Parts, adversarial
 from jaxgan.games.sides import shown
 from jaxgan.games.terms import Play, Term, active
@@ -131,19 +129,11 @@ def _check(config: Config, shape) -> None:
 def _features_apart(play: Play):
     """Mean |phi(x) - phi(G)| of each example."""
     name = play.config.perceptual_net
-    # a barrier: XLA would work through arrays that are constants when it compiles
-    maps, weights = PERCEPTUAL[name].maps, jax.lax.optimization_barrier(_weights(name))
-    return absolute(jax.lax.stop_gradient(maps(weights, play.real.x)), maps(weights, play.fake.x))
-
-
-@cache
-def _weights(name: str):
-    """Of a perceptual network, read when a loss is traced: a run that only upscales needs none."""
     try:
-        with jax.ensure_compile_time_eval():
-            return {key: np.asarray(value) for key, value in PERCEPTUAL[name].load().items()}
+        real, fake = maps(name, play.real.x, play.fake.x)
     except JaxganError as e:
         raise JaxganError(
             f"kind 'esrgan' compares features of {name}: {e}. Here these are --perceptual-net digits-cnn and the like; "
             "--hp.perceptual 0 compares none"
         ) from e
+    return absolute(jax.lax.stop_gradient(real), fake)

@@ -68,6 +68,15 @@ def images(config: Config) -> int:
     return made(config) if made else 0
 
 
+def tokens(config: Config, shape: tuple[int, ...]) -> tuple[int, int, int] | None:
+    """Rows and columns of patches of which D has tokens, and their numbers; None where it has no such.
+
+    D answers with them, the class token first, where the option tokens stands beside features.
+    """
+    made = getattr(chosen(config), "tokens", None)
+    return made and made(config, tuple(shape))
+
+
 def folded(config: Config) -> Callable | None:
     """(images [b, h, w, c] of all levels) -> what D at several scales takes; None in architectures that have no such D.
 

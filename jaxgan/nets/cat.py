@@ -52,7 +52,8 @@ class Discriminator(Network):
     """x [b, h, w, c], or images at all scales as `folded` has them, y int [b] or None -> logits [b], or with features.
 
     Those of an example are the mean of its scales, or with the option scales each by itself, [b, scales]. A logit is
-    linear in the features, the normalised class token, of which features are the mean over scales, [b, n].
+    linear in the features, the normalised class token, of which features are the mean over scales, [b, n]. tokens:
+    beside features what leaves the blocks at full size, [b, 1 + patches, width], the class token first.
     """
 
     width: int
@@ -60,26 +61,27 @@ class Discriminator(Network):
     spec: Spec
 
     @nn.compact
-    def __call__(self, x: jax.Array, y, train: bool, features: bool = False, scales: bool = False):
+    def __call__(self, x: jax.Array, y, train: bool, features=False, scales=False, tokens=False):
         o, shape, count = self.options, self.spec.shape, self.options.levels
         images = unfolded(widened(folded([x] * count) if x.ndim == 4 else x), shape, count)
         grids = tuple((h // o.patch, w // o.patch) for h, w in sizes(shape, count))
         x = jnp.concatenate([patched(image, grid, o.patch) for image, grid in zip(images, grids)], 1)
         x = Linear(self.width, name="patches")(x)
         x += jnp.asarray(np.concatenate([table(grid, self.width) for grid in grids]), x.dtype)[None]
-        tokens, scale = (self.param(name, SMALL, (count, self.width)) for name in ("tokens", "scales"))
-        first = jnp.broadcast_to(tokens[:, None, None], (count, x.shape[0], 1, self.width))
+        token, scale = (self.param(name, SMALL, (count, self.width)) for name in ("tokens", "scales"))
+        first = jnp.broadcast_to(token[:, None, None], (count, x.shape[0], 1, self.width))
         parts = jnp.split(x, np.cumsum([math.prod(grid) for grid in grids])[:-1], 1)
         parts = [jnp.concatenate([first[k], part], 1) + scale[k][None, None] for k, part in enumerate(parts)]
         x = jnp.concatenate(parts, 1)
         blocks = scanned(Plain, o.d_depth, self.remat)
         x, _ = blocks(heads(self.width, o.d_heads), grids, self.precision, name="blocks")(x, None)
-        h = Gain(name="norm")(x[:, np.array(starts(grids, x.shape[1]))])
+        begin = starts(grids, x.shape[1])
+        h = Gain(name="norm")(x[:, np.array(begin)])
         if self.spec.outputs:
             return answered(h.mean(1), y, self.spec, o.features)
         out = answered(h, y, self.spec, o.features)
         out = out if scales else out.mean(1)
-        return (out, h.mean(1)) if features else out
+        return (out, h.mean(1), x[:, begin[-1] :])[: 1 + features + tokens] if features else out
 
 
 def generator(config: Config, spec: Spec) -> Net:
@@ -112,6 +114,11 @@ def encoder(config: Config, spec: Spec) -> Net:
 def styles(config: Config, shape: tuple[int, ...]) -> tuple[int, int]:
     """As of GAT: one layer, of the width."""
     return gat.styles(config, shape)
+
+
+def tokens(config: Config, shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Rows and columns of the patches of an image at full size, of which D has tokens, and their numbers."""
+    return *gat.places(config.cat, Spec(shape)), config.cat.d_width or config.width
 
 
 def images(config: Config) -> int:

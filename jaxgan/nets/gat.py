@@ -252,9 +252,9 @@ class Generator(Network):
         w = w if shift is None else w + shift[:, 0]
         if mapped:
             return w[:, None]
-        grid = tokens(o, self.spec)
-        places = jnp.asarray(table(grid, self.width), w.dtype)
-        x = jnp.broadcast_to(places[None], (z.shape[0], *places.shape))
+        grid = places(o, self.spec)
+        start = jnp.asarray(table(grid, self.width), w.dtype)
+        x = jnp.broadcast_to(start[None], (z.shape[0], *start.shape))
         count, outputs = o.depth // o.levels, o.patch**2 * channels
         own = self.remat, outputs, heads(self.width, o.heads), (grid,), self.precision, self.shifts
         _, parts = scanned(Level, o.levels)(count, *own, name="levels")(x, w)
@@ -265,10 +265,10 @@ class Generator(Network):
 
 
 class Discriminator(Network):
-    """x [b, h, w, channels], y int [b] or None -> logits [b], or logits and features [b, n] on request.
+    """x [b, h, w, channels], y int [b] or None -> logits [b], or logits and features [b, n] on request, and tokens.
 
     The logit is linear in the features, the normalised class token; with classes the product of a linear map of them
-    and of the label's.
+    and of the label's. tokens: beside features what leaves the blocks, [b, 1 + patches, width], the class token first.
     """
 
     width: int
@@ -276,8 +276,8 @@ class Discriminator(Network):
     spec: Spec
 
     @nn.compact
-    def __call__(self, x: jax.Array, y: jax.Array | None, train: bool, features: bool = False):
-        o, grid = self.options, tokens(self.options, self.spec)
+    def __call__(self, x: jax.Array, y: jax.Array | None, train: bool, features: bool = False, tokens: bool = False):
+        o, grid = self.options, places(self.options, self.spec)
         x = Linear(self.width, name="patches")(patched(widened(x), grid, o.patch))
         token = self.param("token", SMALL, (self.width,))
         first = jnp.broadcast_to(token.reshape(1, 1, -1), (x.shape[0], 1, self.width))
@@ -286,7 +286,7 @@ class Discriminator(Network):
         x, _ = blocks(heads(self.width, o.heads), (grid,), self.precision, name="blocks")(x, None)
         h = Gain(name="norm")(x[:, 0])
         out = answered(h, y, self.spec, o.features)
-        return (out, h) if features else out
+        return (out, h, x)[: 1 + features + tokens] if features else out
 
 
 def answered(h: jax.Array, y: jax.Array | None, spec: Spec, features: int) -> jax.Array:
@@ -316,7 +316,7 @@ def unpatched(x: jax.Array, grid: tuple[int, int], patch: int) -> jax.Array:
     return x.reshape(x.shape[0], grid[0] * patch, grid[1] * patch, -1)
 
 
-def tokens(options: Gat | Cat, spec: Spec) -> tuple[int, int]:
+def places(options: Gat | Cat, spec: Spec) -> tuple[int, int]:
     """Rows and columns of patches of an image."""
     return spec.shape[0] // options.patch, spec.shape[1] // options.patch
 
@@ -378,6 +378,11 @@ def encoder(config: Config, spec: Spec) -> Net:
 def styles(config: Config, shape: tuple[int, ...]) -> tuple[int, int]:
     """Layers of G that have a style, here one for all, and its size: the shape of the option shift of each example."""
     return 1, config.width
+
+
+def tokens(config: Config, shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Rows and columns of the patches of an image of which D has tokens, and their numbers."""
+    return *places(config.gat, Spec(shape)), config.width
 
 
 def images(config: Config) -> int:

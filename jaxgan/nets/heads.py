@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxgan.nets.gat import Linear
 from jaxgan.nets.layers import EMBED, Embed, linen
 from jaxgan.types import JaxganError, Net
 
@@ -52,6 +53,24 @@ class LabelMap(nn.Module):
 def unit(x: jax.Array) -> jax.Array:
     """Rows of x [b, n] divided by their lengths; a row of zeros stays, with a finite gradient."""
     return x * jax.lax.rsqrt((x**2).sum(-1, keepdims=True) + 1e-12)
+
+
+class Projector(nn.Module):
+    """Tokens [b, n, width] -> [b, n, outputs], through two layers: Hyun et al. 2025, arXiv 2509.24935."""
+
+    outputs: int
+    hidden: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        for _ in range(2):
+            x = nn.silu(Linear(self.hidden)(x))
+        return Linear(self.outputs)(x)
+
+
+def projector(outputs: int, hidden: int) -> Net:
+    """Tokens [b, n, width] -> [b, n, outputs]."""
+    return linen(Projector(outputs, hidden))
 
 
 def dense(outputs: int, hidden: tuple[int, ...] = ()) -> Net:
