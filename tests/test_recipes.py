@@ -20,6 +20,7 @@ PUBLISHED = {
     "cifar10_biggan_diffaugment": (32, 10, ("sngan, CIFAR's BigGAN", 32, 10, 64, 128)),
     "cifar10_stylegan2_ada": (32, 10, ("stylegan2 cifar", 32, 10, 512, 512)),
     "cifar10_r3gan": (32, 10, ("r3gan", 32, 10, 768, 64)),
+    "cifar10_r3gan2": (32, 10, ("r3gan2", 32, 10, 512, 64)),
     "stacked_mnist_r3gan": (32, 1000, ("r3gan", 32, 0, 768, 64)),
     "ffhq64_r3gan": (64, 0, None),
     "ffhq256_r3gan": (256, 0, None),
