@@ -25,6 +25,7 @@ NETS = (
     "rrdb",
     "gat",
     "cat",
+    "spatial",
 )
 if TYPE_CHECKING:
     Name = str
@@ -210,6 +211,16 @@ class Cat:
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
+class Spatial:
+    """Small autoencoders whose latents are maps; --latent is a multiple of the places of one."""
+
+    __repr__ = brief
+
+    halvings: int = option(2, "net spatial", least=1)
+    """Convolutions that halve the image on its way to a map of latents, and double the width."""
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
 class Architecture:
     """The network of a run and its options; flags of `config.Config`."""
 
@@ -228,6 +239,7 @@ class Architecture:
     rrdb: Rrdb = Rrdb()
     gat: Gat = Gat()
     cat: Cat = Cat()
+    spatial: Spatial = Spatial()
     d_norm: Norm = option("own", "discriminator", needs="critic loss")
     """Normalisation in D; own is the architecture's (batch in dcgan, spectral in sngan, else none)."""
     g_norm: Norm = option("own", "generator", needs="norms")
@@ -239,7 +251,7 @@ class Architecture:
     """
     width: int = option(64, "parts", least=1)
     """Hidden units (mlp); numbers of a token (gat, cat); channels at the highest (dcgan, conv1d) or lowest resolution
-    (r3gan), or their unit; at each of them (r3gan2)."""
+    (r3gan), or their unit; at each of them (r3gan2); after the first halving (spatial)."""
     depth: int = option(2, "net mlp", least=1)
     """Hidden layers (mlp)."""
     precision: Literal["float32", "bfloat16"] = option("float32", "parts", later=True)

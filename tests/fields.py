@@ -4,7 +4,7 @@ import dataclasses
 import typing
 
 from jaxgan.config import Config, Eval, Hp
-from jaxgan.options import Biggan, Cat, Gat, Mlp, Patchgan, Progan, R3gan, R3gan2, Rrdb, Sngan, Stylegan2
+from jaxgan.options import Biggan, Cat, Gat, Mlp, Patchgan, Progan, R3gan, R3gan2, Rrdb, Sngan, Spatial, Stylegan2
 
 FIELDS = {f.name: f for f in dataclasses.fields(Config)}
 HP = [f.name for f in dataclasses.fields(Hp)]
@@ -33,6 +33,7 @@ def other(name):
         "patchgan": Patchgan(layers=2),
         "gat": Gat(depth=24),
         "cat": Cat(depth=32),
+        "spatial": Spatial(halvings=3),
         "eval": Eval(n=100),
     }
     if name in special:

@@ -201,6 +201,7 @@ def test_differences_are_what_moves_the_trajectory(name):
                 "patchgan": ["patchgan.layers: 3 -> 2"],
                 "gat": ["gat.depth: 12 -> 24"],
                 "cat": ["cat.depth: 24 -> 32"],
+                "spatial": ["spatial.halvings: 2 -> 3"],
             }[name]
         )
     else:

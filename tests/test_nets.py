@@ -26,6 +26,7 @@ from jaxgan.nets import (
     r3gan2,
     rrdb,
     sngan,
+    spatial,
     stargan,
     stylegan2,
 )
@@ -35,7 +36,7 @@ from jaxgan.types import JaxganError, Net
 KINDS = ("plain", "conditional")
 EXAMPLES = [("mlp", (2,)), ("mlp", (8, 8, 1)), ("dcgan", (16, 16, 3)), ("dcgan", (28, 28, 1))]
 EXAMPLES += [("sngan", (28, 28, 1)), ("biggan", (28, 28, 1)), ("r3gan", (8, 8, 3)), ("stylegan2", (8, 8, 3))]
-EXAMPLES += [("gat", (8, 8, 3))]
+EXAMPLES += [("gat", (8, 8, 3)), ("spatial", (4, 12, 3))]
 RARE = [("cat", (8, 8, 3)), ("r3gan2", (8, 8, 3))]  # whose formulas are quick tests (test_cat.py, test_r3gan2.py)
 # some of their arrays begin at 0, behind which nothing acts yet
 RESIDUAL = ("sngan", "biggan", "r3gan", "r3gan2", "stylegan2", "gat", "cat")
@@ -301,6 +302,6 @@ def test_the_table_of_architectures():
         "r3gan": r3gan,
         "r3gan2": r3gan2,
     }
-    files |= {"patchgan": patchgan, "stargan": stargan, "rrdb": rrdb, "gat": gat, "cat": cat}
+    files |= {"patchgan": patchgan, "stargan": stargan, "rrdb": rrdb, "gat": gat, "cat": cat, "spatial": spatial}
     assert files | {"mlp": mlp, "dcgan": dcgan, "conv1d": conv1d} == NETS
     assert set(Config.__dataclass_fields__["net"].type.__args__) == {*NETS, "own"}

@@ -46,6 +46,7 @@ CASES = {
     "rrdb": ((16, 16, 1), {"net": "rrdb", "factor": 2, "rrdb": Rrdb(blocks=2, growth=4)}),
     "cat": ((16, 16, 1), {"net": "cat", "cat": Cat(depth=4, patch=4, levels=2, features=8, d_depth=4)}),
     "gat": ((16, 16, 1), {"net": "gat", "gat": Gat(depth=4, patch=4, levels=2, features=8)}),
+    "spatial": ((12, 12, 1), {"net": "spatial"}),
 }
 CLASSES = 3
 slow = functools.partial(pytest.param, marks=pytest.mark.slow)

@@ -184,6 +184,7 @@ def test_options_of_a_network_change_it():
     elsewhere = {"stylegan2.mixing", "sngan.init", "mlp.init", "progan.phase", "gat.features", "cat.features"}
     elsewhere |= {f"patchgan.{name}" for name in vars(Patchgan())}  # test_translators.py
     elsewhere |= {f"rrdb.{name}" for name in vars(Rrdb())}  # test_rrdb.py
+    elsewhere |= {"spatial.halvings"}  # test_spatial.py
     named = {name for name in facts(Config) if name.partition(".")[0] in NETS and "." in name}
     assert {*other, *elsewhere} == named
     inputs = {"g": (jnp.zeros((2, 10)), None), "d": (jnp.zeros((2, 64, 64, 3)), None)}
