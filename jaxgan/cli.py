@@ -142,6 +142,7 @@ def _with_experiment(command: str, args: list[str]) -> None:
     extra = {"experiment": Path(name)} if command == "sweep" else {}
     prog = f"jaxgan {command} {name if asked else 'EXPERIMENT'}"
     words = [word for word in args[asked:] if word not in helps] + ["--help"] * ("--help-all" in helps)
+    words = ranges(words) if command == "sweep" else words
     act = partial(COMMANDS[command], **extra)
     if helps:
         from jaxgan import help
@@ -150,10 +151,17 @@ def _with_experiment(command: str, args: list[str]) -> None:
     with _registry():
         tyro.cli(
             _with_defaults(COMMANDS[command], act, default, tuple(extra)),
-            args=reduce(gathered, ("--grid", "--space", "--slurm", "--override"), words),
+            args=reduce(gathered, ("--grid", "--ranges", "--slurm", "--override"), words),
             prog=prog,
             description=doc,
         )
+
+
+def ranges(args: list[str]) -> list[str]:
+    """args of a sweep with --ranges in place of --space where NAME=VALUES follow, as a search's were once called."""
+    after = [*args[1:], ""]
+    old = [word.startswith("--space") and "=" in word[8:] + then for word, then in zip(args, after)]
+    return [word.replace("--space", "--ranges", 1) if is_old else word for word, is_old in zip(args, old)]
 
 
 def _with_defaults(command, act, default: dict, extra: tuple[str, ...]):

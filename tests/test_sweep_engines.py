@@ -191,8 +191,9 @@ def home(tmp_path, monkeypatch):
         ("ring.py --engine ray --cpus 0 --seeds 2", "--cpus is 0"),
         ("ring.py --engine slurm --slurm gpu --seeds 2", "--slurm gpu: expected NAME=VALUE"),
         ("ring.py --engine slurm --minutes 0 --seeds 2", "--minutes is 0"),
-        ("ring.py --search tpe --grid loss=ns,hinge", "--search goes with --space"),
-        ("ring.py --search tpe --space hp.g_lr=log:1", "expected NAME=log:LOW..HIGH"),
+        ("ring.py --search tpe --grid loss=ns,hinge", "--search goes with --ranges"),
+        ("ring.py --search tpe --ranges hp.g_lr=log:1", "expected NAME=log:LOW..HIGH"),
+        ("ring.py --search tpe --space hp.g_lr=log:1", "expected NAME=log:LOW..HIGH"),  # as --ranges was called
         ("ring.py --search tpe --workers 2", "this command once more"),
         ("ring.py --search tpe --trials 0", "--trials is 0"),
         ("plain.py --search tpe", "nothing to search"),

@@ -45,8 +45,8 @@ def sweep(
     original = call(experiment, "config")
     if look.search != "none":
         if grid or workers != 1 or where.engine != "local":
-            raise JaxganError("--search goes with --space, and with this command once more for each further worker")
-        found = search.parse_space(look.space) if look.space else call(experiment, "search") or {}
+            raise JaxganError("--search goes with --ranges, and with this command once more for each further worker")
+        found = search.parse_space(look.ranges) if look.ranges else call(experiment, "search") or {}
         more = objective, seeds, mode, at_once, original
         return _sweeping(lambda stop: search.run(dir, experiment, config, found, look, *more, stop))
     chosen = space.parse_grid(grid) if grid else call(experiment, "sweep")

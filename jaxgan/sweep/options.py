@@ -12,7 +12,7 @@ class Look:
     """Propose settings from how those before did (tpe), or at random. Needs jaxgan[sweep]."""
     trials: int = 100
     """Settings to try in all, by all processes that run this command."""
-    space: tuple[str, ...] = ()
+    ranges: tuple[str, ...] = ()
     """NAME=log:LOW..HIGH, NAME=LOW..HIGH or NAME=VALUE,VALUE,... each; in place of the experiment's search()."""
     prune: bool = False
     """Of each batch of trials, let the better half go on at 1/8, 1/4 and 1/2 of the steps."""

@@ -62,11 +62,11 @@ def parse_space(words) -> dict[str, Distribution]:
         span = re.fullmatch(rf"(log:)?{_NUMBER}\.\.{_NUMBER}", text)
         if not name or not all(text.split(",")) or (text.startswith("log:") and not span):
             raise JaxganError(
-                f"--space {word}: expected NAME=log:LOW..HIGH, NAME=LOW..HIGH or NAME=VALUE,VALUE,... such as "
+                f"--ranges {word}: expected NAME=log:LOW..HIGH, NAME=LOW..HIGH or NAME=VALUE,VALUE,... such as "
                 "hp.g_lr=log:1e-5..1e-2 or loss=ns,hinge"
             )
         if space.field(name) in found:
-            raise JaxganError(f"--space names {space.field(name)} twice; put all its values into one list")
+            raise JaxganError(f"--ranges names {space.field(name)} twice; put all its values into one list")
         if span:
             found[space.field(name)] = (log_uniform if span[1] else uniform)(float(span[2]), float(span[3]))
         else:
@@ -158,7 +158,7 @@ def _check(distributions, trials: int, sampler: str, seeds: int, batch: int) -> 
     _optuna()
     if not distributions:
         raise JaxganError(
-            "there is nothing to search: give --space hp.g_lr=log:1e-5..1e-2 ..., or a function search() in the "
+            "there is nothing to search: give --ranges hp.g_lr=log:1e-5..1e-2 ..., or a function search() in the "
             "experiment that returns {field: log_uniform(...)}"
         )
     if sampler not in SAMPLERS:
