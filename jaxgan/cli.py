@@ -178,8 +178,8 @@ def _with_defaults(command, act, default: dict, extra: tuple[str, ...]):
         prefix, colon, path = c.data.partition(":")
         if colon and prefix in ("folder", "pairs", "unpaired"):  # the run folder must find it from anywhere
             values["config"] = c = dataclasses.replace(c, data=f"{prefix}:{Path(path).expanduser().absolute()}")
-        if c.init:
-            values["config"] = dataclasses.replace(c, init=str(Path(c.init).expanduser().absolute()))
+        places = {n: str(Path(at).expanduser().absolute()) for n in ("init", "space") if (at := getattr(c, n))}
+        values["config"] = dataclasses.replace(c, **places)
         act(**values)
 
     filled.__signature__ = old.replace(parameters=new)  # type: ignore[attr-defined]

@@ -25,7 +25,7 @@ class Made(NamedTuple):
     lacks: str = ""
 
 
-TRANSLATOR = "counts"  # what translators lack
+TRANSLATOR = "counts made"  # what translators lack
 KINDS = {
     "plain": Made("conditional"),
     "conditional": Made("conditional"),
@@ -174,6 +174,12 @@ class Config(Architecture):
     """Mirror each image with probability 1/2."""
     skip_corrupt: bool = option(False, "data", neutral=True)
     """Skip image files that cannot be read, and count them, in place of an error."""
+    space: str = option("", "data", needs="made", later=True)
+    """Train on latents of the data, in the space of another run's autoencoder: RUN or RUN:STEP or RUN:best.
+
+    What is made is decoded: samples, pictures and scores are of images."""
+    posterior: Literal["sampled", "mean"] = option("sampled", "space", later=True)
+    """Latents are drawn anew each time from the normal distribution that the encoder finds, or are its mean."""
     label: str = option("", "data", later=True)
     """Column of a folder's table of labels that holds the classes; empty is the one called label, if there is one."""
     max_pixels: int = option(178_956_970, "data", neutral=True, later=True, least=1)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan import data, disk, games, log, plots, rng, run_folder, transfer
+from jaxgan import data, disk, encoded, games, log, plots, rng, run_folder, transfer
 from jaxgan.data import feed
 from jaxgan.errors import JaxganError
 from jaxgan.run import Run, load
@@ -29,8 +29,8 @@ def diagnose(dir, source: Source | None = None, held_out: str = "", say=log.show
     see; "" is what the run held out, or the data's test split.
     """
     run = load(dir)
-    c, dir = run.config, run.dir
-    source, held = run_folder.examples(dir, c, source)
+    c, dir = run.config, run_folder.find(dir)
+    source, held = encoded.examples(dir, c, source)
     run_folder.check_data(dir, c, run.env, source)
     history = log.read(dir / "metrics.jsonl")  # complains before anything is measured
     game = games.make(c, source.shape, source.classes)
@@ -63,7 +63,7 @@ def _unseen(c, source: Source, held: Source | None, name: str, classes: int) -> 
     """
     options = data.reading(c)
     if name:
-        held = data.open_source(name, **options)
+        held = encoded.inside(c, source.space, data.open_source(name, **options))[0]
         if held.shape != source.shape or (classes and held.classes != classes):
             raise JaxganError(
                 f"--held-out {name} has shape {held.shape} and {held.classes} classes; the run was trained on shape "
@@ -72,7 +72,8 @@ def _unseen(c, source: Source, held: Source | None, name: str, classes: int) -> 
         return held
     if held is None and (c.data.startswith("folder:") or (c.data.startswith("tfds:") and c.data.count(":") == 1)):
         try:
-            held = data.open_source(f"{c.data.removesuffix(':train')}:test", **options)
+            test = data.open_source(f"{c.data.removesuffix(':train')}:test", **options)
+            held = encoded.inside(c, source.space, test)[0]
         except JaxganError:
             return None
         return held if held.shape == source.shape and held.classes == source.classes else None

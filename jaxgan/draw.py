@@ -121,7 +121,7 @@ def save_upscaled(trained, paths, out: Path, labels, ema: bool, back: bool, reco
     """Each image of paths upscaled, at its own size: a file for each in the folder out, or one .png -> how many."""
     if labels or back or reconstruct:
         raise JaxganError(f"kind {trained.config.kind!r} makes images larger: --translate --images FILES alone")
-    x, names = inputs.photographs(paths, trained.env["shape"][-1])
+    x, names = inputs.photographs(paths, trained.shape[-1])
     if not outputs.is_folder(out) and (len(x) > 1 or out.suffix != ".png"):
         raise JaxganError(f"--out is {out}, and {len(x)} images have sizes of their own; take a folder, .png for one")
     for image, name in zip(x, outputs.pngs(names), strict=True):
@@ -146,7 +146,7 @@ def own(trained, paths, reconstruct: bool, labels, seed: int, ema: bool, back: b
 
     Of a stargan for each of the classes that labels name, by default the first SHOWN; else they are the images' own.
     """
-    game, shape = trained.game, tuple(trained.env["shape"])
+    game, shape = trained.game, trained.shape
     pairs, turns = "translate" in game.views, "turn" in game.views
     if reconstruct:
         if pairs:
@@ -202,7 +202,7 @@ def above(out: Path, x, *made) -> None:
 
 def projected(trained, paths, out: Path, labels, seed: int, ema: bool, say, **options) -> None:
     """Project the images of paths: latents and more into an .npz, and a picture of images above what was found."""
-    x, names = inputs.images(paths, tuple(trained.env["shape"]), trained.config.fit)
+    x, names = inputs.images(paths, trained.shape, trained.config.fit)
     y = of_own(trained, labels, len(x))
     found = trained.project(x, y, seed=seed, ema=ema, say=say, **options)
     arrays: dict = found._asdict() | {"names": names} | ({} if y is None else {"y": y})

@@ -14,6 +14,7 @@ from jaxgan.config import Config, Eval, Size, size_of, size_text
 from jaxgan.data import files, kept
 from jaxgan.data.balance import BALANCED
 from jaxgan.data.images import reason
+from jaxgan.data.latents import of_images
 from jaxgan.errors import JaxganError
 from jaxgan.metrics import READS, Score, nearest
 from jaxgan.protocol import PART, Protocol
@@ -94,7 +95,7 @@ def picture(
     """Draw `neighbours` of the run in dir into eval/neighbours_STEP.png, four samples a row, and say how near."""
     run = load(dir)
     x, percentile = neighbours(run, n, features=features, seed=seed, source=source)
-    if len(run.env["shape"]) != 3:
+    if len(run.shape) != 3:
         raise JaxganError("--neighbours draws images; examples of this run are none")
     path = Path(run.dir or dir) / "eval" / f"neighbours_{int(run.state.step):08d}.png"
     path.parent.mkdir(exist_ok=True)
@@ -154,7 +155,7 @@ def reference(run: Run, split: str = "train", source: Source | None = None) -> S
     whole, held = run_folder.examples(run.dir, c, source)
     if split == "train":
         if run.dir is not None:
-            seen = run.env | {"fingerprint": run.env["fingerprint"].removesuffix(BALANCED)}
+            seen = run.env | {"fingerprint": of_images(run.env["fingerprint"]).removesuffix(BALANCED)}
             run_folder.check_data(run.dir, c, seen, whole)
         return whole
     if split == "holdout":

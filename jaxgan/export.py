@@ -14,7 +14,8 @@ import numpy as np
 from jaxgan import disk, run_folder
 from jaxgan.backend import portable
 from jaxgan.errors import JaxganError
-from jaxgan.run import Run, applied, latents, load
+from jaxgan.run import Run, latents, load
+from jaxgan.step import applied
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 NEEDS = {"jax": "flatbuffers", "onnx": "jax2onnx", "safetensors": "safetensors"}
@@ -38,9 +39,9 @@ def export(dir, formats: tuple[str, ...] = ("jax",), out: Path | str = "", ema: 
     if out.exists() and not out.is_dir():
         raise JaxganError(f"--out is {out}, which is a file; choose a folder")
     out.mkdir(parents=True, exist_ok=True)
-    nets = jax.tree.map(np.asarray, run.state.ema if ema else run.shown())
+    nets = jax.tree.map(np.asarray, run.nets(ema))
     sampler, inputs = signature(run, nets)
-    about = {"step": int(run.state.step), "generator": "ema" if ema else "last", "shape": run.env["shape"]}
+    about: dict = {"step": int(run.state.step), "generator": "ema" if ema else "last", "shape": list(run.shape)}
     about |= {"classes": run.game.classes, "inputs": {name: [*map(str, x.shape)] for name, x in inputs.items()}}
     paths = {name: out / FILES[name] for name in formats}
     with contextlib.ExitStack() as stack:  # all of them take their places, or none does
@@ -66,7 +67,7 @@ def signature(run: Run, nets: dict) -> tuple[Callable, dict[str, jax.ShapeDtypeS
     z are latents as Run.sample draws them, y labels; of a translator x are images, which it translates. An upscaler has
     images of any height h and width w alone.
     """
-    game, shape = run.game, tuple(run.env["shape"])
+    game, shape = run.game, run.shape
     (b,) = jax.export.symbolic_shape("b")
     inputs = {"z": jax.ShapeDtypeStruct((b, *jax.eval_shape(lambda: latents(game, 1, 0)).shape[1:]), jnp.float32)}
     f = game.sample

@@ -15,6 +15,7 @@ OFFERS = {
     "latent": "examples that a latent vector alone makes",
     "search": "latents that may move before an update",
     "again": "generated examples that D may see once more",
+    "made": "examples that are made of latents alone",
     "counts": "other number of generated examples than of real ones",
     "views": "examples that may be moved alone",
     "alike": "generated examples that could be real ones",

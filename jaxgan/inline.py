@@ -23,7 +23,7 @@ def picture(run: Any, n: int, columns: int, labels, **options):
 
     if n < 0 or columns < 0:
         raise JaxganError(f"n is {n} and columns is {columns}; expected 0, for what suits the run, or more")
-    shape, classes = tuple(run.env["shape"]), run.game.classes
+    shape, classes = run.shape, run.game.classes
     columns = columns or plots.columns(classes if labels is None else 0)
     n = n or (POINTS if len(shape) == 1 else ROWS * columns)
     y = np.arange(n) % classes if labels is None and classes else labels
@@ -42,9 +42,11 @@ def line(run: Any) -> str:
 
 def facts(run: Any) -> dict[str, str]:
     """{what: what a reader has to know of it}."""
-    c, shape = run.config, "x".join(map(str, run.env["shape"]))
+    c, shape = run.config, "x".join(map(str, run.shape))
     classes = f", {run.env['classes']} classes" if run.env["classes"] else ""
     found = {"kind": c.kind, "net": c.net, "data": f"{c.data} ({shape}{classes})"}
+    if c.space:
+        found["space"] = f"{c.space} ({'x'.join(map(str, run.env['shape']))})"
     found["step"] = f"{int(run.state.step):,} of {c.steps:,}"
     return found | ({"folder": str(run.dir)} if run.dir else {})
 

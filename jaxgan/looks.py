@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxgan import checkpoint, evaluate, games, parallel, plots, protocol
+from jaxgan import checkpoint, evaluate, games, latent_space, parallel, plots, protocol
 from jaxgan.config import Config
 from jaxgan.data.feed import examples
 from jaxgan.errors import JaxganError
@@ -71,18 +71,20 @@ def pictures(game: Game, c: Config, source: Source, held: Source | None) -> Call
 def samples(game: Game, source: Source, held: Source | None) -> tuple[Callable, int]:
     """A function from State.ema to the examples of a picture, and how many stand in a row of it."""
     columns = plots.columns(game.classes)
-    count = 8 * columns if len(source.shape) > 1 else 2500  # 2,500: PacGAN's protocol for modes
+    count = 8 * columns if len((source.images or source).shape) > 1 else 2500  # 2,500: PacGAN's protocol for modes
     z = latents(game, count, seed=0)
     y = np.arange(count, dtype=np.int32) % source.classes if game.classes else None
     if game.picture:
         columns, y = 8, game.condition(examples(held or source, count))
+
+    game, frozen = latent_space.imaged(game, source.space), latent_space.weights(source.space)
 
     @jax.jit
     def make(nets, y):  # y is an argument: XLA would work through images that are constants when it compiles
         draw = partial(generate, game, nets)
         return game.picture(draw, z, y) if game.picture else draw(z, y)
 
-    return lambda nets: make(nets, y), columns
+    return lambda nets: make(nets | frozen, y), columns
 
 
 def diagnosis(game: Game, c: Config, source: Source, held: Source | None) -> Callable:
@@ -101,7 +103,8 @@ def diagnosis(game: Game, c: Config, source: Source, held: Source | None) -> Cal
 
 def evaluation(game: Game, c: Config, source: Source, held: Source | None) -> Callable:
     """Columns such as fd/digits-cnn/n5000/ddof1: the metrics of Config.eval, of samples that are always of one seed."""
-    p = protocol.complete(c.eval, source)
+    images = source.images or source
+    p = protocol.complete(c.eval, images)
     evaluate.check(c, game, p)
     if network := protocol.network(p):
         network.load(p.weights)  # complains now, if they are not here
@@ -110,11 +113,11 @@ def evaluation(game: Game, c: Config, source: Source, held: Source | None) -> Ca
 
     def see(state, step):
         env = {"shape": source.shape, "classes": source.classes}
-        kept["run"] = kept["run"].at(state) if kept else Run(c, state, env)
+        kept["run"] = kept["run"].at(state) if kept else Run(c, state, env, space=source.space)
         if "real" not in kept:
-            kept["real"] = protocol.reference(p, evaluate.unmirrored(c, source))
+            kept["real"] = protocol.reference(p, evaluate.unmirrored(c, images))
         fake = evaluate.sampled(kept["run"], p, kept["real"].get("labels"))
-        found, _ = protocol.scores(p, kept["real"], fake, source.density)
+        found, _ = protocol.scores(p, kept["real"], fake, images.density)
         row = {name: score.value for name, score in found.items()}
         words = [f"step {step}: " + ", ".join(f"{name.split('/')[0]} {value:.4g}" for name, value in row.items())]
         try:

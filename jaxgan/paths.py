@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan import log, parallel, project, rng
+from jaxgan import log, project, rng
 from jaxgan.errors import JaxganError
 from jaxgan.features.extractor import progress
 from jaxgan.latents import slerp
@@ -27,15 +27,15 @@ def lengths(
     space: "z", along great circles, or "w", along lines between styles (stylegan2, gat). labels: classes [n], the same
     at both ends, as all noise is. far: (a, b) -> distances [b] of images [b, h, w, c] in [-1, 1] in place of LPIPS.
     """
-    shape, game = tuple(run.env["shape"]), run.game
-    if space == "w" and styles(run.config, shape) is None:
+    shape, game = run.shape, run.game
+    if space == "w" and styles(run.config, tuple(run.env["shape"])) is None:
         raise JaxganError(f"ppl-w is of styles; net {run.config.net!r} has none: take ppl-z, or stylegan2 or gat")
     if game.codes:
         raise JaxganError(f"latents of kind {run.config.kind!r} hold codes, between which there is no path")
     if far is None:
         _, distance, weights = project.measure("lpips", shape, log.show)
         far = functools.partial(distance, weights)
-    nets = parallel.local(run.state.ema if ema else run.shown())
+    nets = run.nets(ema)
     step = jax.jit(
         functools.partial(_apart, project.of_styles(game) if space == "w" else project.of_latents(game), far)
     )

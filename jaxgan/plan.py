@@ -15,7 +15,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from jaxgan import data, games, parallel, program
+from jaxgan import encoded, parallel, program
 from jaxgan.backend import PLATFORM
 from jaxgan.config import Config
 from jaxgan.data import rows
@@ -54,7 +54,7 @@ def plan(c: Config, topology: str, search: bool = False, source: Source | None =
     JaxganError where libtpu is missing, the topology is unknown, or chips do not divide the batch.
     """
     pool, chip = chips(topology)
-    source = data.of_config(c, source)[0]
+    source = encoded.of_config(c, source)[0]
     if not search:
         return {"topology": topology, **measure(build(c, source, pool), c, source, chip, len(pool))}
     if c.fake_batch:
@@ -120,7 +120,7 @@ def lower(c: Config, source: Source, pool: list) -> jax.stages.Lowered:
     devices = parallel.devices(c.parallel, pool)
     token = PLATFORM.set("tpu")
     try:
-        game = games.make(c, source.shape, source.classes, devices.axis)
+        game = encoded.game(c, source, devices.axis)
         state = jax.eval_shape(partial(initial, game, c, source.shape))
         return program.build(game, source, c, devices).lower(state)
     finally:

@@ -64,12 +64,12 @@ def project(
     """
     if steps < 1 or starts < 1:
         raise JaxganError(f"steps is {steps} and starts is {starts}; expected 1 or more of each")
-    name, far, weights = measure(distance, tuple(run.env["shape"]), say)
+    name, far, weights = measure(distance, run.shape, say)
     space = (of_styles if styles(run.config, tuple(run.env["shape"])) else of_latents)(run.game)
     adam = optax.adam(optax.cosine_decay_schedule(RATE, steps))
     move = jax.jit(partial(moved, space.draw, far, adam))
     first = jax.jit(partial(begun, run.game, space, starts))
-    together = min(AT_ONCE[0], AT_ONCE[1] // math.prod(run.env["shape"]))
+    together = min(AT_ONCE[0], AT_ONCE[1] // math.prod(run.shape))
     progress, found, size = log.Progress(0, steps * len(x), 1, say, "steps"), [], max(1, together // starts)
     for i in range(0, len(x), size):
         own = jnp.asarray(x[i : i + size], jnp.float32).repeat(starts, 0)
@@ -150,7 +150,12 @@ def of_styles(game: Game) -> Space:
         z = jnp.zeros((len(w), game.latent(rng.root(0), 1).shape[1]))
         still = jnp.zeros(len(w))  # psi: all layers at the mean, which may be that of a class, and from there to w
         shift = w[:, None] - run_g(nets, z, y, psi=still, mapped=True)[:, :1]
-        return run_g(nets, z, y, psi=still, shift=shift)
+        run, vars = opened(game, nets)
+
+        def at_w(vars, net, *inputs, **options):
+            return run(vars, net, *inputs, **options, **({"psi": still, "shift": shift} if net == "g" else {}))
+
+        return game.sample(at_w, vars, z, y)
 
     return Space("w", lambda nets, z, y: run_g(nets, z, y, mapped=True)[:, 0], centre, draw)
 

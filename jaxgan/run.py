@@ -11,17 +11,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan import checkpoint, games, inline, parallel, project, run_folder, step
+from jaxgan import checkpoint, games, inline, latent_space, parallel, project, run_folder, step
 from jaxgan.backend import portable
 from jaxgan.config import Config
 from jaxgan.errors import JaxganError
 from jaxgan.games.info import values as code_values
 from jaxgan.games.info import with_code
 from jaxgan.inputs import check_labels, examples
+from jaxgan.latent_space import Space
 from jaxgan.latents import closed, latents, slerp
 from jaxgan.nets import styles
 from jaxgan.standing import statistics
-from jaxgan.state import initializer, template
+from jaxgan.state import initializer, mixed, template
+from jaxgan.step import applied
 from jaxgan.types import Game, State, halves
 
 PIXELS = 1 << 14  # of images that are upscaled at a time
@@ -29,12 +31,16 @@ PIXELS = 1 << 14  # of images that are upscaled at a time
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What training returns and `load` opens. state is the whole training state; env describes the data."""
+    """What training returns and `load` opens. state is the whole training state; env describes the data.
+
+    space: of a run with Config.space; all that comes out of such a run and goes into it are images all the same.
+    """
 
     config: Config
     state: State
     env: dict
     dir: Path | None = None
+    space: Space | None = None
 
     def sample(
         self,
@@ -46,6 +52,7 @@ class Run:
         codes: dict | None = None,
         psi: float = 1.0,
         standing: int = 0,
+        decode: bool = True,
     ) -> np.ndarray:
         """n examples [n, *shape], images in [-1, 1]; sample i depends on seed and i alone.
 
@@ -53,15 +60,16 @@ class Run:
         coordinate, 0 is off (Brock et al. 2018, arXiv 1809.11096). ema: the averaged generator in place of the last.
         codes: {number of a code: its value, or one for each example}, for infogan; one not given is random. psi: of
         stylegan2, how far from the mean style samples are, below 1 less varied (Karras et al. 2018, arXiv 1812.04948).
-        standing: batches for statistics of batch norm, see `standing`; 0 takes the running ones of training.
+        standing: batches for statistics of batch norm, see `standing`; 0 takes the running ones of training. decode:
+        images of a run in a latent space; without it its latents [n, *latents], as it was trained on.
         """
         if standing:
             run = self.standing(standing, seed, truncation, ema)
-            return run.sample(n, seed, labels, truncation, ema, codes, psi)
+            return run.sample(n, seed, labels, truncation, ema, codes, psi, decode=decode)
         z = latents(self.game, n, seed, truncation)
         for i, value in (codes or {}).items():
             z = with_code(self.game.codes, z, i, np.broadcast_to(value, n))
-        return self.generate(z, labels, ema, psi)
+        return self.generate(z, labels, ema, psi, decode)
 
     def show(
         self,
@@ -126,7 +134,7 @@ class Run:
         encode = self._view(
             "encode", "has no encoder; lrgan, bigan, aae, vae, vaegan and bicyclegan have one: --kind bigan"
         )
-        x = examples("examples", x, tuple(self.env["shape"]), finished)
+        x = examples("examples", x, self.shape, finished)
         if game.classes and labels is None:
             raise JaxganError(f"this run is conditional: give the labels of the {len(x)} examples")
         return self._map(encode, ema, x, self._checked(labels, len(x)))
@@ -138,7 +146,7 @@ class Run:
         """
         z = self.encode(x, labels, ema, finished)
         if "translate" in self.game.views:
-            x = examples("examples", x, tuple(self.env["shape"]), finished)
+            x = examples("examples", x, self.shape, finished)
             return self.translate(halves(x)[0], z, ema=ema, finished=True)
         return self.generate(z, labels, ema)
 
@@ -159,7 +167,7 @@ class Run:
         [n, *shape], turned into the classes labels [n]. upscale, esrgan: x [n, h, w, c] of any height and width, made
         config.factor times as high and as wide.
         """
-        game, shape = self.game, tuple(self.env["shape"])
+        game, shape = self.game, self.shape
         if "upscale" in game.views:
             return self._upscale(x, z is None and labels is None and not back, ema, finished)
         if "turn" in game.views:
@@ -182,7 +190,7 @@ class Run:
                 f"kind {self.config.kind!r} turns images into classes: give labels, the class of each of {len(x)} "
                 "translations, and neither z nor back"
             )
-        x = examples("images to translate", x, tuple(self.env["shape"]), finished)
+        x = examples("images to translate", x, self.shape, finished)
         z = jax.nn.one_hot(self._checked(labels, len(x)), self.game.classes)
         return self._map(self.game.views["turn"], ema, z, x)
 
@@ -190,7 +198,7 @@ class Run:
         """x [n, h, w, c] config.factor times as high and as wide; alone: nothing else was asked for."""
         if not alone:
             raise JaxganError(f"kind {self.config.kind!r} makes images larger, and takes neither z nor labels nor back")
-        shape, channels = jnp.shape(x), self.env["shape"][-1]
+        shape, channels = jnp.shape(x), self.shape[-1]
         if len(shape) != 4 or shape[-1] != channels or 0 in shape:
             raise JaxganError(f"images to upscale have shape {shape}; expected [n, h, w, {channels}]")
         x = examples("images to upscale", x, shape[1:], finished)
@@ -205,6 +213,8 @@ class Run:
         """
         if not 0 <= share <= 1:
             raise JaxganError(f"share is {share}; expected a number from 0, this run, to 1, the other")
+        if (self.space and self.space.digest) != (other.space and other.space.digest):
+            raise JaxganError(f"one run trains in space {self.config.space!r} and the other in {other.config.space!r}")
         mine, theirs = self.state, other.state
         pairs = [(mine.ema, theirs.ema), (self.shown(), other.shown())]
         ema, last = (mixed(a, b, share) for a, b in pairs)
@@ -229,7 +239,7 @@ class Run:
         lpips, or auto, which is lpips for images where its weights are here. labels and finished as in
         `encode`.
         """
-        x = examples("examples", x, tuple(self.env["shape"]), finished)
+        x = examples("examples", x, self.shape, finished)
         if self.game.picture:
             raise JaxganError(f"kind {self.config.kind!r} translates images, and makes none from latents alone")
         if self.game.codes:
@@ -238,7 +248,7 @@ class Run:
             )
         if self.game.classes and labels is None:
             raise JaxganError(f"this run is conditional: give the labels of the {len(x)} examples")
-        nets = parallel.local(self.state.ema if ema else step.shown(self.game, self.state))
+        nets = self.nets(ema)
         y = self._checked(labels, len(x))
         options = {"steps": steps, "starts": starts, "seed": seed, "distance": distance, "say": say}
         return project.project(self, x, y, nets, **options)
@@ -272,8 +282,8 @@ class Run:
             labels = np.arange(rows) % self.game.classes
         return None if labels is None else np.repeat(labels, columns)
 
-    def generate(self, z, labels=None, ema: bool = True, psi: float = 1.0) -> np.ndarray:
-        """The examples [n, *shape] of latents z [n, latent]; psi as in `sample`."""
+    def generate(self, z, labels=None, ema: bool = True, psi: float = 1.0, decode: bool = True) -> np.ndarray:
+        """The examples [n, *shape] of latents z [n, latent]; psi and decode as in `sample`."""
         game = self.game
         if game.picture:
             raise JaxganError(
@@ -286,7 +296,9 @@ class Run:
         if not np.isfinite(psi):
             raise JaxganError(f"psi is {psi}; expected a finite number, such as 0.7")
         if psi == 1:
-            return self._map(game.sample, ema, z, labels)
+            return self._map(game.sample if decode else self._trained.sample, ema, z, labels)
+        if not decode:
+            raise JaxganError(f"psi is {psi}, and acts on images; leave it at 1, or decode")
         if styles(self.config, tuple(self.env["shape"])) is None:
             raise JaxganError(f"psi is {psi}, but net {self.config.net!r} has no styles; --net stylegan2 and gat have")
         return self._map(self._truncated, ema, z, labels, jnp.full(len(z), psi))
@@ -302,7 +314,7 @@ class Run:
 
     def _map(self, f, ema: bool, *inputs, many: int = 256) -> np.ndarray:
         """f(run, vars, *inputs) of all rows, by parts of `many`, which bounds memory; an input may be None."""
-        nets = parallel.local(self.state.ema if ema else self.shown())
+        nets = self.nets(ema)
         make = self._compiled.setdefault(f, jax.jit(partial(applied, self.game, f)))
         parts = [slice(i, i + many) for i in range(0, len(inputs[0]), many)]
         return np.concatenate([np.asarray(make(nets, *(x if x is None else x[p] for x in inputs))) for p in parts])
@@ -323,43 +335,35 @@ class Run:
         """The networks that draw samples {net: {"params", "vars"}} as they are, not averaged."""
         return step.shown(self.game, self.state)
 
+    def nets(self, ema: bool = True) -> dict:
+        """All networks that `game` needs to draw {net: {"params", "vars"}}: averaged ones, or the last."""
+        return parallel.local(self.state.ema if ema else self.shown()) | latent_space.weights(self.space)
+
     def at(self, state: State) -> "Run":
         """This run in another state, with what it has compiled."""
         other = dataclasses.replace(self, state=state)
-        vars(other).update(game=self.game, _compiled=self._compiled)
+        vars(other).update(game=self.game, _trained=self._trained, _compiled=self._compiled)
         return other
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of an example; env["shape"] is that of what was trained on, in a space of a latent."""
+        return tuple(self.space.shape if self.space else self.env["shape"])
 
     @functools.cached_property
     def game(self) -> Game:
-        """The game, rebuilt from the configuration."""
+        """The game, rebuilt from the configuration; in a space as it is of images."""
+        return latent_space.imaged(self._trained, self.space)
+
+    @functools.cached_property
+    def _trained(self) -> Game:
+        """The game as it was trained."""
         return games.make(self.config, tuple(self.env["shape"]), self.env["classes"])
 
     @functools.cached_property
     def _compiled(self) -> dict[Callable, Callable]:
         """Functions of the game, each jitted once, so that what was drawn in one shape is drawn fast again."""
         return {}
-
-
-def mixed(a: dict, b: dict, share: float) -> dict:
-    """(1 - share) a + share b of trees of arrays; JaxganError where they differ in names or shapes."""
-    own, other = (
-        {jax.tree_util.keystr(p, simple=True, separator="."): x for p, x in jax.tree.leaves_with_path(tree)}
-        for tree in (a, b)
-    )
-    for name in own | other:
-        shapes = [found[name].shape if name in found else "none" for found in (own, other)]
-        if shapes[0] != shapes[1]:
-            raise JaxganError(
-                f"{name} is {shapes[0]} in one run and {shapes[1]} in the other; blend runs of one --net and options"
-            )
-    leaves = [((1 - share) * x + share * other[name]).astype(x.dtype) for name, x in own.items()]
-    return jax.tree.unflatten(jax.tree.structure(a), leaves)
-
-
-def applied(game: Game, f, nets: dict, *inputs):
-    """f(run, vars, *inputs), such as game.sample, with the networks {net: {"params", "vars"}} as in State.ema."""
-    run = step.runner(game, {name: net["params"] for name, net in nets.items()})
-    return f(run, {name: net["vars"] for name, net in nets.items()}, *inputs)
 
 
 def generate(game: Game, nets: dict, z, y=None):
@@ -382,4 +386,5 @@ def load(dir, step: int | str | None = None) -> Run:
             fields = saved.restore(like, only=checkpoint.asked(saved, dir, step))
     if fields is None:
         raise JaxganError(f"{dir} has no checkpoint yet; one is written every {settings.checkpoint_every} steps")
-    return Run(settings, checkpoint.from_host(fields), env, dir)
+    space = latent_space.read(dir, env) if settings.space else None
+    return Run(settings, checkpoint.from_host(fields), env, dir, space)

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import jax
 
-from jaxgan import config, data, disk, log, parallel, plots
+from jaxgan import config, data, disk, latent_space, log, parallel, plots
 from jaxgan.config import Config
 from jaxgan.data import kept
+from jaxgan.data.latents import WITHIN
 from jaxgan.errors import JaxganError
 from jaxgan.types import Source
 
 # what a start that was cut short may leave
-OWN = {"env.json", kept.FILE, "samples", "checkpoints", "metrics.jsonl", ".lock"}
+OWN = {"env.json", kept.FILE, latent_space.FILE, "samples", "checkpoints", "metrics.jsonl", ".lock"}
 
 
 def _all(values, kind: type) -> bool:
@@ -30,8 +31,9 @@ SOUND: dict[str, Callable] = {
     "starts": lambda v: _all(v, dict),
     "names": lambda v: _all(v, str),
     "init": lambda v: isinstance(v, dict),
+    "space": lambda v: isinstance(v, dict) and {"run", "step", "digest", "mean", "deviation"} <= v.keys(),
 }
-LATER = {"names", "init"}  # are not in all of them
+LATER = {"names", "init", "space"}  # are not in all of them
 
 
 @contextlib.contextmanager
@@ -70,7 +72,7 @@ def entered(dir: Path, c: Config, source: Source, init: dict | None = None) -> I
                 return read_env(dir)
             stack.enter_context(locked(dir))
             found = inspect(dir, c, source)  # again: another process may have begun a run
-            return _enter(dir, c, found | ({"init": init} if init and not found["starts"] else {}))
+            return _enter(dir, c, source, found | ({"init": init} if init and not found["starts"] else {}))
 
         with _clear_errors(dir):
             yield parallel.first(enter)
@@ -89,10 +91,12 @@ def _clear_errors(dir: Path) -> Iterator[None]:
         ) from e
 
 
-def _enter(dir: Path, c: Config, env: dict) -> dict:
+def _enter(dir: Path, c: Config, source: Source, env: dict) -> dict:
     """Write what this start adds -> env.json's contents."""
     env["starts"].append(log.environment() | {name: getattr(c, name) for name in ("accumulate", "parallel")})
     (dir / "samples").mkdir(exist_ok=True)
+    if source.space and (len(env["starts"]) == 1 or not (dir / latent_space.FILE).exists()):
+        latent_space.write(dir, source.space)
     disk.write(dir / "env.json", json.dumps(env, indent=2))
     disk.write(dir / "config.json", json.dumps(config.to_dict(c), indent=2))
     return env
@@ -118,13 +122,14 @@ def inspect(dir: Path, c: Config, source: Source) -> dict:
 def _described(source: Source) -> dict:
     """What env.json says of the data."""
     known = {"shape": list(source.shape), "classes": source.classes, "fingerprint": source.fingerprint}
-    return known | ({"names": list(source.names)} if source.names else {})
+    known |= {"names": list(source.names)} if source.names else {}
+    return known | ({"space": source.space.noted} if source.space else {})
 
 
 def _check_same(dir: Path, c: Config, source: Source) -> dict:
     old, env = read_config(dir), read_env(dir)
-    if env["fingerprint"] == source.fingerprint:  # the same data may have moved, or have been packed
-        old = dataclasses.replace(old, data=c.data)
+    if env["fingerprint"] == source.fingerprint:  # the same data may have moved, or have been packed, and so a space
+        old = dataclasses.replace(old, data=c.data, space=c.space)
     changed = config.differences(old, c)
     if changed:
         fields = "\n  ".join(changed)
@@ -146,12 +151,20 @@ def examples(dir: Path | None, c: Config, source: Source | None = None) -> tuple
 
 def check_data(dir: Path, c: Config, env: dict, source: Source) -> None:
     """JaxganError if source does not hold what the run in dir was trained on."""
-    if env["fingerprint"] != source.fingerprint:
+    if env["fingerprint"] == source.fingerprint:
+        return
+    (was, _, before), (images, _, now) = (text.partition(WITHIN) for text in (env["fingerprint"], source.fingerprint))
+    if before and now and was == images:
         raise JaxganError(
-            f"the data {source.name!r} are not what the run in {dir} was trained on (fingerprint "
-            f"{source.fingerprint[:12]}, was {env['fingerprint'][:12]}); bring the old data back, say by --data where "
-            "they are now, or choose another --dir"
+            f"space is {c.space!r}, which is not what the run in {dir} was trained in (digest {now[:12]}, was "
+            f"{before[:12]}): its autoencoder has other weights now. Bring the old ones back, move the new ones away, "
+            f"as the run keeps a copy of the old in {latent_space.FILE}, or choose another --dir"
         )
+    raise JaxganError(
+        f"the data {source.name!r} are not what the run in {dir} was trained on (fingerprint "
+        f"{source.fingerprint[:12]}, was {env['fingerprint'][:12]}); bring the old data back, say by --data where "
+        "they are now, or choose another --dir"
+    )
 
 
 def read_config(dir: Path) -> Config:
@@ -173,7 +186,7 @@ def read_env(dir: Path) -> dict:
     """env.json of a run folder: shape and classes of the data, its fingerprint, and each start's environment.
 
     names, of the classes, are not there where they have none, nor in runs of version 0.1.0; init, {"run", "step",
-    "digest"} of what a run with Config.init began with.
+    "digest"} of what a run with Config.init began with; space, of a run with Config.space, as latent_space.Space.noted.
     """
     path = dir / "env.json"
     try:

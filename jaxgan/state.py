@@ -10,6 +10,7 @@ import numpy as np
 from jaxgan import step
 from jaxgan.config import Config
 from jaxgan.data import feed
+from jaxgan.errors import JaxganError
 from jaxgan.hp import arrays
 from jaxgan.solvers import SOLVERS
 from jaxgan.types import Game, Source, State
@@ -64,6 +65,22 @@ def template(start: Callable[[Config], State], settings: Config) -> dict:
     state = shapes(start, settings)
     key = jax.eval_shape(jax.random.key_data, state.key)
     return vars(state) | {"key": key}
+
+
+def mixed(a: dict, b: dict, share: float) -> dict:
+    """(1 - share) a + share b of trees of arrays; JaxganError where they differ in names or shapes."""
+    own, other = (
+        {jax.tree_util.keystr(p, simple=True, separator="."): x for p, x in jax.tree.leaves_with_path(tree)}
+        for tree in (a, b)
+    )
+    for name in own | other:
+        shapes = [found[name].shape if name in found else "none" for found in (own, other)]
+        if shapes[0] != shapes[1]:
+            raise JaxganError(
+                f"{name} is {shapes[0]} in one run and {shapes[1]} in the other; blend runs of one --net and options"
+            )
+    leaves = [((1 - share) * x + share * other[name]).astype(x.dtype) for name, x in own.items()]
+    return jax.tree.unflatten(jax.tree.structure(a), leaves)
 
 
 def advance(game: Game, config: Config, source: Source, rows, state: State) -> State:

@@ -38,6 +38,12 @@ def runner(game: Game, params, key=None, step=None):
     return run
 
 
+def applied(game: Game, f, nets: dict, *inputs):
+    """f(run, vars, *inputs), such as game.sample, with the networks {net: {"params", "vars"}} as in State.ema."""
+    run = runner(game, {name: net["params"] for name, net in nets.items()})
+    return f(run, {name: net["vars"] for name, net in nets.items()}, *inputs)
+
+
 def mean_over(tree, axis):
     """tree averaged over a pmap axis; itself where one program sees the whole batch."""
     check_whole()

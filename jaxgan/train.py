@@ -19,7 +19,7 @@ from jaxgan import (
     checkpoint,
     config,
     data,
-    games,
+    encoded,
     hp,
     log,
     override,
@@ -51,20 +51,20 @@ def run(
     init: Run | None = None,
     keep: Source | None = None,
     stays: bool = True,
+    space: Run | None = None,
 ) -> Run:
     """Train until c.steps in folder dir, from its newest checkpoint if it holds this run already.
 
-    source: real examples in place of c.data. new: numbers of Hp that change from here on (override.py). init: a run in
-    place of c.init. keep: examples whose rows stay in dir (data/kept.py). stays: whether dir does, and is worth naming.
-    JaxganError for what the user can mend, and at the first non-finite number. SIGTERM and Ctrl-C save and return.
+    source, init, space: in place of c.data, c.init, c.space. new: numbers of Hp that change from now. keep: examples
+    whose rows stay in dir. stays: whether dir does. SIGTERM and Ctrl-C save and return. JaxganError for all else.
     """
     c, dir = config.check(c), Path(dir).expanduser()
     say = log.show if not quiet and jax.process_index() == 0 else lambda text: None
     log.check_writers(c.writers)
     with stop or Stop() as stop:
-        source, held = data.of_config(c, source)
+        source, held = encoded.of_config(c, source, dir, space)
         devices = parallel.devices(c.parallel)
-        game = games.make(c, source.shape, source.classes, devices.axis)
+        game = encoded.game(c, source, devices.axis)
         begin = initializer(game, c.solver, source.shape)
         compiled = program.build(game, source, c, devices)  # checks that it can be, before a file is written
         there = (dir / "config.json").exists()  # it goes on, though what it set was not read
@@ -83,7 +83,7 @@ def run(
             start = int(state.step)
             if start >= c.steps:
                 say(f"{dir} is finished at step {start}. To train on: --steps {2 * start}")
-                return Run(c, state, env, dir)
+                return Run(c, state, env, dir, source.space)
             changed = override.resumed(dir, c, start, new or {})
             state = override.applied(state, changed)
             if jax.process_index() == 0:
@@ -98,7 +98,7 @@ def run(
             with parallel.together():
                 state = _loop(c, dir, source, devices, compiled, state, saved, say, stop, held)
             _conclude(c, dir if stays else None, start, int(state.step), say)
-    return Run(c, state, env, dir)
+    return Run(c, state, env, dir, source.space)
 
 
 def _checked(c: Config, compiled: program.Program, state: State, new: dict | None, init: Run | None):
@@ -289,13 +289,13 @@ def _diverged(names: str, step: int, dir: Path) -> str:
     )
 
 
-def fit(images, labels=None, *, dir=None, quiet: bool = False, init=None, **fields) -> Run:
+def fit(images, labels=None, *, dir=None, quiet: bool = False, init=None, space=None, **fields) -> Run:
     """Train on arrays: images uint8 [n, h, w, c] or float [n, h, w, c] in [-1, 1], or points [n, d] -> Run.
 
     With net="conv1d" they are sequences, floats [n, length, channels]. labels: ints [n], which make the GAN
     class-conditional. Other keywords are fields of Config (steps, seed, loss, ...) and of Hp (g_lr, r1, ...); with size
     images are cropped and resized. dir keeps the run folder; without it nothing stays on disk. init: a Run, or the
-    folder of one, whose weights it begins with.
+    folder of one, whose weights it begins with; space: in whose latent space it trains.
     """
     if named := next((name for name in ("data", *data.reading(Config())) if name in fields and name != "size"), ""):
         raise JaxganError(f"fit has no use for {named}: it trains on the arrays that it is given; leave it out")
@@ -308,11 +308,11 @@ def fit(images, labels=None, *, dir=None, quiet: bool = False, init=None, **fiel
         raise JaxganError(f"fit has no argument {unknown[0]!r}.{nearest(unknown[0], known)}")
     defaults: dict[str, Any] = {"data": kept.NAME, "kind": "plain" if labels is None else "conditional"}
     defaults |= {"net": "dcgan" if len(source.shape) == 3 else "mlp", "batch": min(64, source.size)}
-    given = init if isinstance(init, Run) else None
-    fields |= {"init": transfer.name(init)} if init is not None else {}
+    given, within = (other if isinstance(other, Run) else None for other in (init, space))
+    fields |= {n: transfer.name(other) for n, other in (("init", init), ("space", space)) if other is not None}
     c = config.from_dict({**defaults, **fields, "hp": traced})
     if dir is not None:
-        return run(c, dir, source, quiet, init=given, keep=source)
+        return run(c, dir, source, quiet, init=given, keep=source, space=within)
     with tempfile.TemporaryDirectory() as temporary:
-        trained = run(c, temporary, source, quiet, init=given, stays=False)
-    return Run(trained.config, trained.state, trained.env)
+        trained = run(c, temporary, source, quiet, init=given, stays=False, space=within)
+    return Run(trained.config, trained.state, trained.env, space=trained.space)

@@ -112,6 +112,7 @@ class Game(NamedTuple):
     views:  what else may be asked of a trained game, functions by name (a kind has those that make sense for it):
             score     (run, vars, x, y) -> D's logits [n] of examples, higher for real ones
             encode    (run, vars, x, y) -> latents [n, latent] of examples
+            posterior (run, vars, x, y) -> mean and standard deviation of latents [n, latent] that are drawn
             translate (run, vars, z, x) -> images of set B from those of set A; examples are pairs (`halves`)
             back      (run, vars, z, x) -> images of set A from those of set B
             turn      (run, vars, z, x) -> examples x turned into the classes that z [n, classes] has one-hot
@@ -196,6 +197,8 @@ class Source(NamedTuple):
     names:   of the classes, () where they have none
     why:     there are no classes, where something looks as if there were
     found:   what the rows are and how they were read, in words; "" for a density
+    images:  of latents, the source of the examples that they are latents of, row by row; else None
+    space:   of latents, the latent_space.Space in which they are; else None
     """
 
     name: str
@@ -210,6 +213,8 @@ class Source(NamedTuple):
     names: tuple[str, ...] = ()
     why: str = ""
     found: str = ""
+    images: "Source | None" = None
+    space: Any = None
 
     @property
     def exact(self) -> Density:

@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from jaxgan import changes, checkpoint, games, log, override, parallel, program, run_folder, transfer
+from jaxgan import changes, checkpoint, encoded, games, log, override, parallel, program, run_folder, transfer
 from jaxgan.config import Config
 from jaxgan.errors import JaxganError
 from jaxgan.parallel import Devices
@@ -31,7 +31,7 @@ def verify(
     c, env = run_folder.read_config(dir), run_folder.read_env(dir)
     recorded = digests(dir, steps)
     c = dataclasses.replace(c, steps=max(recorded))  # the folder may have been asked for fewer steps since
-    source, _ = run_folder.examples(dir, c, source)
+    source, _ = encoded.examples(dir, c, source)
     run_folder.check_data(dir, c, env, source)
     for text in changes.since(env, c, source):
         say(f"NOTE: {text}")

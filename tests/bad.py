@@ -46,6 +46,7 @@ def make(home: Path) -> None:
             shutil.copytree("runs/ok", f"runs/{name}")
         images = ["--data", "folder:images", "--size", "8", "--batch", "16", "--net", "mlp"]
         cli.main(["train", "experiments/ring.py", "--dir", "runs/images", *images])
+        cli.main(["train", "experiments/ring.py", "--dir", "runs/vae", *images, "--kind", "vae"])
     Image.fromarray(np.full((16, 16), 255, np.uint8)).save(home / "images" / "later.png")
     _damaged(home)
     runs = home / "runs"

@@ -29,6 +29,7 @@ def home(tmp_path_factory) -> Path:
 
 
 T = "train experiments/ring.py --dir runs/new "
+FOLDER = "--data folder:images --size "
 EVAL = "eval --reference images --features raw --images "
 RESUME = "train experiments/ring.py --dir runs/ok "
 CASES = [  # command line, what the message must name
@@ -63,6 +64,15 @@ CASES = [  # command line, what the message must name
     (T + "--data sine", "did you mean sines"),
     (T + "--net conv1d", r"conv1d makes sequences.*shape \(2,\)"),
     (T + "--codes 3 0", "codes holds 0"),
+    (T + "--space runs/ok", "space is '.*runs/ok', a run of kind 'plain', which is no autoencoder; vae"),
+    (T + "--space runs/nothing", "there is no run folder .*runs/nothing"),
+    (T + "--space runs/vae:3", r"step 3|checkpoint"),
+    (T + "--space runs/vae", "ring8 is a density, whose examples are new each time"),
+    (T + FOLDER + "16 --space runs/vae", r"autoencoder of examples \(8, 8, 1\), .* are \(16, 16, 1\); take --size 8"),
+    (T + FOLDER + "8 --space runs/vae --net dcgan", r"dcgan makes images.*In the space of .*runs/vae.*latents 2:"),
+    (T + FOLDER + "8 --space runs/vae --flip", "flip is True, but space is .*--augment flip"),
+    (T + FOLDER + "8 --space runs/vae --kind pix2pix", "space is .*, but kind pix2pix has no use for it"),
+    (T + "--posterior mean", "posterior is 'mean', but it belongs to space, and this run's space is empty"),
     (T + "--kind own", "jaxgan.games.KINDS"),
     (T + "--kind ssgan", "rotates square images"),
     (T + "--kind vae --d-steps 2", "d_steps is 2, but kind vae has no use for it: it has no discriminator"),

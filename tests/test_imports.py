@@ -42,6 +42,8 @@ ROWS = [
         "state",
         "run",
         "transfer",
+        "latent_space",
+        "encoded",
         "latents",
         "project",
         "standing",

@@ -44,8 +44,11 @@ def posterior(run, vars, x, y, key, axis: Axis):
     return mean, logvar, mean + jnp.exp(logvar / 2) * noise, vars
 
 
-def _with_encoder(game: Game, latent: int) -> Game:
-    """game whose runs encode and keep an averaged E; E's first `latent` outputs are the code."""
+def _with_encoder(game: Game, latent: int, drawn: bool = False) -> Game:
+    """game whose runs encode and keep an averaged E; E's first `latent` outputs are the code.
+
+    drawn: codes are drawn, and E's other outputs their log variance.
+    """
 
     def inputs(batch, key):
         y = batch["y"] if game.classes else None
@@ -54,7 +57,12 @@ def _with_encoder(game: Game, latent: int) -> Game:
     def encode(run, vars, x, y):
         return run(vars, "e", x, y, train=False)[0][:, :latent]
 
-    return game._replace(inputs=inputs, views={**game.views, "encode": encode}, shown=("g", "e"))
+    def posterior(run, vars, x, y):
+        mean, logvar = jnp.split(run(vars, "e", x, y, train=False)[0], 2, axis=1)
+        return mean, jnp.exp(logvar / 2)
+
+    views = {**game.views, "encode": encode, **({"posterior": posterior} if drawn else {})}
+    return game._replace(inputs=inputs, views=views, shown=("g", "e"))
 
 
 def lrgan(config: Config, shape, classes: int, axis: Axis) -> Game:
@@ -176,7 +184,7 @@ def vaegan(config: Config, shape, classes: int, axis: Axis) -> Game:
     g_terms = {"kl": Term(lambda play, vars: (kl(*play.more[:2]), vars))}
     g_terms["reconstruct"] = Term(reconstruct, features=True)
     parts = parts._replace(nets=nets, observe=observer)
-    return _with_encoder(adversarial(config, shape, classes, axis, g_terms=g_terms, parts=parts), config.latent)
+    return _with_encoder(adversarial(config, shape, classes, axis, g_terms=g_terms, parts=parts), config.latent, True)
 
 
 def vae(config: Config, shape, classes: int, axis: Axis) -> Game:
@@ -211,4 +219,4 @@ def vae(config: Config, shape, classes: int, axis: Axis) -> Game:
     players = {"g": Player(("g", "e"), loss, tx, config.g_steps)}
     condition = lambda batch: batch["y"] if classes else None  # noqa: E731
     game = Game(nets, players, inputs, sample, latents, condition, classes=classes, axis=axis, views={})
-    return _with_encoder(game, config.latent)
+    return _with_encoder(game, config.latent, True)

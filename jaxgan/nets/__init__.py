@@ -148,6 +148,12 @@ def encoder(config: Config, shape: tuple[int, ...], classes: int, axis: Axis, ou
     return chosen(config).encoder(config, Spec(tuple(shape), classes, axis, outputs=outputs))
 
 
+def latents(config: Config, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a latent that G takes and an encoder finds, which kinds have flat: (h, w, c) where it is a map."""
+    made = getattr(chosen(config), "latents", None)
+    return made(config, tuple(shape)) if made else (config.latent,)
+
+
 def translator(config: Config, shape: tuple[int, ...], axis: Axis) -> Net:
     """The network of a config from latents and images of this shape to other images: (z [b, n], x [b, *shape])."""
     if config.net not in TRANSLATORS:

@@ -106,7 +106,7 @@ class Generator(Network):
         for i, (width, c) in enumerate(zip(self.widths[1:], conditions)):
             x = self.stage(block, x, c, i=i, width=width)
         x = nn.relu(normalise(self.spec.norm, train, self.spec.axis)(x))
-        return jnp.tanh(widened(Conv(self.spec.shape[-1], kernel_init=ORTHOGONAL)(x)))
+        return self.image(widened(Conv(self.spec.shape[-1], kernel_init=ORTHOGONAL)(x)))
 
 
 class DeepDiscriminator(Network):

@@ -50,7 +50,7 @@ class Generator(Network):
 
         for width in self.widths[1:]:
             x = self.stage(level, x, width=width)
-        return jnp.tanh(widened(Up(self.channels, True, NORMAL)(x)))
+        return self.image(widened(Up(self.channels, True, NORMAL)(x)))
 
 
 class Discriminator(Network):

@@ -26,11 +26,17 @@ class Network(nn.Module, kw_only=True):
     precision: str = "float32"
     remat: bool = False
     minibatch: int = 0
+    bounded: bool = True
 
     @nn.nowrap
     def narrow(self, x: jax.Array) -> jax.Array:
         """x in the type in which the network computes: from here on."""
         return narrowed(x, self.precision)
+
+    @nn.nowrap
+    def image(self, x: jax.Array) -> jax.Array:
+        """The last layer's x as an image in [-1, 1]; as it is where images are latents, which have no bounds."""
+        return jnp.tanh(x) if self.bounded else x
 
     @nn.nowrap
     def discrimination(self, train: bool, axis: Axis) -> dict:
@@ -55,7 +61,10 @@ def linen(module: nn.Module, config: Config | None = None) -> Net:
     ones otherwise, always with the structure that init gave them. config: of a `Network`.
     """
     module = module if config is None else module.clone(minibatch=config.minibatch)
-    computing = module if config is None else module.clone(precision=config.precision, remat=config.remat)
+    if config is None:
+        computing = module
+    else:
+        computing = module.clone(precision=config.precision, remat=config.remat, bounded=not config.space)
 
     def init(key: jax.Array, *inputs) -> tuple[Tree, Tree]:
         variables = dict(module.init(key, *inputs, train=False))

@@ -43,7 +43,7 @@ class Generator(Network):
         for _ in range(self.depth):
             x = self.stage(layer, x)
         x = Dense(math.prod(self.shape), kernel_init=self.last)(widened(x))
-        return x if len(self.shape) == 1 else jnp.tanh(x).reshape(-1, *self.shape)
+        return x if len(self.shape) == 1 else self.image(x).reshape(-1, *self.shape)
 
 
 class Discriminator(Network):

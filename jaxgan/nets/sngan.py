@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from jaxgan.config import Config, size_text
 from jaxgan.nets.layers import Head, Network, linen, widened
@@ -82,7 +81,7 @@ class Generator(Network):
         for width in self.widths[1:]:
             x = self.stage(block, x, width=width)
         x = nn.relu(normalise(self.spec.norm, train, self.spec.axis)(x))
-        return jnp.tanh(widened(Conv(self.spec.shape[-1], kernel_init=self.outside)(x)))
+        return self.image(widened(Conv(self.spec.shape[-1], kernel_init=self.outside)(x)))
 
 
 class Down(nn.Module):

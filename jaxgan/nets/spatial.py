@@ -58,7 +58,7 @@ class Generator(Network):
         x = after(Conv(self.widths[0], bias=bias, kernel_init=HE)(x))
         for width in self.widths[1:]:
             x = self.stage(level, x, width=width)
-        return jnp.tanh(widened(Up(self.channels, True, LECUN)(x)))
+        return self.image(widened(Up(self.channels, True, LECUN)(x)))
 
 
 class Discriminator(Network):

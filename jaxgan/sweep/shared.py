@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxgan import checkpoint, data, games, parallel, program, transfer, unused
+from jaxgan import checkpoint, encoded, games, parallel, program, transfer, unused
 from jaxgan.config import Config, Hp
 from jaxgan.errors import JaxganError
 from jaxgan.fields import facts
@@ -60,7 +60,7 @@ def check(c: Config) -> None:
     if c.profile:
         raise JaxganError("a sweep traces no member; train one alone: jaxgan train EXPERIMENT --profile")
     source, _ = _data(_named(c))
-    games.make(c, source.shape, source.classes)
+    encoded.game(c, source)
     program.check_sizes(c, source, parallel.one())
     program.check_accumulate(c, source)
     if source.size and not program.fits(c, source):
@@ -101,12 +101,14 @@ def _shared(c: Config) -> Shared:
 
 def _named(c: Config) -> Config:
     """The fields of c that say what the data are."""
-    return Config(**{name: getattr(c, name) for name, found in facts(Config).items() if "data" in found.of})
+    return Config(
+        **{name: getattr(c, name) for name, found in facts(Config).items() if {"data", "space"} & {*found.of}}
+    )
 
 
 @functools.lru_cache(maxsize=2)
 def _data(c: Config) -> tuple[Source, Source | None]:
-    return data.of_config(c)
+    return encoded.of_config(c)
 
 
 @functools.lru_cache(maxsize=1)  # groups on the same data share them
