@@ -9,7 +9,7 @@ classifier, KID, density and coverage of 5,000 samples against the training imag
 gives the last and the best. 24 runs of 51,200 images: 54 minutes on 2 CPU cores that much other work shared.
 
 Expected on digits: FD 11.9 to 13.9, each ± 1, for seven of them, and 16.6 for `wasserstein`; most of the order between
-is within the seeds' spread.
+is within the seeds' spread. On clothes, in 14 CPU minutes: 27.9 to 29.9 for the seven, and 34.6.
 """
 
 from jaxgan import Config, Eval, Hp
