@@ -68,7 +68,7 @@ def run(
         begin = initializer(game, c.solver, source.shape)
         compiled = program.build(game, source, c, devices)  # checks that it can be, before a file is written
         there = (dir / "config.json").exists()  # it goes on, though what it set was not read
-        given = None if there else _checked(c, compiled, shapes(begin, c), new, init)
+        given = None if there else _checked(c, source, compiled, begin, new, init)
         with (
             run_folder.entered(dir, c, source, given and given.noted) as env,
             _closing(checkpoint.Checkpoints(dir / "checkpoints", c.keep, best=c.eval.best)) as saved,
@@ -101,14 +101,13 @@ def run(
     return Run(c, state, env, dir, source.space)
 
 
-def _checked(c: Config, compiled: program.Program, state: State, new: dict | None, init: Run | None):
-    """What a new run begins with, if with the weights of another; JaxganError for what it sets in vain.
-
-    state: its shapes.
-    """
+def _checked(c: Config, source: Source, compiled: program.Program, begin, new: dict | None, init: Run | None):
+    """What a new run begins with, if with the weights of another; JaxganError for what it sets in vain."""
     override.check_new(new)
-    compiled.lower(state)
-    unused.check(c, compiled.seen)
+    if jax.process_count() == 1:
+        compiled.lower(shapes(begin, c))
+    # of several processes pmap takes arrays alone, and a step without devices is traced for its numbers
+    unused.check(c, compiled.seen or program.reads(c, source))
     return transfer.given(c, init)
 
 
