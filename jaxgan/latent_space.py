@@ -81,7 +81,7 @@ def posterior(space: Space, nets: Tree, x):
     else:
         mean = step.applied(game, game.views["encode"], nets, x, None)
         found = mean, jnp.zeros_like(mean)
-    return tuple(part.reshape(-1, *space.latents) for part in found)
+    return tuple(part.reshape(part.shape[0], *space.latents) for part in found)
 
 
 def encode(space: Space, nets: Tree, x):
@@ -94,7 +94,7 @@ def decode(space: Space, nets: Tree, z):
     """Images [n, *shape] of latents z [n, *latents] as a run in the space makes them."""
     mean, deviation = (per_channel(numbers, len(space.latents) + 1) for numbers in (space.mean, space.deviation))
     game = _game(space.config, space.shape)
-    return step.applied(game, game.sample, nets, (z * deviation + mean).reshape(len(z), -1), None)
+    return step.applied(game, game.sample, nets, (z * deviation + mean).reshape(z.shape[0], -1), None)
 
 
 def imaged(game: Game, space: Space | None) -> Game:

@@ -248,6 +248,8 @@ def test_an_exported_sampler_decodes(run):
     z, y = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32), np.arange(3)
     np.testing.assert_allclose(jax.jit(sampler)(z, y), run.generate(z, y), atol=1e-5)
     assert {name: x.shape[1:] for name, x in inputs.items()} == {"z": (4,), "y": ()}
+    any_number = jax.export.export(jax.jit(sampler))(*inputs.values())  # of samples
+    assert any_number.out_avals[0].shape[1:] == SHAPE
 
 
 @pytest.mark.slow

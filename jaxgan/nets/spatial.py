@@ -54,7 +54,7 @@ class Generator(Network):
         def level(x, width):
             return after(Up(width, bias, HE)(x))
 
-        x = labelled(self.narrow(z.reshape(len(z), *self.places, -1)), y, self.classes)
+        x = labelled(self.narrow(z.reshape(z.shape[0], *self.places, -1)), y, self.classes)
         x = after(Conv(self.widths[0], bias=bias, kernel_init=HE)(x))
         for width in self.widths[1:]:
             x = self.stage(level, x, width=width)
@@ -85,9 +85,9 @@ class Discriminator(Network):
             x = self.stage(level, x, width=width)
         if not self.outputs:
             more = self.discrimination(train, self.axis)
-            return Head(self.classes, LECUN, UNIT, **more)(x.reshape(len(x), -1), y, features)
+            return Head(self.classes, LECUN, UNIT, **more)(x.reshape(x.shape[0], -1), y, features)
         x = Conv(self.outputs // math.prod(x.shape[1:3]), kernel_init=LECUN)(widened(labelled(x, y, self.classes)))
-        return jnp.moveaxis(x.reshape(*x.shape[:3], self.parts, -1), 3, 1).reshape(len(x), -1)
+        return jnp.moveaxis(x.reshape(*x.shape[:3], self.parts, -1), 3, 1).reshape(x.shape[0], -1)
 
 
 def places(config: Config, shape: tuple[int, ...]) -> tuple[int, int]:
