@@ -23,11 +23,11 @@ def initial(game: Game, settings: Config, shape: tuple[int, ...]) -> State:
 
 def initializer(game: Game, solver: str, shape: tuple[int, ...]) -> Callable[[Config], State]:
     """`initial` for many configurations that differ in seed and numbers of Hp only: traced and compiled once."""
-    example = {"x": np.zeros((2, *shape), np.float32), "y": np.zeros(2, np.int32)}
     made: dict[tuple, Callable] = {}  # by the shapes of hp, which schedules have
 
     @jax.jit  # one program, which the compilation cache keeps, in place of one per operation
     def make(seed, hp):
+        example = {"x": jnp.zeros((2, *shape)), "y": jnp.zeros(2, jnp.int32)}
         state = step.init(game, seed, hp, example)
         return dataclasses.replace(state, memory=SOLVERS[solver].init(game, state.params))
 
