@@ -37,6 +37,7 @@ PUBLISHED = {
     "mnist_sngan": (28, 10, None),
     "mnist_r3gan": (32, 10, None),
     "fashion_stylegan2": (32, 10, None),
+    "emoji_r3gan": (64, 9, None),
     "mnist_gat": (28, 10, None),  # counted in test_gat
     "mnist_cat": (28, 10, None),
     "grid25_pacgan": (0, 0, None),  # points; counted in test_pacgan
