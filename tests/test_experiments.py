@@ -116,6 +116,49 @@ def test_each_setting_of_a_swept_member_acts(name):
             unused.check(c, program.reads(c, Like((28, 28, 3 if c.data.startswith("stacked") else 1), 0)))
 
 
+@pytest.fixture(scope="module")
+def equal():
+    return runpy.run_path(str(EXPERIMENTS / "equal_compute.py"))
+
+
+def test_networks_of_equal_compute_are_their_recipes_with_longer_schedules(equal):
+    """Numbers stay; what changes over a recipe's images changes as far over so many times as many."""
+    for net, (_, others) in equal["NETS"].items():
+        recipe, c = equal["chosen"](net)
+        assert (c.net, c.loss, c.kind, c.hp) == (recipe.net, recipe.loss, "plain", recipe.hp)
+        assert all(getattr(c, name) == value for name, value in others.items())
+        for key, value in vars(equal["stretched"](c.hp, 3.0)).items():
+            before = getattr(c.hp, key)
+            scheduled = isinstance(before, tuple)
+            assert value == (tuple(p._replace(images=3 * p.images) for p in before) if scheduled else before)
+
+
+@pytest.mark.slow
+def test_networks_get_equal_compute(equal):
+    """The budget, within half a step an evaluation; the last look is at the end, and so do schedules end."""
+    for net in equal["NETS"]:
+        c, (recipe, plain) = equal["config"](net), equal["chosen"](net)
+        cost = equal["flops"](c)
+        assert cost == pytest.approx(equal["flops"](plain))
+        assert abs(c.steps * cost - equal["BUDGET"]) <= equal["LOOKS"] * cost / 2
+        assert c.steps == equal["LOOKS"] * c.eval_every
+        for key, value in vars(c.hp).items():
+            for a, b in zip(
+                *(v if isinstance(v, tuple) else () for v in (value, getattr(recipe.hp, key))), strict=True
+            ):
+                assert a.images / (c.steps * c.batch) == pytest.approx(b.images / (recipe.steps * recipe.batch))
+
+
+def test_a_step_of_its_own_counts_by_how_often_it_comes(equal):
+    """R1 at every fourth update: the mean of three steps without and one with it."""
+    hp = dataclasses.replace(equal["chosen"]("StyleGAN2")[1].hp, ema_half_life=0.0)
+    c = dataclasses.replace(equal["chosen"]("StyleGAN2")[1], net="mlp", width=8, depth=1, latent=4, batch=8, hp=hp)
+    plain = dataclasses.replace(c, lazy=1, lazy_steps=False, hp=dataclasses.replace(hp, r1=0.0))
+    with_r1, without = equal["flops"](dataclasses.replace(c, lazy=1, lazy_steps=False)), equal["flops"](plain)
+    assert without < equal["flops"](c) < (3 * without + with_r1) / 4 * 1.5
+    assert equal["flops"](c) == pytest.approx((3 * equal["count"](plain) + equal["count"](c)) / 4)
+
+
 def test_edges_of_emoji_are_steps_of_brightness_in_the_image_itself():
     """A step from black to white between columns 3 and 4 is a line on both; another image beside it changes nothing."""
     edges = runpy.run_path(str(EXPERIMENTS / "emoji_translation.py"))["edges"]
