@@ -63,7 +63,7 @@ def flops(c: Config) -> float:
     return rest + (count(c) - rest) / c.lazy
 
 
-def config(net: str, seed: int = 0, budget: float = BUDGET) -> Config:
+def equal(net: str, seed: int = 0, budget: float = BUDGET) -> Config:
     """A network on clothes for the nearest number of steps that LOOKS divides."""
     recipe, c = chosen(net)
     every = max(1, round(budget / flops(c) / LOOKS))
@@ -127,7 +127,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "results" / "equal_compute.png")
     parser.add_argument("--plan", action="store_true", help="print FLOPs, steps and images, train nothing")
     args = parser.parse_args()
-    configs = {net: config(net) for net in args.nets}
+    configs = {net: equal(net) for net in args.nets}
     for net, c in configs.items():
         spent = flops(c)
         print(f"{net}: {spent / 1e9:.2f} GFLOP x {c.steps:,} = {spent * c.steps / 1e12:.2f} TFLOP, batch {c.batch}")

@@ -137,7 +137,7 @@ def test_networks_of_equal_compute_are_their_recipes_with_longer_schedules(equal
 def test_networks_get_equal_compute(equal):
     """The budget, within half a step an evaluation; the last look is at the end, and so do schedules end."""
     for net in equal["NETS"]:
-        c, (recipe, plain) = equal["config"](net), equal["chosen"](net)
+        c, (recipe, plain) = equal["equal"](net), equal["chosen"](net)
         cost = equal["flops"](c)
         assert cost == pytest.approx(equal["flops"](plain))
         assert abs(c.steps * cost - equal["BUDGET"]) <= equal["LOOKS"] * cost / 2

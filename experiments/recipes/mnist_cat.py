@@ -4,7 +4,7 @@
 
 Six blocks of width 64 on 4x4 patches of 7 pixels, three levels, and a D of four blocks that sees these at 7, 14 and 28
 pixels. Loss, penalties and consistency are those that the one public implementation has; the rate is GAT's for this
-width, as the published one is of width 768. Not trained to its end here.
+width, as the published one is of width 768. Not trained here.
 """
 
 from jaxgan import Config, Hp
