@@ -4,6 +4,7 @@ In float64, where what differs is the rounding of sums in another order, and not
 """
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -209,8 +210,11 @@ def trajectories(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize(("devices", "count", "case"), SLOW)
 def test_trajectories_are_those_of_one_device(trajectories, devices, count, case):
-    one = trajectories(1, 1, case)
-    agree(one, trajectories(devices, count, case), 1.0)
+    one, many = trajectories(1, 1, case), trajectories(devices, count, case)
+    # biases of G that its batch norms take away: their gradients are rounding, and Adam makes steps of any number
+    idle = {name for name in one if case in ("sngan", "biggan") and re.search(r"\['g'\]\['Up_.*\['bias'\]$", name)}
+    one, many = ({name: x for name, x in found.items() if name not in idle} for found in (one, many))
+    agree(one, many, 1.0)
     start = {name: value for name, value in one.items() if name.startswith("['first']")}
     moved = [np.abs(one[name.replace("first", "params", 1)] - value).max() for name, value in start.items()]
     assert one["['step']"] == STEPS and max(moved) > 1e-3, "agreement says something"
