@@ -1,5 +1,6 @@
 """CAT: published counts, a D of several scales against slow formulas, what its game shows D and asks of G."""
 
+import dataclasses
 import functools
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from jaxgan import config, games, rng
-from jaxgan.config import Config
+from jaxgan.config import Config, Hp
 from jaxgan.games import cat as game_of
 from jaxgan.games.gat import copies
 from jaxgan.nets import build, cat, gat
@@ -172,6 +173,9 @@ def test_penalties_are_of_the_sum_of_logits_at_what_d_is_shown():
         u = jax.vmap(lambda k: jax.random.normal(k, (6,)))(keys)
         slope = 4 * jax.jvp(lambda x: score(x, None), (x,), (u,))[1]
         np.testing.assert_allclose(game_of.summed(name, 4).loss(seen, {})[0], slope**2 / 2, rtol=1e-4)
+        stepped = seen._replace(config=dataclasses.replace(c, hp=Hp(ar_step=0.01)))
+        change = 4 * (score(x + 0.01 * u, None) - score(x, None)) / 0.01
+        np.testing.assert_allclose(game_of.summed(name, 4).loss(stepped, {})[0], change**2 / 2, rtol=1e-3)
 
 
 @pytest.mark.parametrize(

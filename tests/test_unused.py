@@ -10,7 +10,7 @@ import pytest
 
 from fields import CHOICES as CHOICES_OF
 from fields import LISTED, OTHER
-from jaxgan import checkpoint, config, games, program, step, unused
+from jaxgan import checkpoint, config, games, program, step, train, unused
 from jaxgan.config import Config, Hp
 from jaxgan.data import from_arrays, open_source
 from jaxgan.data.holdout import split
@@ -248,3 +248,16 @@ def test_fields_of_the_data_act_where_it_is_opened():
             open_source("ring8", **fields)
     source = from_arrays(np.zeros((20, 2), np.float32))
     assert [part.size for part in split(source, 5)] == [15, 5]
+
+
+def test_what_a_new_run_reads_is_noted_while_its_program_is_made(tmp_path, monkeypatch):
+    """One trace serves the check of its numbers and the run; a second one would cost a tenth of the start."""
+    traces, traced = [], step.train_step
+    monkeypatch.setattr(step, "train_step", lambda *given: traces.append(1) or traced(*given))
+    small = {"data": "ring8", "net": "mlp", "width": 4, "depth": 1, "latent": 2, "batch": 8, "sample_every": 0}
+    train.run(config.from_dict({**small, "steps": 2}), tmp_path / "run", quiet=True)
+    assert len(traces) == 1
+    with pytest.raises(JaxganError, match=r"hp\.lookahead_every is 3"):  # and is what refuses a number that is not read
+        vain = config.from_dict({**small, "hp": {"lookahead_every": 3.0}})
+        train.run(vain, tmp_path / "no", quiet=True)
+    assert len(traces) == 2 and not (tmp_path / "no").exists()
