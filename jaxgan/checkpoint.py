@@ -7,7 +7,6 @@ running code. One that does not open, or whose digest differs, is set aside and 
 import contextlib
 import dataclasses
 import errno
-import hashlib
 import logging
 import math
 import os
@@ -23,12 +22,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan import parallel
+from jaxgan import disk, parallel
 from jaxgan.changes import LATER
 from jaxgan.config import Hp
 from jaxgan.metrics import HIGHER
 from jaxgan.metrics.names import find
-from jaxgan.types import JaxganError, State
+from jaxgan.types import JaxganError, State, named
 
 FORMAT = 1
 DEFAULTS = dataclasses.asdict(Hp())  # of the numbers that an earlier version's checkpoint does not have
@@ -49,13 +48,10 @@ def from_host(fields: dict) -> State:
 
 def digest(fields: dict) -> str:
     """SHA-256 over names, types, shapes and bytes of all arrays in to_host's result; of changes.LATER, if not there."""
-    total = hashlib.sha256()
     absent = {name for name, rest in LATER.items() if np.array_equal(fields["hp"].get(name), np.float32(rest))}
     hp = {name: value for name, value in fields["hp"].items() if name not in absent}
-    for path, array in sorted((jax.tree_util.keystr(p), a) for p, a in jax.tree.leaves_with_path({**fields, "hp": hp})):
-        total.update(f"{path} {array.dtype} {array.shape}".encode())
-        total.update(np.ascontiguousarray(array).tobytes())
-    return total.hexdigest()
+    arrays = jax.tree.leaves_with_path({**fields, "hp": hp})
+    return disk.digest({jax.tree_util.keystr(path): array for path, array in arrays})
 
 
 def check_best(text: str) -> None:
@@ -323,9 +319,7 @@ def _check_shapes(saved, like: dict) -> None:
     """_Foreign with the first array that is missing, extra or of another shape."""
 
     def shapes(t):
-        return {
-            jax.tree_util.keystr(p, simple=True, separator="."): tuple(x.shape) for p, x in jax.tree.leaves_with_path(t)
-        }
+        return {name: tuple(x.shape) for name, x in named(t).items()}
 
     saved, wanted = shapes(saved), shapes(like)
     if not saved:

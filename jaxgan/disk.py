@@ -2,14 +2,16 @@
 
 import contextlib
 import errno
+import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from jaxgan.errors import JaxganError
+from jaxgan.types import AnyArray
 
 
 @contextlib.contextmanager
@@ -65,6 +67,14 @@ def write_arrays(path: Path, /, **arrays) -> None:
     """Arrays by their names as an .npz at path."""
     with replacing(path) as file:
         np.savez(file, **arrays)
+
+
+def digest(arrays: Mapping[str, AnyArray]) -> str:
+    """SHA-256 of the names, types, shapes and bytes of all arrays, in the order of their names."""
+    total = hashlib.sha256()
+    for name, x in sorted(arrays.items(), key=lambda item: item[0]):
+        total.update(f"{name} {x.dtype} {x.shape}".encode() + np.ascontiguousarray(x).tobytes())
+    return total.hexdigest()
 
 
 def arrays(path: Path) -> dict[str, np.ndarray]:

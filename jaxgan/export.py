@@ -16,6 +16,7 @@ from jaxgan.backend import portable
 from jaxgan.errors import JaxganError
 from jaxgan.run import Run, latents, load
 from jaxgan.step import applied
+from jaxgan.types import named
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 NEEDS = {"jax": "flatbuffers", "onnx": "jax2onnx", "safetensors": "safetensors"}
@@ -139,7 +140,7 @@ def _rename(graph, old: str, new: str) -> None:
 def _write_weights(file: BinaryIO, run: Run, nets, sampler, inputs) -> None:
     from safetensors.numpy import load, save
 
-    arrays = {jax.tree_util.keystr(p, simple=True, separator="."): x for p, x in jax.tree.leaves_with_path(nets)}
+    arrays = named(nets)
     again = load(_read_again(file, save({name: np.ascontiguousarray(x) for name, x in arrays.items()})))
     if any(not np.array_equal(again[name], x) for name, x in arrays.items()):
         raise JaxganError(f"{FILES['safetensors']} does not hold what was written; is the disk sound?")

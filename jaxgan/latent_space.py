@@ -4,21 +4,19 @@ A run in a space keeps a copy of the autoencoder's networks in its folder, so th
 """
 
 import functools
-import hashlib
 import json
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxgan import config, disk, games, nets, step
 from jaxgan.config import Config
 from jaxgan.data.latents import per_channel
 from jaxgan.errors import JaxganError
 from jaxgan.state import initial
-from jaxgan.types import Game, Net, Tree
+from jaxgan.types import Game, Net, Tree, named
 
 FILE = "space.npz"
 NAME = "space"  # of the autoencoder among the networks of a game
@@ -57,17 +55,9 @@ def _game(c: Config, shape: tuple[int, ...]) -> Game:
     return games.make(c, shape)
 
 
-def digest_of(tree: Tree) -> str:
-    """SHA-256 of names, types, shapes and bytes of all arrays."""
-    total = hashlib.sha256()
-    for name, x in sorted(_named(tree).items()):
-        total.update(f"{name} {x.dtype} {x.shape}".encode() + np.ascontiguousarray(x).tobytes())
-    return total.hexdigest()
-
-
-def _named(tree: Tree) -> dict:
-    """{name: array} of a tree."""
-    return {jax.tree_util.keystr(p, simple=True, separator="/"): x for p, x in jax.tree.leaves_with_path(tree)}
+def digest_of(nets: Tree) -> str:
+    """SHA-256 of all that a space's networks are."""
+    return disk.digest(named(nets))
 
 
 def posterior(space: Space, nets: Tree, x):
@@ -130,7 +120,7 @@ def weights(space: Space | None) -> dict:
 def write(dir: Path, space: Space) -> None:
     """Keep what a run in the space needs of it in the run's folder."""
     about = {"config": config.to_dict(space.config), "shape": space.shape}
-    disk.write_arrays(dir / FILE, about=json.dumps(about), **_named(space.nets))
+    disk.write_arrays(dir / FILE, about=json.dumps(about), **named(space.nets))
 
 
 def read(dir: Path, env: dict) -> Space:
@@ -144,7 +134,7 @@ def read(dir: Path, env: dict) -> Space:
         about = json.loads(str(found.pop("about")))
         c, shape = config.from_dict(about["config"]), tuple(about["shape"])
         tree = jax.eval_shape(lambda: initial(_game(c, shape), c, shape)).ema
-        nets = jax.tree.unflatten(jax.tree.structure(tree), [found[name] for name in _named(tree)])
+        nets = jax.tree.unflatten(jax.tree.structure(tree), [found[name] for name in named(tree)])
     except (JaxganError, KeyError, ValueError, TypeError) as e:
         raise JaxganError(f"the space of the run in {dir} is not there as it was ({e}); {cure}") from None
     if digest_of(nets) != noted["digest"]:

@@ -13,7 +13,7 @@ from jaxgan.data import feed
 from jaxgan.errors import JaxganError
 from jaxgan.hp import arrays
 from jaxgan.solvers import SOLVERS
-from jaxgan.types import Game, Source, State
+from jaxgan.types import Game, Source, State, named
 
 
 def initial(game: Game, settings: Config, shape: tuple[int, ...]) -> State:
@@ -69,10 +69,7 @@ def template(start: Callable[[Config], State], settings: Config) -> dict:
 
 def mixed(a: dict, b: dict, share: float) -> dict:
     """(1 - share) a + share b of trees of arrays; JaxganError where they differ in names or shapes."""
-    own, other = (
-        {jax.tree_util.keystr(p, simple=True, separator="."): x for p, x in jax.tree.leaves_with_path(tree)}
-        for tree in (a, b)
-    )
+    own, other = named(a), named(b)
     for name in own | other:
         shapes = [found[name].shape if name in found else "none" for found in (own, other)]
         if shapes[0] != shapes[1]:

@@ -36,7 +36,7 @@ from jaxgan.looks import Look, Seen, begin, looks
 from jaxgan.run import Run
 from jaxgan.signals import Stop
 from jaxgan.state import initializer, shapes, template
-from jaxgan.types import Source, State
+from jaxgan.types import Source, State, named
 
 PROFILED = 10  # steps in a trace
 
@@ -239,7 +239,7 @@ def _due(step: int, every: int, last: int) -> bool:
 
 def _save(saved, dir: Path, state, step: int, write, scores: Mapping[str, float] | None = None) -> None:
     fields = checkpoint.to_host(state)
-    bad = [jax.tree_util.keystr(p, simple=True, separator=".") for p, x in jax.tree.leaves_with_path(fields) if _bad(x)]
+    bad = [name for name, x in named(fields).items() if _bad(x)]
     if bad:
         raise NonFiniteError(_diverged(f"{bad[0]} and {len(bad) - 1} other arrays" if bad[1:] else bad[0], step, dir))
     digest = checkpoint.digest(fields)

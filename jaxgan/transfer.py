@@ -17,7 +17,7 @@ from jaxgan.errors import JaxganError
 from jaxgan.nets import first_layers, part
 from jaxgan.run import Run, load
 from jaxgan.solvers import SOLVERS
-from jaxgan.types import Game, State, Tree
+from jaxgan.types import Game, State, Tree, named
 
 EXAMPLES = {"reference", "filled"}  # vars that hold examples of the other run's data (nets/virtual.py)
 MEMORY = "a run without a folder"  # Config.init of one
@@ -110,32 +110,27 @@ def first(
     return jax.tree.map(jnp.copy, dataclasses.replace(begun, ema=ema, memory=memory))
 
 
-def _named(tree: Tree) -> dict[str, jax.Array]:
-    """{dotted name: array} of a tree."""
-    return {jax.tree_util.keystr(p, simple=True, separator="."): x for p, x in jax.tree.leaves_with_path(tree)}
-
-
 def _fitting(own: Tree, other: Tree) -> dict[str, jax.Array]:
     """The arrays of other that have the name and shape of one of own."""
-    named, others = _named(own), _named(other)
-    same = {name for name, x in named.items() if name in others and x.shape == others[name].shape}
+    mine, others = named(own), named(other)
+    same = {name for name, x in mine.items() if name in others and x.shape == others[name].shape}
     return {name: others[name] for name in same if not EXAMPLES & set(name.split("."))}
 
 
 def _taken(own: Tree, other: Tree) -> Tree:
     """own with the arrays of other that fit."""
-    names, leaves, found = _named(own), jax.tree.leaves(own), _fitting(own, other)
+    names, leaves, found = named(own), jax.tree.leaves(own), _fitting(own, other)
     made = [jnp.asarray(found[name], x.dtype) if name in found else x for name, x in zip(names, leaves, strict=True)]
     return jax.tree.unflatten(jax.tree.structure(own), made)
 
 
 def _told(own: Tree, other: Tree) -> str:
     """What was taken of a network and what was not, in words."""
-    named, others, found = _named(own), _named(other), _fitting(own, other)
-    size = sum(x.size for x in found.values()) / max(1, sum(x.size for x in named.values()))
-    words = f"{len(found)} of {len(named)} arrays taken, {size:.0%} of the weights"
-    left = [name for name in named if name not in found]
-    lacks = [f"{name} {_size(named[name])}, there {_size(others.get(name))}" for name in left[:NAMED]]
+    mine, others, found = named(own), named(other), _fitting(own, other)
+    size = sum(x.size for x in found.values()) / max(1, sum(x.size for x in mine.values()))
+    words = f"{len(found)} of {len(mine)} arrays taken, {size:.0%} of the weights"
+    left = [name for name in mine if name not in found]
+    lacks = [f"{name} {_size(mine[name])}, there {_size(others.get(name))}" for name in left[:NAMED]]
     more = [f"and {len(left) - NAMED} more"] if len(left) > NAMED else []
     return f"{words}; new: {'; '.join(lacks + more)}" if left else words
 
@@ -153,11 +148,11 @@ def _check_fits(c: Config, own: dict, other: dict, kept: tuple[str, ...]) -> Non
             "what says the networks' shapes from there, such as --width"
         )
     if kept:
-        found, named = _fitting(own["d"], other.get("d", {})), _named(own["d"])
+        found, mine = _fitting(own["d"], other.get("d", {})), named(own["d"])
         paths = [path for path, _ in jax.tree.leaves_with_path(own["d"])]
-        new = [name for name, path in zip(named, paths, strict=True) if part(path) in kept and name not in found]
+        new = [name for name, path in zip(mine, paths, strict=True) if part(path) in kept and name not in found]
         if new:
             raise JaxganError(
-                f"freeze is {c.freeze!r}, but {new[0]} {_size(named[new[0]])} of D is "
-                f"{_size(_named(other.get('d', {})).get(new[0]))} in {c.init}, and cannot be taken; freeze fewer layers"
+                f"freeze is {c.freeze!r}, but {new[0]} {_size(mine[new[0]])} of D is "
+                f"{_size(named(other.get('d', {})).get(new[0]))} in {c.init}, and cannot be taken; freeze fewer layers"
             )

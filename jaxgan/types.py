@@ -20,6 +20,11 @@ AnyArray = jax.Array | np.ndarray
 Axis = str | jax.sharding.NamedSharding | None
 
 
+def named(tree: Tree) -> dict[str, Any]:
+    """{dotted name: array} of a tree."""
+    return {jax.tree_util.keystr(p, simple=True, separator="."): x for p, x in jax.tree.leaves_with_path(tree)}
+
+
 class Net(NamedTuple):
     """A network as two pure functions.
 

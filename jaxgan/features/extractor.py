@@ -1,7 +1,6 @@
 """Features of many images by one network: batches of one shape, over all devices of this process."""
 
 import functools
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jaxgan import disk
 from jaxgan.features.layers import Weights
 from jaxgan.types import JaxganError
 
@@ -85,10 +85,7 @@ def progress(n: int, name: str, wanted: bool = True):
 
 def checksum(e: Extractor, weights: str | Path = "") -> str:
     """SHA-256 of names, shapes and bytes of e's weights."""
-    total = hashlib.sha256()
-    for path, array in sorted((jax.tree_util.keystr(p), a) for p, a in jax.tree.leaves_with_path(e.load(weights))):
-        total.update(f"{path} {array.dtype} {array.shape}".encode() + np.ascontiguousarray(array).tobytes())
-    return total.hexdigest()
+    return disk.digest({jax.tree_util.keystr(p): x for p, x in jax.tree.leaves_with_path(e.load(weights))})
 
 
 @functools.lru_cache(maxsize=4)
