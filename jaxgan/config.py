@@ -185,11 +185,11 @@ class Config(Architecture):
     max_pixels: int = option(178_956_970, "data", neutral=True, later=True, least=1)
     """Pixels of an image file above which it is not read: it may be damaged, and takes memory (Pillow's own bound)."""
     levels: Literal["bytes", "floats"] = option("bytes", "data", later=True)
-    """What folders are kept as: bytes, 256 levels, or floats, for 16-bit and float images with all of theirs."""
+    """What image files are kept as: bytes, 256 levels, or floats, for 16-bit and float images with all of theirs."""
     fit: Literal["crop", "pad", "stretch"] = option("crop", "data", later=True)
-    """How images of folders get the shape of size: their central part, all of it on white, or all of it stretched."""
+    """How images of files get the shape of size: their central part, all of it on white, or all of it stretched."""
     channels: int = option(0, "data", later=True)
-    """Channels of images of folders: 1 is grey, 3 colour on white, 4 colour and opacity, more those of .npy files.
+    """Channels of images of files: 1 is grey, 3 colour on white, 4 colour and opacity, more those of .npy files.
 
     0 is grey where all images are, else colour."""
     balance: bool = option(False, "data", later=True)

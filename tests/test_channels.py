@@ -155,7 +155,11 @@ def test_both_sets_of_pairs_have_it(root):
 @pytest.mark.parametrize(
     ("name", "channels", "message"),
     [
-        ("mnist5k", 3, "channels is 3, but only folders of images are read so, not mnist5k; leave it at 0"),
+        (
+            "mnist5k",
+            3,
+            r"channels is 3, but only image files .*, hf:\) are read so, not mnist5k; leave it at 0",
+        ),
         ("folder:x", 2, "channels is 2; take 1 for grey, 3 for colour, 4 for colour and opacity, or more of .npy"),
     ],
 )

@@ -229,7 +229,7 @@ def test_unknown_ways_are_refused(root):
     for option, value in {"fit": "cover", "levels": "all"}.items():
         with pytest.raises(JaxganError, match=f"{option} is '{value}'; choose from"):
             open_source(f"folder:{root}", size=8, **{option: value})
-    with pytest.raises(JaxganError, match=r"fit is 'pad'.*only folders"):
+    with pytest.raises(JaxganError, match=r"fit is 'pad'.*only image files"):
         open_source("mnist5k", fit="pad")
 
 

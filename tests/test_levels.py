@@ -145,7 +145,7 @@ def test_all_levels_are_kept_if_asked(root):
     assert source.fingerprint != open_source(f"folder:{root}", size=4).fingerprint
     small = source.rows(np.array([0]))["x"]
     assert np.abs(small).max() <= 1 and len(np.unique(small)) > 40  # resized as floats
-    with pytest.raises(JaxganError, match=r"levels is 'floats'.*only folders"):
+    with pytest.raises(JaxganError, match=r"levels is 'floats'.*only image files"):
         open_source("mnist5k", levels="floats")
 
 

@@ -1,5 +1,7 @@
 """Pairs of images: outlines of digits, folders in the usual layouts, and what is no such layout."""
 
+import shutil
+
 import jax
 import numpy as np
 import pytest
@@ -39,21 +41,28 @@ LAYOUTS = {
 }
 
 
+@pytest.mark.parametrize("packed", ["", ".zip", ".tar.gz"])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_layouts_of_two_folders(tmp_path, layout):
+def test_layouts_of_two_folders(tmp_path, layout, packed):
     name, splits = LAYOUTS[layout], layout != "folders"
     for first, split in enumerate(("train", "test") if splits else ("train",)):
         for i in range(3):
             for second, side in enumerate("AB"):
                 save(tmp_path / "x" / name(side, split, i), 100 * first + 10 * i + second)
+    path, digest = tmp_path / "x", open_source(f"pairs:{tmp_path}/x", size=8).fingerprint
+    if packed:
+        shutil.make_archive(str(path), {".zip": "zip", ".tar.gz": "gztar"}[packed], tmp_path, "x")
+        shutil.rmtree(path)
+        path = tmp_path / f"x{packed}"
+    assert open_source(f"pairs:{path}", size=8).fingerprint == digest
     expected = [[10 * i, 10 * i + 1] for i in range(3)]
-    assert levels(f"pairs:{tmp_path}/x") == expected
-    assert sorted(a for a, _ in levels(f"unpaired:{tmp_path}/x")) == [0, 10, 20]
+    assert levels(f"pairs:{path}") == expected
+    assert sorted(a for a, _ in levels(f"unpaired:{path}")) == [0, 10, 20]
     if splits:
-        assert levels(f"pairs:{tmp_path}/x:train") == expected
-        assert levels(f"pairs:{tmp_path}/x:test") == [[100 + a, 100 + b] for a, b in expected]
+        assert levels(f"pairs:{path}:train") == expected
+        assert levels(f"pairs:{path}:test") == [[100 + a, 100 + b] for a, b in expected]
         with pytest.raises(JaxganError, match="val"):
-            levels(f"pairs:{tmp_path}/x:val")
+            levels(f"pairs:{path}:val")
 
 
 @pytest.mark.parametrize("splits", [False, True])

@@ -75,13 +75,13 @@ def _tfds(argument, *, data_dir, size, flip, **unused):
     return tfds(name, split or "train", data_dir, size=size, flip=flip)
 
 
-def _hub(argument, *, size, flip, label, **unused):
+def _hub(argument, *, size, flip, data_dir, **how):
     from jaxgan.data.hub import hub
 
     name, _, split = argument.rpartition(":") if ":" in argument else (argument, "", "")
     if not name:
         raise JaxganError("hf: needs a data set: hf:NAME or hf:NAME:SPLIT, such as hf:cifar10:train")
-    return hub(name, split or "train", size=size, flip=flip, label=label)
+    return hub(name, split or "train", size=size, flip=flip, **how)
 
 
 def _stacked(argument, **options):
@@ -105,8 +105,8 @@ SOURCES = {
     "hf": _hub,
     "stacked": _stacked,
 }
-FOLDERS = ("folder", "pairs", "unpaired")
-LEVELS, FITS = ("bytes", "floats"), ("crop", "pad", "stretch")  # of folders; the first is the default, and others'
+FILES = ("folder", "pairs", "unpaired", "hf")  # whose images are files, of any size and format
+LEVELS, FITS = ("bytes", "floats"), ("crop", "pad", "stretch")  # of FILES; the first is the default, and others'
 ENDS = {
     "stacked": "stacked:mnist5k",
     "pairs": "pairs:PATH",
@@ -135,10 +135,11 @@ def open_source(
 
     data_dir: where prepared data sets live, "" is $TFDS_DATA_DIR or ~/tensorflow_datasets. size: pixels, or height
     and width, 0 keeps the data's own (folder: 32). skip_corrupt, label, levels, max_pixels, fit, channels, patch:
-    as in Config, for folders. Raises JaxganError for an unknown name or unusable data.
+    as in Config, for image files. Raises JaxganError for an unknown name or unusable data.
     """
     size = size_of(size)
     prefix, _, argument = name.partition(":")
+    of_files = ", ".join(f"{kind}:" for kind in FILES)
     if label and prefix not in ("folder", "hf"):
         raise JaxganError(
             f"label is {label!r}, but the data {name!r} have no table of labels: a folder may; leave it out"
@@ -146,16 +147,19 @@ def open_source(
     for option, value, choices in (("levels", levels, LEVELS), ("fit", fit, FITS)):
         if value not in choices:
             raise JaxganError(f"{option} is {value!r}; choose from {', '.join(choices)}")
-        if value != choices[0] and prefix not in FOLDERS:
+        if value != choices[0] and prefix not in FILES:
             raise JaxganError(
-                f"{option} is {value!r}, but only folders of images are read so, not {name}; leave it at {choices[0]!r}"
+                f"{option} is {value!r}, but only image files ({of_files}) are read so, not {name}; leave it at "
+                f"{choices[0]!r}"
             )
     if channels == 2:
         raise JaxganError(
             "channels is 2; take 1 for grey, 3 for colour, 4 for colour and opacity, or more of .npy files"
         )
-    if channels and prefix not in FOLDERS:
-        raise JaxganError(f"channels is {channels}, but only folders of images are read so, not {name}; leave it at 0")
+    if channels and prefix not in FILES:
+        raise JaxganError(
+            f"channels is {channels}, but only image files ({of_files}) are read so, not {name}; leave it at 0"
+        )
     own = {"size": (size, 0), "levels": (levels, "bytes"), "fit": (fit, "crop"), "channels": (channels, 0)}
     _check_patch(patch, prefix, name, own)
     if prefix in SOURCES:

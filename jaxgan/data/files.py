@@ -24,7 +24,8 @@ class Files(NamedTuple):
 
     names: relative to the split, sorted. tables: {name of a file that may say what the images are: how read calls it}.
     others: {suffix: how many files are no images}. read: name -> bytes, by several threads at a time. split: the
-    folder, "" where there are none; splits: all of them; every: names of the images of all splits, as in names.
+    folder, "" where there are none; splits: all of them; every: names of the images of all splits, as in names. kind:
+    what root is, in a word. digest: what the contents of a set that knows it are a function of, else "".
     """
 
     root: Path
@@ -35,6 +36,8 @@ class Files(NamedTuple):
     split: str = ""
     splits: tuple[str, ...] = ()
     every: tuple[str, ...] = ()
+    kind: str = "folder"
+    digest: str = ""
 
 
 def suffixes() -> frozenset[str]:
@@ -46,6 +49,14 @@ def suffixes() -> frozenset[str]:
     return frozenset({ARRAY, *(suffix for suffix, kind in known if kind in Image.OPEN and kind not in UNREAD)})
 
 
+class Listing(NamedTuple):
+    """The files below root, a folder or an archive, or below one folder of it: names are relative to that."""
+
+    root: Path
+    names: list[str]
+    read: Callable[[str], bytes]
+
+
 def find(path: str | Path) -> Files:
     """The images below a folder, or in a .zip or .tar(.gz, ...) of one; JaxganError where there is none.
 
@@ -53,26 +64,31 @@ def find(path: str | Path) -> Files:
     train, test or the like, they are those of one: of SPLIT where path is FOLDER:SPLIT, else of train, or the only one.
     """
     root, wanted = parted(path)
-    names, read = _listed(root)
+    return images_of(listed(root), wanted)
+
+
+def images_of(listing: Listing, wanted: str = "") -> Files:
+    """The images among the files listed, of the split wanted if there are any, as in `find`."""
+    root, names, read = listing
     known = suffixes()
-    images = sorted(name for name in names if _suffix(name) in known)
-    splits = _splits(images)
+    found = sorted(name for name in names if _suffix(name) in known)
+    splits = _splits(found)
     top = _chosen(root, splits, wanted) if splits or wanted else ""
     inside = f"{top}/" if top else ""
     here = [name for name in names if name.startswith(inside)]
     others = Counter(_suffix(name) for name in sorted(here) if _suffix(name) not in known)
-    if not images:
-        found = f"{told(others)} there" if others else "nothing there"
-        raise JaxganError(f"folder {root}: no images, {found}; the suffixes that are read: {' '.join(sorted(known))}")
+    if not found:
+        there = f"{told(others)} there" if others else "nothing there"
+        raise JaxganError(f"folder {root}: no images, {there}; the suffixes that are read: {' '.join(sorted(known))}")
     return Files(
         root,
-        [name.removeprefix(inside) for name in images if name.startswith(inside)],
+        [name.removeprefix(inside) for name in found if name.startswith(inside)],
         _tables(names, inside),
         dict(others.most_common()),
         lambda name: read(name.removeprefix(UP) if name.startswith(UP) else inside + name),
         top,
         tuple(splits),
-        tuple(name.partition("/")[2] if top else name for name in images),
+        tuple(name.partition("/")[2] if top else name for name in found),
     )
 
 
@@ -113,20 +129,28 @@ def _tables(names: list[str], inside: str) -> dict[str, str]:
     return own or {name: UP + name for name in tables if "/" not in name}
 
 
-def _listed(root: Path) -> tuple[list[str], Callable[[str], bytes]]:
-    """The names of all files below root that are not hidden, and what reads them."""
+def listed(root: Path) -> Listing:
+    """All files below root that are not hidden."""
     if not root.exists():
         raise JaxganError(f"folder {root}: does not exist")
     if root.is_dir():
-        return _walk(root), lambda name: (root / name).read_bytes()
+        return Listing(root, _walk(root), lambda name: (root / name).read_bytes())
     try:
         if zipfile.is_zipfile(root):
-            return _unwrapped(*_zip(root))
+            return Listing(root, *_unwrapped(*_zip(root)))
         if tarfile.is_tarfile(root):
-            return _unwrapped(*_tar(root))
+            return Listing(root, *_unwrapped(*_tar(root)))
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError) as e:
         raise JaxganError(f"folder {root}: damaged archive ({e}); get it again") from e
     raise JaxganError(f"folder {root}: is not a folder, zip or tar; pass the one that holds the images")
+
+
+def within(whole: Listing, folder: str) -> Listing | None:
+    """The files of one folder of those listed, or None where there is no such folder."""
+    if whole.root.is_dir():
+        return listed(whole.root / folder) if (whole.root / folder).is_dir() else None
+    names = [name.removeprefix(f"{folder}/") for name in whole.names if name.startswith(f"{folder}/")]
+    return Listing(whole.root / folder, names, lambda name: whole.read(f"{folder}/{name}")) if names else None
 
 
 def _zip(path: Path) -> tuple[list[str], Callable[[str], bytes]]:

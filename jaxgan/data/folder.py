@@ -105,6 +105,9 @@ def content_key(files: Files, found: Labels, how: Reading) -> str:
     definition = f"{VERSION} {how.size} {how.levels} {how.max_pixels} {how.fit} {how.half} {len(files.names)}"
     definition += f" {how.channels}" if how.channels else ""
     total = hashlib.sha256(definition.encode())
+    if files.digest:
+        total.update(files.digest.encode() + np.array([*found.of.values()], np.int64).tobytes())
+        return total.hexdigest()
     for name, digest in zip(files.names, parallel(one, files.names, "reading files")):
         total.update(os.fsencode(name) + b"\0" + digest + b"%d" % found.of.get(name, -1))
     return total.hexdigest()
@@ -171,10 +174,13 @@ def _is_grey(images, keep) -> bool:
 def unreadable(files: Files, skipped: dict[str, str]) -> JaxganError:
     lines = [f"  {name}: {reason}" for name, reason in list(skipped.items())[:20]]
     more = f"\n  and {len(skipped) - 20} more" if len(skipped) > 20 else ""
-    root, total = files.root, len(files.names)
+    total = len(files.names)
     remedy = "Repair or remove them, or pass skip_corrupt to leave them out."
     if len(skipped) == total:
         remedy = "None is left."
     return JaxganError(
-        f"folder {root}: {len(skipped)} of {total} files cannot be read:\n" + "\n".join(lines) + more + f"\n{remedy}"
+        f"{files.kind} {files.root}: {len(skipped)} of {total} files cannot be read:\n"
+        + "\n".join(lines)
+        + more
+        + f"\n{remedy}"
     )

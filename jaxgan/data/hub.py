@@ -1,60 +1,87 @@
 """Data sets of the Hugging Face hub, or saved by its library `datasets`, as examples: hf:NAME[:SPLIT]."""
 
-import hashlib
+import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from jaxgan.config import Size
-from jaxgan.data import cache
-from jaxgan.data.images import fit_array, on_white
+from jaxgan.data.files import Files
+from jaxgan.data.folder import read, told_of
+from jaxgan.data.images import Reading, upright_size
+from jaxgan.data.labels import Labels
 from jaxgan.data.rows import table
-from jaxgan.data.stream import build
 from jaxgan.types import JaxganError, Source
 
-VERSION = 1  # of the decoding below: raise it when the same data set gives other pixels
 
+def hub(name: str, split: str = "train", *, size: Size = 0, flip: bool = False, label: str = "", **options) -> Source:
+    """The images and labels of a split, read as `folder` reads files, once, and cached by the fingerprint of the data.
 
-def hub(name: str, split: str = "train", *, size: Size = 0, flip: bool = False, label: str = "") -> Source:
-    """The images and labels of a split as uint8 [n, h, w, c], decoded once and cached by the data's fingerprint.
-
-    name: of the hub, such as cifar10, or a folder that `Dataset.save_to_disk` wrote. size: pixels, or height
-    and width, by central crop and antialiased resize; 0 keeps the data's own, which must then be one. label: the column
-    with the classes, by default the only one of type ClassLabel, or none. Grey images stay grey where all are.
-    JaxganError for what the user can mend.
+    name: of the hub, such as cifar10, or a folder that `Dataset.save_to_disk` wrote. size: pixels, or height and width;
+    0 keeps the data's own, which must then be one. label: the column with the classes, by default the only one of type
+    ClassLabel, or none. options: other fields of Reading. JaxganError for what the user can mend.
     """
     data = _opened(name, split)
     image, label = _columns(data, name, label)
-    data = data if not label else _encoded(data, label)
-    names = list(data.features[label].names) if label else []
-    what = f"hf:{name}:{split}"
-    grey = all(one.mode in ("1", "L") for one in data[: min(len(data), 64)][image])
-    key = hashlib.sha256(f"{VERSION} {data._fingerprint} {size} {image} {label} {grey}".encode()).hexdigest()
-    directory = cache.writable(cache.user_cache() / "hf")
-    rows = _Rows(data, image, label, grey, size)
-    images, facts = cache.cached(directory, key, lambda part: build(rows, image, label or None, size, what, part))
-    return table(images, facts["labels"], what, facts["fingerprint"], len(names), flip, names)
+    found = _labels(data, label)
+    files = _files(data, image, f"hf:{name}:{split}")
+    how = Reading(size or _own_size(files), **options)
+    images, facts = read(files, found, how)
+    shapes = {(w, h) for w, h in facts["shapes"]}
+    if not size and len(shapes) > 1:
+        some = " and ".join(f"{w}x{h}" for w, h in sorted(shapes)[:2])
+        raise JaxganError(f"{files.root}: images differ in size, such as {some}; give a size in pixels")
+    source = table(
+        images, facts["labels"], str(files.root), facts["fingerprint"], len(found.classes), flip, found.classes
+    )
+    return source._replace(why=found.why, found="; ".join([source.found, *told_of(files, found, how, facts)]))
 
 
-class _Rows:
-    """A split as `stream.build` reads it: images as uint8 arrays, of one number of channels."""
+def _files(data, image: str, what: str) -> Files:
+    """The rows of the column image as files, which are called row 0, row 1, ..."""
+    import datasets
 
-    def __init__(self, data, image: str, label: str, grey: bool, size: Size):
-        self.data, self.image, self.label, self.grey, self.size = data, image, label, grey, size
+    undecoded = data.select_columns([image]).cast_column(image, datasets.Image(decode=False))
+    names = [f"row {i}" for i in range(len(data))]
+    return Files(
+        Path(what), names, {}, {}, _reader(undecoded, image), kind="data", digest=f"{data._fingerprint} {image}"
+    )
 
-    def __len__(self) -> int:
-        return len(self.data)
 
-    def __getitems__(self, index):
-        found = self.data[list(index)]
-        arrays = [self._array(one) for one in found[self.image]]
-        labels = found[self.label] if self.label else [0] * len(arrays)
-        return [{self.image: x, self.label: y} for x, y in zip(arrays, labels)]
+def _reader(data, image: str) -> Callable[[str], bytes]:
+    """The bytes of a row's image, which lie in the set or in a file of their own."""
+    import fsspec
 
-    def _array(self, image) -> np.ndarray:
-        x = np.asarray(image.convert("L") if self.grey else on_white(image))
-        x = x[..., None] if x.ndim == 2 else x
-        return fit_array(x, self.size) if self.size else x
+    def read(name):
+        found = data[int(name.removeprefix("row "))][image]
+        if found is None:
+            raise ValueError("is empty")
+        if found["bytes"] is None:
+            with fsspec.open(found["path"]) as file:
+                return file.read()
+        return found["bytes"]
+
+    return read
+
+
+def _own_size(files: Files) -> Size:
+    """Height and width of the first image that can be read."""
+    for name in files.names:
+        with contextlib.suppress(Exception):  # decoders raise nearly anything on damaged files, which reading reports
+            return upright_size(files.read(name))
+    return 1
+
+
+def _labels(data, label: str) -> Labels:
+    """The classes by the column label, whose names are its values where it has none."""
+    if not label:
+        return Labels([], {})
+    data = _encoded(data, label)
+    numbers = np.asarray(data[label][:])
+    if numbers.min() < 0:
+        return Labels([], {}, why=f"some of its rows have no {label} (-1)")
+    return Labels(list(data.features[label].names), {f"row {i}": int(y) for i, y in enumerate(numbers)})
 
 
 def _opened(name: str, split: str):

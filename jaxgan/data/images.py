@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxgan.config import Config, Size, sides
+from jaxgan.config import Config, Size, sides, size_of
 from jaxgan.data.levels import Ends, has_opacity, read, unit
 
 
@@ -83,6 +83,12 @@ def decode_many(data: bytes, how: Reading, ends: Ends) -> np.ndarray:
     if how.levels == "floats":
         return (2 * unscaled - 1).astype(np.float32)
     return x if x.dtype == np.uint8 else np.floor(unscaled * 255 + 0.5).astype(np.uint8)
+
+
+def upright_size(data: bytes) -> Size:
+    """Pixels of one image file, or height and width where it is no square, as it is seen."""
+    h, w = np.asarray(read(data)).shape[:2]
+    return size_of((h, w))
 
 
 def reason(error: Exception) -> str:

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgan.config import Size
-from jaxgan.data.files import SPLITS, Files, find, parted
+from jaxgan.data.files import SPLITS, Files, find, images_of, listed, parted, within
 from jaxgan.data.folder import read, told_of
 from jaxgan.data.images import Reading, resize_all
 from jaxgan.data.labels import SHOWN, Labels
@@ -149,17 +149,17 @@ def _sides(path: str, what: str) -> list[Files]:
     They are A and B, or trainA and trainB, or train/A and train/B; of another split than train with path PATH:SPLIT.
     """
     root, split = parted(path)
+    whole = listed(root)
     words = next((words for words in SPLITS.values() if (split or "train") in words), {split})
     inside = [f"{word}{between}" for word in sorted(words) for between in ("", "/")]
     for start in [*([] if split else [""]), *inside]:
-        there = [(root / f"{start}{side}").is_dir() for side in "AB"]
-        if all(there):
-            return [find(root / f"{start}{side}") for side in "AB"]
-        if any(there):
-            raise JaxganError(_expected(path, what, start, "AB"[there[0]]))
-    if split and all((root / side).is_dir() for side in "AB"):
-        return [find(f"{root / side}:{split}") for side in "AB"]
-    return []
+        a, b = (within(whole, f"{start}{side}") for side in "AB")
+        if a and b:
+            return [images_of(a), images_of(b)]
+        if a or b:
+            raise JaxganError(_expected(path, what, start, "B" if a else "A"))
+    a, b = (within(whole, side) for side in "AB")
+    return [images_of(a, split), images_of(b, split)] if split and a and b else []
 
 
 def _expected(path: str, what: str, start: str = "", side: str = "") -> str:
