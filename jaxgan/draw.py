@@ -13,6 +13,7 @@ from jaxgan.games.star import SHOWN, class_grid
 from jaxgan.games.translate import stacked
 from jaxgan.games.upscale import larger
 from jaxgan.inputs import check_labels
+from jaxgan.latents import latents
 from jaxgan.run import load
 from jaxgan.types import halves
 
@@ -45,10 +46,38 @@ def drawn_of(trained, way, n, seed, labels, truncation, held, ema, psi):
     return drawn(trained, n, seed, labels, truncation, way.interpolate, way.traverse, held, ema, psi)
 
 
-def walked(trained, stops, frames, seed, labels, truncation, ema):
-    """`Run.walk` for classes that labels name."""
+def walked(trained, words, frames, seed, labels, truncation, ema):
+    """`Run.walk` for classes that labels name; words: how many latents of the seed, or seeds and files of `projected`.
+
+    Of styles, which hold all that a class says, there is one walk without labels.
+    """
     of = chosen(trained, labels, 0) if labels else None
-    return trained.walk(stops, frames, seed, of, truncation, ema)
+    if len(words) == 1 and words[0].isdecimal():
+        return trained.walk(int(words[0]), frames, seed, of, truncation, ema)
+    parts = [_stops(trained, word, truncation) for word in words]
+    z, spaces = np.concatenate([z for z, _ in parts]), {space for _, space in parts}
+    if len(spaces) > 1:
+        raise JaxganError(f"--walk {' '.join(words)}: some are latents z, as of seeds, others styles w; take one kind")
+    if of is None and "w" in spaces and trained.game.classes:
+        of = np.zeros(1, np.int32)
+    return trained.walk(z, frames, seed, of, truncation, ema, *spaces)
+
+
+def _stops(trained, word: str, truncation: float) -> tuple[np.ndarray, str]:
+    """Latents [n, latent] of a seed, or of a file that `projected` wrote, and their space."""
+    of_seed = np.asarray(latents(trained.game, 1, int(word) if word.isdecimal() else 0, truncation))
+    if word.isdecimal():
+        return of_seed, "z"
+    found = disk.arrays(Path(word))
+    if not {"latents", "space"} <= found.keys():
+        raise JaxganError(f"--walk {word} holds {', '.join(found)}; expected the .npz of jaxgan project")
+    z, space = found["latents"], str(found["space"])
+    if space == "z" and z.shape[1:] != of_seed.shape[1:]:
+        raise JaxganError(
+            f"--walk {word} has latents of size {z.shape[1]}, and the run of {of_seed.shape[1]}; expected the .npz of "
+            "jaxgan project of this run"
+        )
+    return z, space
 
 
 def chosen(trained, labels, count: int) -> np.ndarray:

@@ -16,6 +16,7 @@ import optax
 
 from jaxgan import features, log, rng, step
 from jaxgan.errors import JaxganError
+from jaxgan.latents import styled
 from jaxgan.nets import styles
 from jaxgan.types import Game
 
@@ -147,15 +148,7 @@ def of_styles(game: Game) -> Space:
         return run_g(nets, game.latent(rng.root(0), 1), _zeros(game, 1), psi=jnp.zeros(1), mapped=True)[0, 0]
 
     def draw(nets, w, y):
-        z = jnp.zeros((len(w), game.latent(rng.root(0), 1).shape[1]))
-        still = jnp.zeros(len(w))  # psi: all layers at the mean, which may be that of a class, and from there to w
-        shift = w[:, None] - run_g(nets, z, y, psi=still, mapped=True)[:, :1]
-        run, vars = opened(game, nets)
-
-        def at_w(vars, net, *inputs, **options):
-            return run(vars, net, *inputs, **options, **({"psi": still, "shift": shift} if net == "g" else {}))
-
-        return game.sample(at_w, vars, z, y)
+        return styled(game)(*opened(game, nets), w, y)
 
     return Space("w", lambda nets, z, y: run_g(nets, z, y, mapped=True)[:, 0], centre, draw)
 

@@ -19,7 +19,7 @@ from jaxgan.games.info import values as code_values
 from jaxgan.games.info import with_code
 from jaxgan.inputs import check_labels, examples
 from jaxgan.latent_space import Space
-from jaxgan.latents import closed, latents, slerp
+from jaxgan.latents import closed, latents, slerp, styled, truncated
 from jaxgan.nets import styles
 from jaxgan.standing import statistics
 from jaxgan.state import initializer, mixed, template
@@ -254,16 +254,20 @@ class Run:
         return project.project(self, x, y, nets, **options)
 
     def walk(
-        self, stops: int, frames: int, seed: int = 0, labels=None, truncation: float = 0.0, ema: bool = True
+        self, stops, frames: int, seed: int = 0, labels=None, truncation: float = 0.0, ema: bool = True, space="z"
     ) -> np.ndarray:
         """Examples [frames, n, *shape] along a closed walk, by great circles from each of `stops` latents to the next.
 
-        All n walk at once: one for each of labels [n], by default one of each class; 1 without classes. Codes stay.
+        stops: how many of this seed and truncation, or latents [k, latent]; with space "w" styles, as `project` finds,
+        by straight lines. All n walk at once: one for each of labels [n], by default one of each class; 1 without
+        classes. Codes stay.
         """
-        path = closed(self.game, latents(self.game, stops, seed, truncation), frames)
+        z = latents(self.game, stops, seed, truncation) if isinstance(stops, int) else jnp.asarray(stops)
+        path = closed(self.game, z, frames, space)
         labels = np.arange(self.game.classes) if labels is None and self.game.classes else labels
         many = 1 if labels is None else len(labels)
-        x = self.generate(path.repeat(many, 0), None if labels is None else np.tile(labels, frames), ema)
+        labels = None if labels is None else np.tile(labels, frames)
+        x = self.generate(path.repeat(many, 0), labels, ema, space=space)
         return x.reshape(frames, many, *x.shape[1:])
 
     def interpolate(
@@ -282,8 +286,10 @@ class Run:
             labels = np.arange(rows) % self.game.classes
         return None if labels is None else np.repeat(labels, columns)
 
-    def generate(self, z, labels=None, ema: bool = True, psi: float = 1.0, decode: bool = True) -> np.ndarray:
-        """The examples [n, *shape] of latents z [n, latent]; psi and decode as in `sample`."""
+    def generate(
+        self, z, labels=None, ema: bool = True, psi: float = 1.0, decode: bool = True, space: str = "z"
+    ) -> np.ndarray:
+        """The examples [n, *shape] of latents z [n, latent], in space "w" of styles; psi and decode as in `sample`."""
         game = self.game
         if game.picture:
             raise JaxganError(
@@ -295,13 +301,18 @@ class Run:
         labels = self._checked(labels, len(z))
         if not np.isfinite(psi):
             raise JaxganError(f"psi is {psi}; expected a finite number, such as 0.7")
-        if psi == 1:
+        if psi == 1 and space == "z":
             return self._map(game.sample if decode else self._trained.sample, ema, z, labels)
+        how = f"psi is {psi}" if psi != 1 else f"space is {space!r}"
         if not decode:
-            raise JaxganError(f"psi is {psi}, and acts on images; leave it at 1, or decode")
-        if styles(self.config, tuple(self.env["shape"])) is None:
-            raise JaxganError(f"psi is {psi}, but net {self.config.net!r} has no styles; --net stylegan2 and gat have")
-        return self._map(self._truncated, ema, z, labels, jnp.full(len(z), psi))
+            raise JaxganError(f"{how}, and acts on images; leave it at {1 if psi != 1 else 'z'}, or decode")
+        if (of_g := styles(self.config, tuple(self.env["shape"]))) is None:
+            raise JaxganError(f"{how}, but net {self.config.net!r} has no styles; --net stylegan2 and gat have")
+        if space == "z":
+            return self._map(self._truncated, ema, z, labels, jnp.full(len(z), psi))
+        if psi != 1 or z.shape[1:] != of_g[1:]:
+            raise JaxganError(f"styles have shape {z.shape} and psi is {psi}; expected [n, {of_g[1]}] and 1")
+        return self._map(self._styled, ema, z, labels)
 
     def _view(self, name: str, otherwise: str) -> Callable:
         """game.views[name]; JaxganError where the kind has none, which otherwise puts in words."""
@@ -321,15 +332,11 @@ class Run:
 
     @functools.cached_property
     def _truncated(self) -> Callable:
-        """game.sample with one more input, the psi of each example."""
+        return truncated(self.game)
 
-        def sample(run, vars, z, y, psi):
-            def nearer(vars, net, *inputs, **options):
-                return run(vars, net, *inputs, **options, **({"psi": psi} if net == "g" else {}))
-
-            return self.game.sample(nearer, vars, z, y)
-
-        return sample
+    @functools.cached_property
+    def _styled(self) -> Callable:
+        return styled(self.game)
 
     def shown(self) -> dict:
         """The networks that draw samples {net: {"params", "vars"}} as they are, not averaged."""

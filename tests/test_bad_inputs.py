@@ -162,7 +162,7 @@ CASES = [  # command line, what the message must name
     ("sample runs/ok --step best", "no checkpoint in runs/ok was kept for being the best"),
     ("sample runs/ok --truncation nan", "truncation is nan"),
     ("sample runs/ok --traverse -2", "--traverse is -2"),
-    ("sample runs/ok --walk -2 --out w.gif", "--walk -2"),
+    ("sample runs/ok --walk 1 --out w.gif", "a walk by 1 latents"),
     ("sample runs/ok --out a_file", "--out is a_file, which is a file"),
     ("sample runs/ok --out a_file/x.png", "no folder a_file"),
     ("eval", "give a run folder"),

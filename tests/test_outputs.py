@@ -40,6 +40,12 @@ def test_a_walk_passes_its_stops_by_great_circles_and_comes_back():
             latents.closed(game, z[:stops], frames)
 
 
+def test_styles_walk_in_straight_lines():
+    w = np.array([[0.0, 0.0], [4.0, 0.0], [4.0, 8.0]], np.float32)
+    path = latents.closed(untrained((4, 4, 1)).game, jnp.asarray(w), 6, "w")
+    np.testing.assert_allclose(path, [[0, 0], [2, 0], [4, 0], [4, 4], [4, 8], [2, 4]])
+
+
 def test_codes_stay_in_a_walk():
     game = untrained((4, 4, 1), kind="infogan", codes=(3, 1)).game
     z = latents.latents(game, 3, seed=1)
@@ -58,8 +64,26 @@ def test_all_classes_walk_side_by_side(run):
     np.testing.assert_allclose(run.walk(2, 4, seed=3, labels=[2])[:, 0], x[:, 2], atol=1e-5)
 
 
+def test_a_walk_by_seeds_and_by_what_was_projected(run, tmp_path):
+    """Of seeds 3, 5 and of two latents in a file, all in one class."""
+    z = np.concatenate([latents.latents(run.game, n, seed) for n, seed in ((1, 3), (1, 5), (2, 9))])
+    np.savez(tmp_path / "p.npz", latents=z[2:], space="z")
+    x = draw.walked(run, ["3", "5", str(tmp_path / "p.npz")], 8, 0, ["2"], 0.0, True)
+    np.testing.assert_allclose(x[::2, 0], run.generate(z, [2] * 4), atol=1e-5)
+    for name, arrays, named in (
+        ("small", {"latents": z[:, :2], "space": "z"}, "has latents of size 2, and the run of 4"),
+        ("style", {"latents": z, "space": "w"}, "some are latents z, as of seeds, others styles w"),
+        ("other", {"x": z}, "holds x; expected the .npz of jaxgan project"),
+    ):
+        np.savez(tmp_path / f"{name}.npz", **arrays)
+        with pytest.raises(JaxganError, match=named):
+            draw.walked(run, ["3", str(tmp_path / f"{name}.npz")], 8, 0, [], 0.0, True)
+    with pytest.raises(JaxganError, match="has no styles"):
+        draw.walked(run, [str(tmp_path / "style.npz")], 8, 0, [], 0.0, True)
+
+
 def test_the_animation(run, tmp_path, capsys):
-    sample(str(run.dir), 4, seed=3, out=tmp_path / "w.gif", way=Way(walk=2))
+    sample(str(run.dir), 4, seed=3, out=tmp_path / "w.gif", way=Way(walk=("2",)))
     x = run.walk(2, 4, seed=3)
     with Image.open(tmp_path / "w.gif") as image:
         assert image.n_frames == 4 and image.info["loop"] == 0 and "4 frames of step 1" in capsys.readouterr().out
@@ -71,7 +95,7 @@ def test_the_animation(run, tmp_path, capsys):
 def test_a_film_shows_the_frames(run, tmp_path, capsys):
     """To what H.264 keeps of them; a picture of odd sides gets a white line."""
     av = pytest.importorskip("av")
-    sample(str(run.dir), 5, seed=3, out=tmp_path / "w.mp4", way=Way(walk=2))
+    sample(str(run.dir), 5, seed=3, out=tmp_path / "w.mp4", way=Way(walk=("2",)))
     assert "5 frames of step 1" in capsys.readouterr().out and not list(tmp_path.glob("*.tmp*"))
     expected = [plots.grid(x, 3) for x in run.walk(2, 5, seed=3)]
     with av.open(str(tmp_path / "w.mp4")) as film:
@@ -135,6 +159,7 @@ def test_names_of_files():
         (["--walk", "2", "--interpolate", "--out", "x.gif"], "choose one of --interpolate, --walk"),
         (["--images", "a.png"], "--images goes with --reconstruct or --translate"),
         (["--translate", "--out", "x"], "with the run's own data take .png or .npz, or give --images"),
+        (["--walk", "a.png", "--out", "x.gif"], "--walk a.png is neither a number nor an .npz file"),
         (["--psi", "0.5", "--walk", "2", "--out", "x.gif"], "--psi goes with plain samples"),
     ],
     ids=" ".join,

@@ -80,9 +80,11 @@ def test_styles_draw_what_their_latents_draw():
     w, centre = jax.jit(lambda nets, z: (space.starts(nets, z, None), space.centre(nets)))(nets, z)
     assert w.shape == (2, 4) and np.abs(average).min() > 0
     np.testing.assert_allclose(centre, average, rtol=1e-5)
-    drawn = jax.jit(space.draw)(nets, jnp.concatenate([w, centre[None]]), None)
+    drawn = run.generate(jnp.concatenate([w, centre[None]]), space="w")
     np.testing.assert_allclose(drawn[:2], run.generate(z), atol=1e-4)
     np.testing.assert_allclose(drawn[2:], run.sample(1, psi=0.0), atol=1e-4)
+    with pytest.raises(JaxganError, match=r"styles have shape \(2, 3\) and psi is 1"):
+        run.generate(w[:, :3], space="w")
 
 
 @pytest.mark.slow

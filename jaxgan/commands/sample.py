@@ -16,8 +16,10 @@ class Way:
 
     interpolate: bool = False
     """Walk from one latent to another along each row."""
-    walk: int = 0
-    """Animate a closed walk by so many latents along great circles, n frames: of each class, or those of --labels."""
+    walk: tuple[str, ...] = ()
+    """Animate a closed walk by so many latents along great circles, n frames: of each class, or those of --labels.
+
+    Several words are seeds, whose first latents it passes, or .npz files of `jaxgan project`, with all of theirs."""
     traverse: int = -1
     """Change only the code of this number along each row, over all of its values (infogan)."""
     reconstruct: bool = False
@@ -37,9 +39,12 @@ class Way:
         """JaxganError for flags that do not go together."""
         if (self.interpolate, bool(self.walk), self.traverse >= 0, self.reconstruct, self.translate).count(True) > 1:
             raise JaxganError("choose one of --interpolate, --walk, --traverse, --reconstruct and --translate")
-        if self.traverse < -1 or self.walk < 0:
+        if self.traverse < -1:
+            raise JaxganError(f"--traverse is {self.traverse}; expected the number of a code")
+        if wrong := [word for word in self.walk if not word.isdecimal() and not word.endswith(".npz")]:
             raise JaxganError(
-                f"--traverse is {self.traverse} and --walk {self.walk}; expected the number of a code, and of latents"
+                f"--walk {wrong[0]} is neither a number nor an .npz file; expected how many latents to pass, or seeds "
+                "and files of jaxgan project"
             )
         if self.back and not self.translate:
             raise JaxganError("--back goes with --translate")
