@@ -76,6 +76,8 @@ def test_other_sources_say_what_they_are():
     assert open_source("ring8").found == ""
     points = from_arrays(np.zeros((7, 2), np.float32), [0, 0, 2, 2, 2, 2, 0])
     assert points.found == "7 points 2, 3 classes: 0 3, 1 0, 2 4"
+    small = from_arrays(np.zeros((1, 8, 6, 1), np.uint8), size=4)
+    assert small.found == "1 image 4x4x1, no classes; central squares, resized to 4"
     kept, held = of_config(Config(data="arrays", holdout=3), points)
     assert kept.found.endswith("2 4; without 3") and held.found.endswith("2 4; held out 3")
 

@@ -132,7 +132,7 @@ def _tables(names: list[str], inside: str) -> dict[str, str]:
 def listed(root: Path) -> Listing:
     """All files below root that are not hidden."""
     if not root.exists():
-        raise JaxganError(f"folder {root}: does not exist")
+        raise JaxganError(f"folder {root}: does not exist; say where the images are now, of a run by --data")
     if root.is_dir():
         return Listing(root, _walk(root), lambda name: (root / name).read_bytes())
     try:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxgan import disk
 from jaxgan.config import Size, sides, size_of, size_text
 from jaxgan.data.images import resize_all
-from jaxgan.data.rows import fingerprint, table
+from jaxgan.data.rows import fingerprint, resized, table
 from jaxgan.types import JaxganError, Source
 
 MNIST5K = Path(__file__).with_name("mnist5k.npz")
@@ -34,13 +34,14 @@ def from_arrays(
         raise JaxganError(
             f"{name}: size is {size_text(size)}, but rows of shape {images.shape[1:]} are no images; leave it at 0"
         )
-    if size and images.shape[1:3] != sides(size):
+    if resizing := bool(size) and images.shape[1:3] != sides(size):
         images = resize_all(images, size)
     if labels is not None:
         labels = _check_labels(_as_array(labels, name, "labels"), len(images), name)
     classes = 0 if labels is None else int(labels.max()) + 1
     digest = fingerprint(images) if labels is None else fingerprint(images, labels)
-    return table(images, labels, name, digest, classes, flip)
+    source = table(images, labels, name, digest, classes, flip)
+    return resized(source, size) if resizing else source
 
 
 def _as_array(values, name: str, what: str) -> np.ndarray:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgan import rng
+from jaxgan.config import Size, size_text
 from jaxgan.types import JaxganError, Source
 
 MOST = 12  # classes that are counted one by one
@@ -54,10 +55,16 @@ def table(images, labels, name: str, digest: str, classes: int, flip: bool = Fal
     return Source(name, shape, classes, len(images), rows, finish, digest, size, names=names, found=found)
 
 
+def resized(source: Source, size: Size) -> Source:
+    """source, of which is said that its images were cropped and resized to size."""
+    part = "parts" if isinstance(size, tuple) else "squares"
+    return source._replace(found=f"{source.found}; central {part}, resized to {size_text(size)}")
+
+
 def counted(n: int, shape: tuple[int, ...], what: str = "") -> str:
     """1,200 images 32x32x3, or what else they are."""
     kind = what or {3: "images", 2: "sequences", 1: "points"}[len(shape)]
-    return f"{n:,} {kind} {'x'.join(map(str, shape))}"
+    return f"{n:,} {kind if n > 1 else kind[:-1]} {'x'.join(map(str, shape))}"
 
 
 def class_counts(y, classes: int, names=()) -> str:

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from jaxgan import disk
-from jaxgan.config import Size, sides, size_text
+from jaxgan.config import Size, sides
 from jaxgan.data import cache
 from jaxgan.data.catalogue import CATALOGUE, data_root, quiet
 from jaxgan.data.folder import QUIET
 from jaxgan.data.images import fit_array
-from jaxgan.data.rows import table
+from jaxgan.data.rows import resized, table
 from jaxgan.types import JaxganError, Source
 
 VERSION = 1  # of the decoding below: raise it when the same data set gives other pixels
@@ -41,9 +41,7 @@ def tfds(name: str, split: str = "train", data_dir: str = "", *, size: Size = 0,
     what = f"tfds:{name}:{split}"
     images, facts = cache.cached(directory, key, lambda part: build(data, image, label, size, what, part))
     source = table(images, facts["labels"], what, facts["fingerprint"], len(names), flip, names)
-    part = "parts" if isinstance(size, tuple) else "squares"
-    done = f"; central {part}, resized to {size_text(size)}" if size else ""
-    return source._replace(found=f"{source.found}{done}")
+    return resized(source, size) if size else source
 
 
 def find_prepared(name: str, root: Path) -> Path:
