@@ -312,7 +312,15 @@ def test_generators_are_bounded_on_images_alone(net):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"net": "gat", "gat": {"patch": 3}}, r"gat.patch is 3, .*2x2 pixels.*In the space of .*latents 2x2x4"),
+        (
+            {"net": "gat", "gat": {"patch": 3}},
+            r"gat.patch is 3, which does not divide latents of 2x2; take another gat.patch, or an .*3 for it"
+            ".*In the space of .*latents 2x2x4",
+        ),
+        (
+            {"net": "cat", "cat": {"patch": 1, "levels": 3, "depth": 3}},
+            "cat shows D latents of 2x2 halved 2 times, .*or an autoencoder whose latents have multiples of 4 for it",
+        ),
         ({"net": "dcgan"}, "In the space of .*latents 2x2x4: another autoencoder has others"),
         ({"flip": True}, "flip is True, but space is .*encoded once, as they are.*--augment flip"),
         ({"data": "folder:x", "patch": 4}, "patch is 4, but space is"),

@@ -86,7 +86,7 @@ class Discriminator(Network):
 
 def generator(config: Config, spec: Spec) -> Net:
     """GAT's G, whose branches are shifted too."""
-    gat.check("cat", config.width, config.cat, spec)
+    gat.check("cat", config, spec)
     return linen(gat.Generator(config.width, config.cat, spec, shifts=True), config)
 
 
@@ -94,14 +94,14 @@ def discriminator(config: Config, spec: Spec) -> Net:
     """Patches of all scales and their class tokens through shared blocks, to a logit of each scale."""
     o = config.cat
     width = o.d_width or config.width
-    gat.check("cat", config.width, o, spec)
+    gat.check("cat", config, spec)
     gat.check_width("cat.d_heads", width, o.d_heads)
     least = o.patch << (o.levels - 1)
     if spec.shape[0] % least or spec.shape[1] % least:
+        what, cure = gat.sized(config, spec, least)
         raise JaxganError(
-            f"cat shows D images of {spec.shape[0]}x{spec.shape[1]} pixels halved {o.levels - 1} times, of which "
-            f"patches of {o.patch} pixels are no parts; set size to a multiple of {least}, or take other cat.levels or "
-            "another cat.patch"
+            f"cat shows D {what} halved {o.levels - 1} times, of which patches of {o.patch} are no parts; take other "
+            f"cat.levels or another cat.patch, or {cure}"
         )
     return linen(Discriminator(width, o, spec), config)
 

@@ -336,17 +336,26 @@ def check_width(name: str, width: int, count: int) -> None:
         )
 
 
-def check(name: str, width: int, o: Gat | Cat, spec: Spec) -> None:
+def sized(config: Config, spec: Spec, factor: int) -> tuple[str, str]:
+    """What examples are, with their height and width, and how to get others that factor divides, in words."""
+    size = f"{spec.shape[0]}x{spec.shape[1]}"
+    if config.space:
+        return f"latents of {size}", f"an autoencoder whose latents have multiples of {factor} for it"
+    return f"images of {size} pixels", f"set size to a multiple of {factor}"
+
+
+def check(name: str, config: Config, spec: Spec) -> None:
     """JaxganError for images and widths that do not go; name: of the network."""
+    o, width = getattr(config, name), config.width
     if len(spec.shape) != 3:
         raise JaxganError(
             f"{name} makes images (h, w, c), not shape {tuple(spec.shape)}; set net to mlp (points) or conv1d "
             "(sequences)"
         )
     if spec.shape[0] % o.patch or spec.shape[1] % o.patch:
+        what, cure = sized(config, spec, o.patch)
         raise JaxganError(
-            f"{name}.patch is {o.patch}, which does not divide images of {spec.shape[0]}x{spec.shape[1]} pixels; set "
-            f"size to a multiple of {o.patch}, or take another patch"
+            f"{name}.patch is {o.patch}, which does not divide {what}; take another {name}.patch, or {cure}"
         )
     if spec.norm != "none":
         raise JaxganError(f"{name} has no place for the norm {spec.norm!r}; leave d_norm and g_norm at own")
@@ -360,13 +369,13 @@ def check(name: str, width: int, o: Gat | Cat, spec: Spec) -> None:
 
 def generator(config: Config, spec: Spec) -> Net:
     """Places of patches through blocks that a style of z and y scales, to a sum of images."""
-    check("gat", config.width, config.gat, spec)
+    check("gat", config, spec)
     return linen(Generator(config.width, config.gat, spec), config)
 
 
 def discriminator(config: Config, spec: Spec) -> Net:
     """Patches and a class token through blocks, to one logit."""
-    check("gat", config.width, config.gat, spec)
+    check("gat", config, spec)
     return linen(Discriminator(config.width, config.gat, spec), config)
 
 
