@@ -61,7 +61,7 @@ def _unseen(c, source: Source, held: Source | None, name: str, classes: int) -> 
 
     classes: of the game, 0 if it does not use labels.
     """
-    options = data.reading(c)
+    options, c = data.reading(c), dataclasses.replace(c, flip=False)  # as they are
     if name:
         held = encoded.inside(c, source.space, data.open_source(name, **options))[0]
         if held.shape != source.shape or (classes and held.classes != classes):

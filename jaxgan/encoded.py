@@ -1,9 +1,11 @@
 """What a run trains on: its data, or with Config.space their latents in the space of another run's autoencoder."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import jax
+import numpy as np
 
 from jaxgan import data, games, latent_space, run_folder, transfer, unused
 from jaxgan.config import Config
@@ -43,12 +45,11 @@ def opened(c: Config, dir: Path | None = None, run: Run | None = None) -> Space 
     if not c.space:
         return None
     unused.check_kind(c)
-    for name in ("flip", "patch"):
-        if value := getattr(c, name):
-            raise JaxganError(
-                f"{name} is {value!r}, but space is {c.space!r}: examples are encoded once, as they are; leave {name} "
-                f"at {getattr(Config, name)!r}, or move latents: --augment flip translation"
-            )
+    if c.patch:
+        raise JaxganError(
+            f"patch is {c.patch!r}, but space is {c.space!r}: examples are encoded once, as they are; leave patch at "
+            f"{Config.patch!r}, or move latents: --augment translation"
+        )
     env = run_folder.read_env(dir) if dir and (dir / "env.json").is_file() else {}
     noted = env.get("space")
     where, at = transfer.parts(c.space)
@@ -86,14 +87,21 @@ def inside(c: Config, space: Space | None, source: Source, held: Source | None =
     encode = jax.jit(partial(latent_space.posterior, space))
     find = partial(encode, space.nets)
     sampled = c.posterior == "sampled"
-    made, labels = latents.posteriors(source, find, space.digest)
+    made, labels = _found(c, source, find, space.digest)
     if not space.mean:
         mean, deviation = latents.moments(made, sampled)
         space = space._replace(mean=mean, deviation=deviation)
     seen = latents.latents(source, made, labels, space, sampled)
     if held is None:
         return seen, None
-    return seen, latents.latents(held, *latents.posteriors(held, find, space.digest), space, sampled)
+    return seen, latents.latents(held, *_found(c, held, find, space.digest), space, sampled)
+
+
+def _found(c: Config, source: Source, find: Callable, digest: str) -> tuple[list[np.ndarray], np.ndarray]:
+    """`latents.posteriors` of examples as they are, and with c.flip of them mirrored; and labels."""
+    ways = (False, True)[: 1 + c.flip]
+    made, labels = zip(*(latents.posteriors(source, find, digest, mirrored) for mirrored in ways))
+    return [*made], labels[0]
 
 
 def examples(dir: Path, c: Config, source: Source | None = None) -> tuple[Source, Source | None]:

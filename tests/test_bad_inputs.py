@@ -70,7 +70,7 @@ CASES = [  # command line, what the message must name
     (T + "--space runs/vae", "ring8 is a density, whose examples are new each time"),
     (T + FOLDER + "16 --space runs/vae", r"autoencoder of examples \(8, 8, 1\), .* are \(16, 16, 1\); take --size 8"),
     (T + FOLDER + "8 --space runs/vae --net dcgan", r"dcgan makes images.*In the space of .*runs/vae.*latents 2:"),
-    (T + FOLDER + "8 --space runs/vae --flip", "flip is True, but space is .*--augment flip"),
+    (T + FOLDER + "8 --space runs/vae --patch 4", "patch is 4, but space is .*--augment translation"),
     (T + FOLDER + "8 --space runs/vae --kind pix2pix", "space is .*, but kind pix2pix has no use for it"),
     (T + "--posterior mean", "posterior is 'mean', but it belongs to space, and this run's space is empty"),
     (T + "--kind own", "jaxgan.games.KINDS"),

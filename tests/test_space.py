@@ -77,8 +77,15 @@ def test_a_resumed_run_has_the_bits_of_one_that_was_not(c, run, tmp_path, monkey
 
 
 @pytest.mark.slow
-def test_streamed_latents_are_those_on_the_device(c, run, tmp_path):
-    assert_same_bits(train.run(dataclasses.replace(c, feed="stream"), tmp_path / "run", source(), quiet=True), run)
+@pytest.mark.parametrize("flip", [False, True])
+def test_streamed_latents_are_those_on_the_device(c, tmp_path, flip):
+    mirrored = dataclasses.replace(c, flip=flip, steps=4)
+    device, stream = (
+        train.run(dataclasses.replace(mirrored, feed=feed), tmp_path / feed, source(flip=flip), quiet=True)
+        for feed in ("device", "stream")
+    )
+    assert_same_bits(device, stream)
+    assert verify(device.dir, source(flip=flip), say=lambda text: None) == 1
 
 
 @pytest.mark.parametrize("posterior", ["sampled", "mean"])
@@ -99,6 +106,29 @@ def test_latents_have_mean_0_and_deviation_1(ae, c, posterior):
         assert len(np.unique(normal.round(6))) == normal.size
     np.testing.assert_array_equal(found.rows(np.array([[3, 4]]))["x"][0], rows["x"][3:5])
     np.testing.assert_array_equal(rows["y"], found.images.rows(np.arange(40))["y"])
+
+
+@pytest.mark.parametrize("posterior", ["sampled", "mean"])
+def test_a_mirrored_example_is_the_latent_of_its_mirror_image(c, posterior):
+    """When it is one is a matter of its key, as of pixels; mean and deviation are over both."""
+    mirrored = dataclasses.replace(c, flip=True, posterior=posterior)
+    pixels = source(flip=True)
+    (plain, _), (found, _) = encoded.of_config(c, source()), encoded.of_config(mirrored, pixels)
+    index, keys, space = np.arange(50), rng.examples(rng.root(3), 50), found.space
+    seen = [one.finish(one.rows(index), keys)["x"] for one in (pixels, source())]
+    turned = (seen[0] != seen[1]).any((1, 2, 3))
+    assert 10 < turned.sum() < 40
+    middle, other = (latent_space.encode(space, space.nets, x) for x in seen)
+    rows, z = found.rows(index), np.asarray(found.finish(found.rows(index), keys)["x"])
+    if posterior == "sampled":
+        spread = np.where(turned[:, None, None, None], rows["s mirrored"], rows["s"]) / np.asarray(space.deviation)
+        noise = jax.vmap(lambda key: jax.random.normal(rng.stream(key, "posterior"), LATENTS))(keys)
+        middle += spread * noise
+    np.testing.assert_allclose(z, middle, atol=1e-5)
+    assert abs(other[turned] - other[turned][:, :, ::-1]).max() > 0.1, "which is no mirrored latent"
+    both = np.concatenate([rows["x"], rows["x mirrored"]])
+    np.testing.assert_allclose(both.mean((0, 1, 2)), space.mean, atol=1e-5)
+    np.testing.assert_array_equal(plain.rows(index)["x"], rows["x"])
 
 
 def test_posteriors_are_those_of_the_encoder(ae, c):
@@ -322,8 +352,10 @@ def test_generators_are_bounded_on_images_alone(net):
             "cat shows D latents of 2x2 halved 2 times, .*or an autoencoder whose latents have multiples of 4 for it",
         ),
         ({"net": "dcgan"}, "In the space of .*latents 2x2x4: another autoencoder has others"),
-        ({"flip": True}, "flip is True, but space is .*encoded once, as they are.*--augment flip"),
-        ({"data": "folder:x", "patch": 4}, "patch is 4, but space is"),
+        (
+            {"data": "folder:x", "patch": 4},
+            "patch is 4, but space is .*encoded once, as they are.*--augment translation",
+        ),
         ({"kind": "pix2pix"}, "space is .*, but kind pix2pix has no use for it: it has no examples that are made of"),
         ({"posterior": "meen"}, "posterior is 'meen'; choose from sampled, mean"),
         ({"space": "BASE"}, "a run that itself trains in the space of"),

@@ -30,10 +30,14 @@ def to_float(x):
     return (2 * x.astype(jnp.int32) - 255).astype(jnp.float32) / 255
 
 
+def coins(keys):
+    """Which examples `mirror` mirrors, bool [n], by their keys [n]."""
+    return jax.vmap(lambda key: jax.random.bernoulli(rng.stream(key, "data flip")))(keys)
+
+
 def mirror(x, keys):
     """Each image of x [n, h, w, c] left-right mirrored with probability 1/2, decided by its own key [n]."""
-    coin = jax.vmap(lambda key: jax.random.bernoulli(rng.stream(key, "data flip")))(keys)
-    return jnp.where(coin[:, None, None, None], x[:, :, ::-1], x)
+    return jnp.where(coins(keys)[:, None, None, None], x[:, :, ::-1], x)
 
 
 def table(images, labels, name: str, digest: str, classes: int, flip: bool = False, names=()) -> Source:
