@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxgan import __version__, data, disk, log, paths, plots, protocol, rng, run_folder
+from jaxgan import __version__, data, disk, log, paths, plots, protocol, rng, run_folder, translations
 from jaxgan.config import Config, Eval, Size, size_of, size_text
 from jaxgan.data import files, kept
 from jaxgan.data.balance import BALANCED
@@ -22,6 +22,7 @@ from jaxgan.run import Run, latents, load
 from jaxgan.types import Game, Source
 
 SPLITS = "train, what the run was trained on; holdout, what it held out; or test and the like, where data have splits"
+FOLDERS = ("folder:", "pairs:", "unpaired:")
 
 
 def evaluate(
@@ -29,39 +30,82 @@ def evaluate(
     metrics: tuple[str, ...] = (),
     features: str = "",
     n: int = 0,
-    split: str = "train",
+    split: str = "",
     step: int | str | None = None,
     weights: str | Path = "",
     seed: int = 0,
     ema: bool = True,
     interval: bool = True,
     source: Source | None = None,
+    back: bool = False,
     say=log.show,
 ) -> dict[str, Score]:
     """Metrics of n samples of a run against real examples -> {name with protocol: Score}.
 
     run: a Run, or its folder, into which eval/*.json and a row of metrics.jsonl are written. What is left out is as the
-    run's configuration has it (Config.eval), or what suits its data. split: see SPLITS. step: of a checkpoint, "best",
+    run's configuration has it (Config.eval), or what suits its data. split: see SPLITS; "" is train, and of kinds
+    that translate what they have not seen: holdout, or test, where there is one. These are compared by n translations;
+    back: from B to A (cyclegan). step: of a checkpoint, "best",
     or None for the newest. source: the real examples, where the run's data cannot be opened by name. Labels are drawn
     as the real ones have them. interval: errors by a jackknife too. JaxganError for what the user can mend.
     """
     run = run if isinstance(run, Run) else load(run, step)
     c = run.config
-    source = reference(run, split, source)
+    source, seen = (reference(run, split, source), split) if split else default(run, source)
     asked = Eval(tuple(metrics) or c.eval.metrics, features or c.eval.features, n or c.eval.n)
-    p = protocol.complete(asked, source, str(weights))
-    check(c, run.game, p)
+    p = planned(c, run.game, asked, source, str(weights), back)
     which = _which(run, step)
-    real = protocol.reference(p, source, say)
-    fake = sampled(run, p, real.get("labels"), seed, ema)
+    real, fake = sets(run, p, source, seed, ema, back, say)
     found, notes = protocol.scores(p, real, fake, source.density, interval)
-    say(f"step {int(run.state.step)} ({which}), {'averaged' if ema else 'last'} generator, against {source.name}")
+    what = f"{'averaged' if ema else 'last'} generator, against {source.name}"
+    what += f": {len(next(iter(fake.values())))} translations, split {seen}" if run.game.picture else ""
+    say(f"step {int(run.state.step)} ({which}), {what}")
     tell(found, notes, say)
     if run.dir is not None:
         about = {"step": int(run.state.step), "which": which, "generator": "ema" if ema else "last", "seed": seed}
-        about |= {"reference": source.name, "fingerprint": source.fingerprint, "split": split}
-        say(f"written to {_write(run.dir, about, found, p, say)}")
+        about |= {"reference": source.name, "fingerprint": source.fingerprint, "split": seen}
+        about |= {"back": True} if back else {}
+        column = ema and seed == 0 and not back and (not split or (split == "train" and not run.game.picture))
+        say(f"written to {_write(run.dir, about, found, p, column, say)}")
     return found
+
+
+def planned(c: Config, game: Game, asked: Eval, source: Source, weights: str = "", back: bool = False) -> Protocol:
+    """The whole protocol of what is asked of a run and source; JaxganError where it cannot be followed."""
+    if game.picture:
+        source = translations.target(game, source, back)
+        metrics = asked.metrics or translations.usual(c, game, source.shape)
+        asked = dataclasses.replace(asked, metrics=metrics, n=min(asked.n or protocol.MOST, source.size))
+    p = protocol.complete(asked, source, weights)
+    check(c, game, p, source.shape, back)
+    return p
+
+
+def sets(
+    run: Run, p: Protocol, source: Source, seed: int = 0, ema: bool = True, back: bool = False, say=log.show
+) -> tuple[protocol.Set, protocol.Set]:
+    """What p's metrics read of real examples, and of what the run makes."""
+    if run.game.picture:
+        return translations.sets(run, p, source, seed, ema, back, say)
+    real = protocol.reference(p, source, say)
+    return real, sampled(run, p, real.get("labels"), seed, ema)
+
+
+def default(run: Run, source: Source | None = None) -> tuple[Source, str]:
+    """The real examples that a run is compared with where no split is named, and their split."""
+    c = run.config
+    if run.game.picture and c.holdout:
+        return reference(run, "holdout", source), "holdout"
+    test = tested(c) if run.game.picture and source is None else None
+    return (test, "test") if test else (reference(run, "train", source), "train")
+
+
+def tested(c: Config) -> Source | None:
+    """The test examples of a run's data, None where these have none."""
+    try:
+        return of_split(c, "test")
+    except JaxganError:
+        return None
 
 
 def neighbours(
@@ -74,9 +118,11 @@ def neighbours(
     kind (cf. Meehan et al. 2020, arXiv 2004.05675).
     """
     run = run if isinstance(run, Run) else load(run)
+    if run.game.picture:
+        raise JaxganError(f"kind {run.config.kind!r} translates images, and draws none that could be learned by heart")
     source = reference(run, source=source)
     p = protocol.complete(Eval(("fid",), features or run.config.eval.features, n), source)
-    check(run.config, run.game, p)
+    check(run.config, run.game, p, run.shape)
     real = protocol.reference(p, source)
     x = np.concatenate([x for x, _ in draws(run, p, real.get("labels"), seed)])
     fake = protocol.measure(p, [(x, None)], n, "samples")
@@ -108,16 +154,23 @@ def picture(
     return path
 
 
-def check(c: Config, game: Game, p: Protocol) -> None:
-    """JaxganError where a run has no samples to compare, or none of classes where a metric asks for them."""
+def check(c: Config, game: Game, p: Protocol, shape: tuple[int, ...], back: bool = False) -> None:
+    """JaxganError where a run makes nothing that a metric reads, such as examples of classes, or translations."""
     if game.picture:
+        translations.check(c, game, p, shape, back)
+    elif back or (alone := _beside(p)):
         raise JaxganError(
-            f"kind {c.kind!r} translates images and draws none from latents, so there is nothing to evaluate; kinds "
-            "with a generator are evaluated, or two folders: jaxgan eval --images DIR --reference DIR"
+            f"{'--back' if back else f'metric {alone[0]}'} is of translations, and kind {c.kind!r} makes examples of "
+            "latents"
         )
     asks = [name for name in p.metrics if "labels" in READS.get(name, "")]
     if asks and not game.classes:
         raise JaxganError(f"metric {asks[0]} is of conditional samples, and this run was trained without labels")
+
+
+def _beside(p: Protocol) -> list[str]:
+    """Those of p's metrics that are of translations alone."""
+    return [name for name in p.metrics if READS.get(name) in translations.BESIDE]
 
 
 def sampled(run: Run, p: Protocol, labels, seed: int = 0, ema: bool = True) -> protocol.Set:
@@ -162,14 +215,19 @@ def reference(run: Run, split: str = "train", source: Source | None = None) -> S
         if held is None:
             raise JaxganError("this run held nothing out; take --split train, or train with --holdout 500")
         return held
-    if not c.data.startswith(("tfds:", "folder:")):
+    return of_split(c, split)
+
+
+def of_split(c: Config, split: str) -> Source:
+    """A split of c's data; JaxganError where these have none, or not this one."""
+    if not c.data.startswith(("tfds:", *FOLDERS)):
         raise JaxganError(f"--split is {split!r}, and {c.data} has no splits; choose {SPLITS}")
     name = ":".join([*c.data.split(":")[:2], split]) if c.data.startswith("tfds:") else _folder(c.data, split)
     return data.open_source(name, **data.reading(c))
 
 
 def _folder(name: str, split: str) -> str:
-    """folder:PATH:split of folder:PATH or folder:PATH:other."""
+    """PREFIX:PATH:split of PREFIX:PATH or PREFIX:PATH:other."""
     path = Path(name.partition(":")[2]).expanduser()
     return f"{name if path.exists() else name.rpartition(':')[0]}:{split}"
 
@@ -212,6 +270,8 @@ def compare(
         say(f"NOTE: {images} has examples {fake.shape} and {against} {real.shape}; each is resized for the features")
     count, parts = protocol.of_source(fake, n)
     p = protocol.complete(Eval(tuple(metrics), features, count), real, str(weights))
+    if alone := _beside(p):
+        raise JaxganError(f"metric {alone[0]} is of translations, so it is of a run: jaxgan eval RUN")
     if alone := [name for name in p.metrics if "paths" in READS.get(name, "")]:
         raise JaxganError(f"metric {alone[0]} follows paths between latents, so it is of a run: jaxgan eval RUN")
     if "labels" in protocol.reads(p) and not fake.classes:
@@ -297,17 +357,18 @@ def _scores(path: Path, say) -> dict:
         return {}
 
 
-def _write(dir: Path, about: dict, found: dict[str, Score], p: Protocol, say) -> Path:
-    """Scores into eval/*.json, beside earlier ones of the same protocol, and into metrics.jsonl."""
+def _write(dir: Path, about: dict, found: dict[str, Score], p: Protocol, column: bool, say) -> Path:
+    """Scores into eval/*.json, beside earlier ones of the same protocol, and, as columns, into metrics.jsonl."""
     (dir / "eval").mkdir(exist_ok=True)
     words = [f"{about['step']:08d}", p.features.replace("/", "-"), about["split"].replace("/", "-"), f"n{p.n}"]
     words += [] if about["generator"] == "ema" else ["last"]
+    words += ["back"] * about.get("back", False)
     path = dir / "eval" / f"{'_'.join(words)}_seed{about['seed']}.json"
     old = _scores(path, say) if path.exists() else {}
     new = {name: [score.value, None if np.isnan(score.error) else score.error] for name, score in found.items()}
     about |= {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "jaxgan": __version__, "scores": old | new}
     disk.write(path, json.dumps(about, indent=2))
-    if about["generator"] == "ema" and about["split"] == "train" and about["seed"] == 0:
+    if column:
         try:
             with run_folder.locked(dir):
                 log.insert(dir / "metrics.jsonl", {"step": about["step"], **{n: s.value for n, s in found.items()}})

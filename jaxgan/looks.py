@@ -104,8 +104,9 @@ def diagnosis(game: Game, c: Config, source: Source, held: Source | None) -> Cal
 def evaluation(game: Game, c: Config, source: Source, held: Source | None) -> Callable:
     """Columns such as fd/digits-cnn/n5000/ddof1: the metrics of Config.eval, of samples that are always of one seed."""
     images = source.images or source
-    p = protocol.complete(c.eval, images)
-    evaluate.check(c, game, p)
+    if game.picture:
+        images = held or evaluate.tested(c) or evaluate.unmirrored(c, images)
+    p = evaluate.planned(c, game, c.eval, images)
     if network := protocol.network(p):
         network.load(p.weights)  # complains now, if they are not here
     checkpoint.check_best(c.eval.best)
@@ -114,10 +115,12 @@ def evaluation(game: Game, c: Config, source: Source, held: Source | None) -> Ca
     def see(state, step):
         env = {"shape": source.shape, "classes": source.classes}
         kept["run"] = kept["run"].at(state) if kept else Run(c, state, env, space=source.space)
-        if "real" not in kept:
-            kept["real"] = protocol.reference(p, evaluate.unmirrored(c, images))
-        fake = evaluate.sampled(kept["run"], p, kept["real"].get("labels"))
-        found, _ = protocol.scores(p, kept["real"], fake, images.density)
+        if game.picture:
+            real, fake = evaluate.sets(kept["run"], p, images)
+        else:
+            real = kept["real"] if "real" in kept else protocol.reference(p, evaluate.unmirrored(c, images))
+            kept["real"], fake = real, evaluate.sampled(kept["run"], p, real.get("labels"))
+        found, _ = protocol.scores(p, real, fake, images.density)
         row = {name: score.value for name, score in found.items()}
         words = [f"step {step}: " + ", ".join(f"{name.split('/')[0]} {value:.4g}" for name, value in row.items())]
         try:

@@ -1,7 +1,7 @@
 """How two sets of examples are compared: which metrics, whose features, how many; what real ones give is kept on disk.
 
 A set is what metrics read of it (metrics.READS): {"features": [n, d], "logits": [n, k], "images": uint8 [n, h, w, c],
-"labels": [n]}.
+"labels": [n]}, and more of runs that translate (translations.sets).
 """
 
 import hashlib
@@ -34,6 +34,7 @@ NATURAL = {
     "mnist5k": ("digits-cnn", USUAL),
     "tfds:mnist": ("digits-cnn", USUAL),
     "tfds:fashion_mnist": ("fashion-cnn", USUAL),
+    "mnist5k_outlines": ("digits-cnn", USUAL),
     "stacked": ("digits-cnn/stacked", ("stacked-mnist", "fid")),
 }
 ELSE = "inception-2015/clean"
@@ -102,6 +103,7 @@ def measure(p: Protocol, parts: Iterable[tuple], total: int, what: str) -> Set:
         for x, y in parts:
             x = np.asarray(x)
             seen = {"images": extractor.to_uint8(x)} if "images" in wanted else {}
+            seen |= {"pairs": extractor.to_uint8(x) if x.ndim == 4 else x} if "pairs" in wanted else {}
             if wanted & {"features", "logits"}:
                 seen |= _seen(p, x)
             if y is not None:
@@ -212,7 +214,7 @@ def _score(p: Protocol, name: str, real: Set, fake: Set, density, interval: bool
     if name == "fid-infinity":
         options["least"] = min(5000, n // 2)
     if name in ALIKE:
-        real = _some(real, n)
+        real = _some({key: real[key] for key in keys}, n)
     a, b = (tuple(one.get(key) for key in keys) if keys[1:] else one.get(keys[0]) for one in (real, fake))
     if interval and name in JACKKNIFED and n >= LEAST:
         return jackknife(METRICS[name], a, b, **options)

@@ -123,11 +123,11 @@ def test_scores_go_on_after_a_damaged_file(tmp_path):
     """What was measured is not lost with what was measured before."""
     about = {"step": 3, "split": "test", "generator": "ema", "seed": 0}
     said, p = [], Protocol(("fid",), "raw", 8)
-    path = evaluate._write(tmp_path, dict(about), {"fd": Score("fd", 1.0, 0.5)}, p, said.append)
-    path = evaluate._write(tmp_path, dict(about), {"kd": Score("kd", 2.0)}, p, said.append)
+    path = evaluate._write(tmp_path, dict(about), {"fd": Score("fd", 1.0, 0.5)}, p, False, said.append)
+    path = evaluate._write(tmp_path, dict(about), {"kd": Score("kd", 2.0)}, p, False, said.append)
     assert json.loads(path.read_text())["scores"] == {"fd": [1.0, 0.5], "kd": [2.0, None]} and not said
     path.write_text(path.read_text()[:30])
-    evaluate._write(tmp_path, dict(about), {"kd": Score("kd", 4.0)}, p, said.append)
+    evaluate._write(tmp_path, dict(about), {"kd": Score("kd", 4.0)}, p, False, said.append)
     assert json.loads(path.read_text())["scores"] == {"kd": [4.0, None]}
     assert len(said) == 1 and str(path) in said[0] and "damaged" in said[0]
 

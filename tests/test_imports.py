@@ -53,6 +53,7 @@ ROWS = [
         "outputs",
         "override",
         "protocol",
+        "translations",
     ],
     ["theory"],
     ["evaluate", "export", "looks", "train", "verify", "diagnose", "plan", "draw"],

@@ -107,6 +107,8 @@ def test_every_metric_is_called_alike():
     given |= {"features labels": both, "logits labels": both}
     more = {"fid-infinity": {"least": 32}, "fid": {"features": "toy"}, "modes": {"density": TOYS["grid25"]().exact}}
     given["paths-z"] = given["paths-w"] = draw.uniform(size=(2, 64))
+    given |= {"pairs": given["images"], "pairs-lpips": given["paths-z"]}
+    given["codes-lpips"] = draw.uniform(size=32), draw.uniform(size=(16, 6))  # 16 inputs, each by 4 codes
     given["modes"] = given["features"][..., :2]
     for name, metric in METRICS.items():
         if name == "stacked-mnist":

@@ -14,7 +14,7 @@ def evaluate(
     metrics: tuple[str, ...] = (),
     features: str = "",
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 0,
-    split: str = "train",
+    split: str = "",
     step: str = "",
     images: str = "",
     reference: str = "",
@@ -25,11 +25,13 @@ def evaluate(
     interval: bool = True,
     neighbours: int = 0,
     data: str = "",
+    back: bool = False,
 ) -> None:
     """Compare a run's samples with real examples: FID, KID, precision, recall, ... each under a name with its protocol.
 
     jaxgan eval RUN writes RUN/eval/*.json and a row of metrics.jsonl. jaxgan eval --images A --reference B compares any
-    images: a folder, an .npz or .npy, or data by name such as tfds:fashion_mnist:test. Nothing but what the run and the
+    images: a folder, an .npz or .npy, or data by name such as tfds:fashion_mnist:test. Runs that
+    translate have their targets compared with, by l1 psnr ssim lpips diversity. Nothing but what the run and the
     data have not said already is asked for. In training: jaxgan train ... --eval-every 500.
 
     Args:
@@ -37,7 +39,8 @@ def evaluate(
         metrics: Such as fid kid is prdc, see jaxgan/metrics/README.md; empty is what the run's --eval.metrics say.
         features: Network that they compare by, see jaxgan/features/README.md, or raw; empty is what suits the data.
         n: Generated examples; 0 is as many as there are real ones, at most 10,000.
-        split: Real examples: train, holdout, or a split of a prepared data set, such as test.
+        split: Real examples: train, holdout, or a split of the data, such as test; empty is train, and of kinds that
+            translate what they have not seen: holdout or test, where there is one.
         step: Of a checkpoint, or best; empty is the newest.
         images: Images to compare, in place of a run's.
         reference: What they are compared with.
@@ -49,6 +52,7 @@ def evaluate(
         neighbours: Draw so many samples, each before the three training examples nearest to it, in place of metrics:
             has the run learned them by heart?
         data: The run's data under another name, such as folder:PATH after a move; empty is the run's own.
+        back: Translations from set B to set A (cyclegan).
     """
     if bool(run) == bool(images) or bool(images) != bool(reference):
         raise JaxganError("give a run folder, jaxgan eval RUN; or jaxgan eval --images DIR --reference DIR")
@@ -59,7 +63,7 @@ def evaluate(
         evaluate.picture(run, neighbours, features, seed, moved(run, data))
     elif run:
         evaluate.evaluate(
-            run, metrics, features, n, split, step or None, weights, seed, ema, interval, moved(run, data)
+            run, metrics, features, n, split, step or None, weights, seed, ema, interval, moved(run, data), back
         )
     else:
         evaluate.compare(images, reference, metrics, features, n, size, weights, interval)

@@ -1,5 +1,6 @@
 """How varied a sample is, and how well a score tells two samples apart."""
 
+import math
 from collections.abc import Callable
 
 import jax.numpy as jnp
@@ -7,6 +8,7 @@ import numpy as np
 import scipy
 from jaxtyping import Array, Float
 
+from jaxgan.metrics.names import Score, build, mean
 from jaxgan.types import AnyArray, JaxganError
 
 
@@ -41,10 +43,30 @@ def between(x: Float[AnyArray, "n k *shape"], distance: Callable) -> float:
 
     x: k translations of each of n inputs; distance: (a, b [n, *shape]) -> [n], there LPIPS. 0 where all are alike.
     """
+    return float(np.mean(apart(x, distance)))
+
+
+def apart(x: Float[AnyArray, "n k *shape"], distance: Callable) -> Float[np.ndarray, "n pairs"]:
+    """Distances between each two of the k outputs for one input, k (k - 1) / 2 of them; arguments as in `between`."""
     pairs = [(i, j) for i in range(x.shape[1]) for j in range(i)]
     if not pairs:
         raise JaxganError(f"{x.shape[1]} output of each input has no distance to another; make two or more")
-    return float(np.mean([np.asarray(distance(x[:, i], x[:, j])) for i, j in pairs]))
+    return np.stack([np.asarray(distance(x[:, i], x[:, j])) for i, j in pairs], 1)
+
+
+def diversity(real, fake, features: str = "lpips") -> dict[str, Score]:
+    """{"diversity", "diversity-data"}: `between` of translations by codes, and what it is of targets.
+
+    Zhu et al. 2017, arXiv 1711.11586, table 1. fake: distances [n, pairs] as of `apart`; real: distances [m] of pairs
+    of other inputs' targets, disjoint ones. Errors are over inputs and pairs.
+    """
+    n, pairs = np.shape(fake)
+    codes = (1 + math.isqrt(1 + 8 * pairs)) // 2
+    names = (
+        build("diversity", features, n * codes, codes=codes),
+        build("diversity-data", features, 2 * len(real), pairs=len(real)),
+    )
+    return {"diversity": mean(names[0], np.mean(fake, 1)), "diversity-data": mean(names[1], real)}
 
 
 def auc(high: Float[AnyArray, " m"], low: Float[AnyArray, " n"]) -> float:

@@ -98,6 +98,15 @@ def psnr(a: AnyArray, b: AnyArray) -> np.ndarray:
         return 10 * np.log10(255**2 / ((a - b) ** 2).mean((1, 2, 3)))
 
 
+def l1(a: AnyArray, b: AnyArray) -> np.ndarray:
+    """Mean |a - b| [n] of examples [n, ...], on the scale of [-1, 1] also where both are bytes."""
+    a, b = np.asarray(a), np.asarray(b)
+    if a.shape != b.shape or a.dtype != b.dtype or not a.size:
+        raise JaxganError(f"examples are {a.dtype} {a.shape} and {b.dtype} {b.shape}; expected pairs of one kind")
+    scale = 127.5 if a.dtype == np.uint8 else 1.0
+    return np.abs(a.astype(np.float64) - b).reshape(len(a), -1).mean(1) / scale
+
+
 def ssim(a: AnyArray, b: AnyArray) -> np.ndarray:
     """Structural similarity [n] of images uint8 [n, h, w, c], 1 for equal ones: Wang et al. 2004 (IEEE TIP 13).
 
