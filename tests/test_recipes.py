@@ -9,9 +9,11 @@ import jax.numpy as jnp
 import pytest
 
 from jaxgan import config, program, unused
+from jaxgan.features import perceptual
 from jaxgan.nets import build
 from runs import Like
 from test_counts import COUNTS
+from test_upscale import vgg_like
 
 RECIPES = Path(__file__).parent.parent / "experiments" / "recipes"
 # recipe: pixels, classes of its data, its row of COUNTS, if it has one
@@ -34,6 +36,8 @@ PUBLISHED = {
     "horse2zebra_cyclegan": (256, 0, None),
     "edges2shoes_bicyclegan": (256, 0, None),
     "celeba128_stargan": (128, 5, None),
+    "df2k_esrgan_l1": (128, 0, None),  # both counted in test_counts
+    "df2k_esrgan": (128, 0, None),
     "mnist_sngan": (28, 10, None),
     "mnist_r3gan": (32, 10, None),
     "fashion_stylegan2": (32, 10, None),
@@ -87,8 +91,9 @@ def test_plans_are_of_the_published_settings_and_stand_on_the_page():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_each_of_its_settings_acts(name):
-    """A whole step is traced, which also shows that shapes go together."""
+def test_each_of_its_settings_acts(name, monkeypatch):
+    """A whole step is traced, which also shows that shapes go together; VGG16's weights may not be here."""
+    monkeypatch.setattr(perceptual, "weights", lambda name: vgg_like())
     size, classes, _ = PUBLISHED[name]
     c = recipe(name)
     channels = 6 if c.kind in PAIRS else 1 if name in GREY else 3
