@@ -9,7 +9,7 @@ XLA is asked for its least effort, which takes half a minute of a CPU core for C
 half. Every recipe is compiled for v5e, on 8 chips and on as many of 256 as divide its batch. Where it does not fit in
 16 GB it is compiled for v5p as well, for its true size, and then for v5e with what may help, in this order, until it
 fits: --remat, --precision bfloat16, both, and both with half the batch, a quarter and so on, which for R3GAN is as many
-micro-batches (its networks have no batch norm).
+micro-batches (its networks have no batch norm). ESRGAN's second stage needs weights of VGG16 (jaxgan[features]).
 """
 
 import argparse
@@ -44,6 +44,12 @@ RECIPES = {
     "imagenet64_r3gan": ("64x64x3", 1000),
     "imagenet128_biggan": ("128x128x3", 1000),
     "imagenet128_sagan": ("128x128x3", 1000),
+    "facades_pix2pix": ("256x256x6", 0),
+    "horse2zebra_cyclegan": ("256x256x6", 0),
+    "edges2shoes_bicyclegan": ("256x256x6", 0),
+    "celeba128_stargan": ("128x128x3", 5),
+    "df2k_esrgan_l1": ("128x128x3", 0),
+    "df2k_esrgan": ("128x128x3", 0),
 }
 EFFORT = -1.0  # of XLA's optimisation of time, the least
 HALF: dict = {"precision": "bfloat16"}
@@ -62,13 +68,13 @@ def recipe(name: str):
 
 
 def whole(batch: int) -> int:
-    """The batch, or what is nearest below it and can be split over 8 chips."""
-    return batch // 8 * 8
+    """The batch, or what is nearest below it and can be split over 8 chips; as many on each where it is smaller."""
+    return batch // 8 * 8 or 8 * batch
 
 
 def most(batch: int) -> int:
-    """The largest of SIZES that divides the batch."""
-    return next(n for n in SIZES if whole(batch) % n == 0)
+    """The largest of SIZES that divides the batch; 8 where that is smaller."""
+    return 8 if batch < 8 else next(n for n in SIZES if whole(batch) % n == 0)
 
 
 def make(name: str, kind: str, chips: int, changes: dict, effort: float) -> dict:
@@ -136,7 +142,8 @@ def words(changes: dict) -> str:
 
 def line(name: str, chips: int, batch: int, rows: list[dict]) -> str:
     """The line of the table about a recipe on so many chips."""
-    first = f"| `{name}` | {whole(batch)}{f' of {batch}' if whole(batch) < batch else ''} | {chips} "
+    other = "" if whole(batch) == batch else f" {'of' if whole(batch) < batch else 'for'} {batch}"
+    first = f"| `{name}` | {whole(batch)}{other} | {chips} "
     mine = [row for row in rows if (row["recipe"], row["chips"]) == (name, chips)]
     plain = {row["kind"]: row for row in mine if not row["changes"]}
     if "v5e" not in plain:

@@ -84,9 +84,11 @@ def test_plans_are_of_the_published_settings_and_stand_on_the_page():
     for name, (shape, classes) in plans["RECIPES"].items():
         size, known, _ = PUBLISHED[name]
         c = recipe(name)
-        assert shape == f"{size}x{size}x3" and classes == (known if c.kind == "conditional" else 0)
+        channels = 6 if c.kind in PAIRS else 3
+        assert shape == f"{size}x{size}x{channels}"
+        assert classes == (known if c.kind in ("conditional", "stargan") else 0)
         mine = [row for row in plans["read"]() if row["recipe"] == name and "batch" not in row["changes"]]
-        assert all(row["batch"] == c.batch // 8 * 8 for row in mine)
+        assert all(row["batch"] == plans["whole"](c.batch) for row in mine)
 
 
 @pytest.mark.slow
