@@ -1,5 +1,7 @@
 """Networks from images to images, and a D of patches: against formulas in numpy, and what each number depends on."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -192,6 +194,17 @@ def test_g_with_dropout_is_told_a_key_in_training(g, size):
     np.testing.assert_array_equal(off[0], off[1])
 
 
+@pytest.mark.parametrize("norm, told", [("instance", False), ("layer", True), ("group", True)])
+def test_a_resnet_with_reflected_borders_loses_z_to_instance_norms(norm, told):
+    """Which take away what is the same at each place; other norms of an example leave it."""
+    settings = {"net": "patchgan", "g_norm": norm, "width": 8, "patchgan": {"g": "resnet", "blocks": 1}}
+    g = translator(config.from_dict(settings), (8, 8, 3), None)
+    x, z = np.float32(normal(1, 8, 8, 3)).repeat(2, 0), np.float32([[0, 1], [1, 0]])
+    params, vars = jax.jit(g.init)(jax.random.key(0), z, x)
+    a, b = jax.jit(partial(g.apply, train=False))(params, vars, z, x)[0]
+    assert (abs(a - b).max() > 0.01) == told
+
+
 def test_options_change_the_networks():
     other = {"g": "resnet", "blocks": 1, "layers": 2, "d_width": 3, "dropout": True}
     assert other.keys() == vars(Patchgan()).keys()
@@ -252,6 +265,11 @@ REFUSED = {
         {"net": "patchgan", "kind": "pix2pix", "patchgan": {"dropout": True}},
         (32, 32, 6),
         "patchgan.dropout is on.* 64 pixels on, and these have 32",
+    ),
+    "no z": (
+        {"net": "patchgan", "kind": "bicyclegan", "patchgan": {"g": "resnet"}},
+        (32, 32, 6),
+        "same at each place, .* loses them to instance norms; set g_norm to layer",
     ),
     "points": ({"net": "patchgan", "kind": "pix2pix"}, (4,), "have shape"),
     "norm": ({"net": "patchgan", "kind": "cyclegan", "g_norm": "virtual"}, (32, 32, 6), "g_norm is 'virtual'.*no use"),

@@ -16,6 +16,7 @@ from jaxgan.nets.resnet import Conv
 from jaxgan.types import Axis, JaxganError, Net, Spec
 
 NORM = {"g": "instance", "d": "instance"}  # of this architecture
+TOLD = ("bicyclegan", "stargan")  # kinds that are nothing without z
 
 
 class Discriminator(Network):
@@ -107,6 +108,12 @@ def translator(config: Config, spec: Spec) -> Net:
         raise JaxganError(
             "patchgan's resnet translates images whose height and width are multiples of 4 from 8 on, and examples "
             f"have shape {tuple(spec.shape)}; set size to one of these"
+        )
+    elif spec.norm == "instance" and config.kind in TOLD:
+        raise JaxganError(
+            f"kind {config.kind!r} tells G what to make by numbers that are the same at each place, and patchgan's "
+            "resnet, whose borders are reflected, loses them to instance norms; set g_norm to layer or group, "
+            "patchgan.g to unet, or net to stargan"
         )
     else:
         net = residual_translator.Translator(
