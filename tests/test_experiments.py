@@ -159,9 +159,14 @@ def test_a_step_of_its_own_counts_by_how_often_it_comes(equal):
     assert equal["flops"](c) == pytest.approx((3 * equal["count"](plain) + equal["count"](c)) / 4)
 
 
-def test_edges_of_emoji_are_steps_of_brightness_in_the_image_itself():
+@pytest.fixture(scope="module")
+def emoji():
+    return runpy.run_path(str(EXPERIMENTS / "emoji_translation.py"))
+
+
+def test_edges_of_emoji_are_steps_of_brightness_in_the_image_itself(emoji):
     """A step from black to white between columns 3 and 4 is a line on both; another image beside it changes nothing."""
-    edges = runpy.run_path(str(EXPERIMENTS / "emoji_translation.py"))["edges"]
+    edges = emoji["edges"]
     step = np.zeros((8, 8, 3), np.uint8)
     step[:, 4:] = 255
     noise = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
@@ -169,6 +174,26 @@ def test_edges_of_emoji_are_steps_of_brightness_in_the_image_itself():
     assert found.shape == (3, 8, 8, 3) and set(np.unique(found)) == {0, 255}
     assert (found[0] == np.where(np.isin(np.arange(8), (3, 4)), 0, 255)[None, :, None]).all()
     assert (found[2] == 255).all()
+
+
+def test_emoji_are_turned_among_the_categories_that_are_named(emoji, monkeypatch):
+    """Four of nine, numbered as in the list; all of theirs, and no others."""
+    y = np.arange(27) % 9
+    images = y.astype(np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 3), np.uint8)
+    monkeypatch.setitem(emoji["labelled"].__globals__, "emoji", lambda split, size: (images, y))
+    source = emoji["labelled"]("train", 8)
+    rows = source.rows(np.arange(source.size))
+    assert (source.size, source.classes) == (12, 4)
+    assert [emoji["CATEGORIES"][label] for label in rows["y"]] == rows["x"][:, 0, 0, 0].tolist()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [32, 64])
+@pytest.mark.parametrize("kind", ["pix2pix", "bicyclegan", "cyclegan", "stargan"])
+def test_each_setting_of_emoji_translations_acts(emoji, kind, size):
+    c = emoji["settings"](kind, size)
+    turns = kind == "stargan"
+    unused.check(c, program.reads(c, Like((size, size, 3 if turns else 6), 4 if turns else 0)))
 
 
 def test_both_stages_of_upscaling_have_the_network_whose_size_the_page_says():
