@@ -10,7 +10,7 @@ import tyro
 
 from jaxgan import hp
 from jaxgan.commands import COMMANDS, INTERRUPTED, SECOND, sweep_on
-from jaxgan.config import Config, Size, size_of, size_text
+from jaxgan.config import Config, Size, placed, size_of, size_text
 from jaxgan.errors import JaxganError, LostProcess, nearest
 from jaxgan.experiment import experiment, known
 from jaxgan.sweep.options import Engine, Look, gathered
@@ -178,7 +178,7 @@ def _with_defaults(command, act, default: dict, extra: tuple[str, ...]):
         prefix, colon, path = c.data.partition(":")
         if colon and prefix in ("folder", "pairs", "unpaired"):  # the run folder must find it from anywhere
             values["config"] = c = dataclasses.replace(c, data=f"{prefix}:{Path(path).expanduser().absolute()}")
-        places = {n: str(Path(at).expanduser().absolute()) for n in ("init", "space") if (at := getattr(c, n))}
+        places = {n: placed(at) for n in ("init", "space") if (at := getattr(c, n))}
         values["config"] = dataclasses.replace(c, **places)
         act(**values)
 

@@ -177,6 +177,7 @@ class Config(Architecture):
     space: str = option("", "data", needs="made", later=True)
     """Train on latents of the data, in the space of another run's autoencoder: RUN or RUN:STEP or RUN:best.
 
+    Or in that of published weights of Stable Diffusion's: sd-vae:PATH, a .safetensors file.
     What is made is decoded: samples, pictures and scores are of images."""
     posterior: Literal["sampled", "mean"] = option("sampled", "space", later=True)
     """Latents are drawn anew each time from the normal distribution that the encoder finds, or are its mean."""
@@ -257,6 +258,8 @@ NEUTRAL = frozenset(name for name, found in facts(Config).items() if found.neutr
 """Fields that cannot change the trajectory: a run may be resumed with other values of these."""
 NESTED = records(Config) | {"hp": Hp}
 
+SD_VAE = "sd-vae:"  # before the path of published weights, in Config.space
+
 
 def size_of(value: Any, name: str = "size") -> Size:
     """A size as a user may write it, 64, (64, 96) or "64x96"; JaxganError for what is none."""
@@ -275,6 +278,12 @@ def size_of(value: Any, name: str = "size") -> Size:
 def sides(size: Size) -> tuple[int, int]:
     """Height and width of images of a size."""
     return size if isinstance(size, tuple) else (size, size)
+
+
+def placed(name) -> str:
+    """Config.init or Config.space of a path that a user gave, from wherever it is read."""
+    prefix = SD_VAE if str(name).startswith(SD_VAE) else ""
+    return f"{prefix}{Path(str(name).removeprefix(prefix)).expanduser().absolute()}"
 
 
 def size_text(size: Size) -> str:

@@ -8,9 +8,10 @@ import jax
 import numpy as np
 
 from jaxgan import data, games, latent_space, run_folder, transfer, unused
-from jaxgan.config import Config
+from jaxgan.config import SD_VAE, Config
 from jaxgan.data import latents
 from jaxgan.errors import JaxganError
+from jaxgan.features import sdvae
 from jaxgan.latent_space import Space
 from jaxgan.run import Run, load
 from jaxgan.types import Axis, Game, Source
@@ -50,6 +51,11 @@ def opened(c: Config, dir: Path | None = None, run: Run | None = None) -> Space 
             f"patch is {c.patch!r}, but space is {c.space!r}: examples are encoded once, as they are; leave patch at "
             f"{Config.patch!r}, or move latents: --augment translation"
         )
+    if run is None and c.space.startswith(SD_VAE):
+        try:
+            return latent_space.published(c.space)
+        except JaxganError as e:
+            raise JaxganError(f"space is {c.space!r}: {e}") from None
     env = run_folder.read_env(dir) if dir and (dir / "env.json").is_file() else {}
     noted = env.get("space")
     where, at = transfer.parts(c.space)
@@ -78,6 +84,8 @@ def inside(c: Config, space: Space | None, source: Source, held: Source | None =
             f"{source.name} is a density, whose examples are new each time, and those in a space are encoded once; "
             "take data that are stored, or leave space out"
         )
+    if space.config is None:
+        space = _sized(c, space, source)
     if source.shape != space.shape:
         size = f"--size {'x'.join(map(str, dict.fromkeys(space.shape[:2])))}" if len(space.shape) == 3 else "other data"
         raise JaxganError(
@@ -95,6 +103,17 @@ def inside(c: Config, space: Space | None, source: Source, held: Source | None =
     if held is None:
         return seen, None
     return seen, latents.latents(held, *_found(c, held, find, space.digest), space, sampled)
+
+
+def _sized(c: Config, space: Space, source: Source) -> Space:
+    """A space of published weights, for images of source's shape; JaxganError where it has none of them."""
+    shape, factor = source.shape, sdvae.PUBLISHED.shrinks
+    if len(shape) != 3 or shape[-1] != 3 or shape[0] % factor or shape[1] % factor:
+        raise JaxganError(
+            f"space is {c.space!r}, an autoencoder of images of 3 channels whose height and width are multiples of "
+            f"{factor}, and examples of {source.name} are {shape}; set size to one, and of a folder channels to 3"
+        )
+    return space._replace(shape=shape)
 
 
 def _found(c: Config, source: Source, find: Callable, digest: str) -> tuple[list[np.ndarray], np.ndarray]:

@@ -155,10 +155,11 @@ def check_data(dir: Path, c: Config, env: dict, source: Source) -> None:
         return
     (was, _, before), (images, _, now) = (text.partition(WITHIN) for text in (env["fingerprint"], source.fingerprint))
     if before and now and was == images:
+        copy = f", move the new ones away, as the run keeps a copy of the old in {latent_space.FILE}"
         raise JaxganError(
             f"space is {c.space!r}, which is not what the run in {dir} was trained in (digest {now[:12]}, was "
-            f"{before[:12]}): its autoencoder has other weights now. Bring the old ones back, move the new ones away, "
-            f"as the run keeps a copy of the old in {latent_space.FILE}, or choose another --dir"
+            f"{before[:12]}): its autoencoder has other weights now. Bring the old ones back"
+            f"{'' if c.space.startswith(config.SD_VAE) else copy}, or choose another --dir"
         )
     raise JaxganError(
         f"the data {source.name!r} are not what the run in {dir} was trained on (fingerprint "

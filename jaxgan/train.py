@@ -294,7 +294,8 @@ def fit(images, labels=None, *, dir=None, quiet: bool = False, init=None, space=
     With net="conv1d" they are sequences, floats [n, length, channels]. labels: ints [n], which make the GAN
     class-conditional. Other keywords are fields of Config (steps, seed, loss, ...) and of Hp (g_lr, r1, ...); with size
     images are cropped and resized. dir keeps the run folder; without it nothing stays on disk. init: a Run, or the
-    folder of one, whose weights it begins with; space: in whose latent space it trains.
+    folder of one, whose weights it begins with; space: in whose latent space it trains, or
+    "sd-vae:PATH".
     """
     if named := next((name for name in ("data", *data.reading(Config())) if name in fields and name != "size"), ""):
         raise JaxganError(f"fit has no use for {named}: it trains on the arrays that it is given; leave it out")

@@ -5,14 +5,13 @@ env.json says which run, step and digest it was, so that a run that is replayed 
 
 import dataclasses
 import re
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jaxgan import checkpoint, step
-from jaxgan.config import Config
+from jaxgan.config import Config, placed
 from jaxgan.errors import JaxganError
 from jaxgan.nets import first_layers, part
 from jaxgan.run import Run, load
@@ -46,10 +45,10 @@ def parts(init: str) -> tuple[str, str]:
 
 
 def name(init) -> str:
-    """Config.init of a Run, or of the folder of one, from wherever it is read."""
+    """Config.init or Config.space of a Run, or of the folder of one, from wherever it is read."""
     if isinstance(init, Run):
         return f"{init.dir.absolute()}:{int(init.state.step)}" if init.dir else MEMORY
-    return str(Path(init).expanduser().absolute())
+    return placed(init)
 
 
 def given(c: Config, run: Run | None = None, noted: dict | None = None) -> Given | None:

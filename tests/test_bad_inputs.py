@@ -65,6 +65,7 @@ CASES = [  # command line, what the message must name
     (T + "--net conv1d", r"conv1d makes sequences.*shape \(2,\)"),
     (T + "--codes 3 0", "codes holds 0"),
     (T + "--space runs/ok", "space is '.*runs/ok', a run of kind 'plain', which is no autoencoder; vae"),
+    (T + FOLDER + "16 --space sd-vae:x.safetensors", r"space is .*x.safetensors': there are no .* 334,643,276 bytes"),
     (T + "--space runs/nothing", "there is no run folder .*runs/nothing"),
     (T + "--space runs/vae:3", r"step 3|checkpoint"),
     (T + "--space runs/vae", "ring8 is a density, whose examples are new each time"),
