@@ -1,0 +1,124 @@
+"""The ladder of GAT and CAT on digits at equal compute, and the width rule of the learning rate at three widths.
+
+    python experiments/ladder.py                  # trains what is not trained yet; prints the table
+    python experiments/ladder.py --plan           # FLOPs a step and steps of each, trains nothing
+    python experiments/ladder.py --budget 1e10    # next to nothing, to see that it works
+
+Transformers of four blocks of width 64 on 4x4-pixel patches of digits of 32 pixels, told labels: one output; four
+summed outputs that D sees together; the same under nested noise (GAT, Hyun et al. 2025, arXiv 2509.24935); each at a
+scale of its own (CAT, arXiv 2605.26449). Then GAT at widths 32, 64 and 128, the rate times 64 / width or the same for
+all. Each trains for as many steps as have BUDGET FLOPs of products, loops counted in full. FD is by the digits'
+classifier, of 5,000 samples of the averaged generator against all 5,000 digits, LOOKS times a run.
+Not run to its end yet.
+"""
+
+import argparse
+import dataclasses
+import math
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from jaxgan import Config, Eval, Hp, games, log, plan, train
+from jaxgan.config import check
+from jaxgan.options import Cat, Gat
+from jaxgan.state import advance, initial
+
+BATCH, WIDTH, BUDGET, LOOKS, SHAPE, CLASSES, SIZE = 64, 64, 4e13, 8, (32, 32, 1), 10, 5000
+FD = f"fd/digits-cnn/n{SIZE}/ddof1"
+RATE = 2e-4 * 768 / WIDTH * (BATCH / 512) ** 0.5  # at WIDTH
+GAT = Gat(depth=4, heads=2, patch=4, features=128)
+CAT = Cat(depth=4, heads=2, patch=4, features=128, d_depth=4, d_heads=2)
+
+
+def base() -> Config:
+    """GAT with its levels under noise; the rate belongs to WIDTH."""
+    hp = Hp(g_lr=RATE, d_lr=RATE, base_width=float(WIDTH), b1=0.0, b2=0.99, ar1=0.1, ar2=0.1, clip_gradient=1.0)
+    return Config(
+        **{"kind": "gat", "net": "gat", "conditional": True, "gat": GAT, "width": WIDTH, "latent": 64},
+        **{"loss": "rpgan", "augment": ("translation", "cutout"), "reuse": True, "batch": BATCH, "size": 32},
+        hp=dataclasses.replace(hp, ar_step=0.01, ema_half_life=693.0 * BATCH),
+    )
+
+
+def rungs() -> dict[str, Config]:
+    """Each setting by what it is called."""
+    c = base()
+    hp = lambda **changes: dataclasses.replace(c.hp, **changes)  # noqa: E731
+    made = {
+        "one output": dataclasses.replace(
+            c, kind="conditional", conditional=False, gat=dataclasses.replace(GAT, levels=1)
+        ),
+        "summed outputs": dataclasses.replace(c, hp=hp(level_signal=1.0)),
+        "noise levels": c,
+        "CAT": dataclasses.replace(c, kind="cat", net="cat", gat=Gat(), cat=CAT, hp=hp(ar1=1.0, ar2=1.0)),
+    }
+    for width in (WIDTH // 2, 2 * WIDTH):  # at WIDTH both are "noise levels"
+        made[f"width {width}, rule"] = dataclasses.replace(c, width=width)
+        made[f"width {width}, one rate"] = dataclasses.replace(c, width=width, hp=hp(base_width=0.0))
+    return {name: check(one) for name, one in made.items()}
+
+
+def products(jaxpr) -> float:
+    """FLOPs of the matrix products of a program, those in loops as often as they are made."""
+    total = 0.0
+    for eqn in jaxpr.eqns:
+        times = eqn.params.get("length", 1) if eqn.primitive.name == "scan" else 1
+        if eqn.primitive.name == "dot_general":
+            (contracted, _), _ = eqn.params["dimension_numbers"]
+            shape = eqn.invars[0].aval.shape
+            total += 2.0 * math.prod(eqn.outvars[0].aval.shape) * math.prod(shape[i] for i in contracted)
+        inner = [products(part) for value in eqn.params.values() for part in parts(value)]
+        total += times * (max(inner, default=0.0) if eqn.primitive.name == "cond" else sum(inner))
+    return total
+
+
+def parts(value) -> list:
+    """The programs in a parameter of an operation."""
+    found = [getattr(one, "jaxpr", one) for one in (value if isinstance(value, tuple | list) else [value])]
+    return [one for one in found if hasattr(one, "eqns")]
+
+
+def flops(c: Config) -> float:
+    """FLOPs of the products of a step."""
+    source = plan.stand_in("x".join(map(str, SHAPE)), CLASSES, c.flip)
+    game = games.make(c, SHAPE, CLASSES)
+    state = jax.eval_shape(lambda: initial(game, c, SHAPE))
+    rows = {"x": jax.ShapeDtypeStruct((SIZE, *SHAPE), np.uint8), "y": jax.ShapeDtypeStruct((SIZE,), np.int32)}
+    return products(jax.make_jaxpr(lambda rows, state: advance(game, c, source, rows, state))(rows, state).jaxpr)
+
+
+def equal(c: Config, budget: float) -> Config:
+    """A setting for the nearest number of steps that LOOKS divides."""
+    every = max(1, round(budget / flops(c) / LOOKS))
+    looks: dict = dict.fromkeys(("sample_every", "eval_every", "checkpoint_every", "log_every"), every) | {"keep": 1}
+    return check(dataclasses.replace(c, steps=every * LOOKS, **looks, eval=Eval(("fid",), "digits-cnn", n=SIZE)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rungs", nargs="+", default=list(rungs()), choices=rungs())
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--budget", type=float, default=BUDGET)
+    parser.add_argument("--dir", type=Path, default=Path("runs/ladder"))
+    parser.add_argument("--plan", action="store_true", help="print FLOPs and steps, train nothing")
+    args = parser.parse_args()
+    configs = {name: equal(rungs()[name], args.budget) for name in args.rungs}
+    for name, c in configs.items():
+        print(f"{name}: {flops(c) / BATCH / 1e9:.2f} GFLOP an image, {c.steps:,} steps of {BATCH}")
+    if args.plan:
+        return
+    print("| setting | width | steps | FD, last | FD, best |\n|---|---|---|---|---|")
+    for name, c in configs.items():
+        found = []
+        for seed in range(args.seeds):
+            dir = args.dir / f"{name.replace(', ', '-').replace(' ', '-')}-{seed}"
+            train.run(dataclasses.replace(c, seed=seed), dir)
+            found.append([row[key] for row in log.read(dir / "metrics.jsonl") for key in row if key.startswith(FD)])
+        cells = [", ".join(f"{value:.1f}" for value in best) for best in zip(*((fd[-1], min(fd)) for fd in found))]
+        print(f"| {name} | {c.width} | {c.steps:,} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
