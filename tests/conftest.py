@@ -1,5 +1,6 @@
 """Before JAX starts: the CPU unless told otherwise, and compiled programs kept from one test run to the next."""
 
+import gc
 import os
 import platform
 from importlib.metadata import version
@@ -32,8 +33,9 @@ install_import_hook([f"jaxgan.{name}" for name in SHAPED], "conftest.checked")
 
 
 # XLA's former code generator of fused operations, which it still has in JAX 0.10, compiles in three quarters of the
-# time. Without fused multiply-adds, as sums in different programs would be rounded differently.
-FORMER = "--xla_cpu_use_fusion_emitters=false --xla_cpu_max_isa=AVX"
+# time. Without fused multiply-adds, as sums in different programs would be rounded differently. In one piece: by
+# default a program is split into up to 32, which costs small ones a fifth of their compiling.
+FORMER = "--xla_cpu_use_fusion_emitters=false --xla_cpu_max_isa=AVX --xla_cpu_parallel_codegen_split_count=1"
 
 
 def pytest_configure(config):
@@ -41,6 +43,13 @@ def pytest_configure(config):
     quick = config.option.markexpr == "not slow"
     if quick and version("jaxlib").startswith("0.10.") and platform.machine() == "x86_64":
         os.environ.setdefault("XLA_FLAGS", FORMER)
+
+
+def pytest_collection_finish():
+    """What stands now stays to the end, and traces make few cycles: look for garbage seldom."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 10)
 
 
 def pytest_collection_modifyitems(items):
