@@ -139,7 +139,11 @@ def draw(density: Density, n: int) -> np.ndarray:
 def _drawn(sample, n: int) -> np.ndarray:
     import jax
 
-    return np.asarray(jax.vmap(sample)(jax.random.split(jax.random.key(0), n)))
+    @jax.jit  # one program in place of one per operation, two dozen; of an argument, or XLA would draw as it compiles
+    def made(seed):
+        return jax.vmap(sample)(jax.random.split(jax.random.key(seed), n))
+
+    return np.asarray(made(np.uint32(0)))
 
 
 def _scatter(axes, samples, density):
@@ -162,7 +166,7 @@ def _histogram(axes, samples, density):
 
         real = draw(density, 1000)
         x = np.linspace(real.min() - 1, real.max() + 1, 400)
-        axes.plot(x, np.exp(jax.vmap(density.log_pdf)(x[:, None])), c="#666666", label="data density")
+        axes.plot(x, np.exp(jax.jit(jax.vmap(density.log_pdf))(x[:, None])), c="#666666", label="data density")
         axes.set_xlim(x[0], x[-1])
     axes.hist(samples[:, 0], bins=100, density=True, color="#0072b2", alpha=0.7, label="generated")
     axes.set_xlabel("$x$")
