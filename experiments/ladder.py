@@ -114,7 +114,8 @@ def main() -> None:
         found = []
         for seed in range(args.seeds):
             dir = args.dir / f"{name.replace(', ', '-').replace(' ', '-')}-{seed}"
-            train.run(dataclasses.replace(c, seed=seed), dir)
+            if int(train.run(dataclasses.replace(c, seed=seed), dir).state.step) < c.steps:
+                return  # stopped, and to be gone on with
             found.append([row[key] for row in log.read(dir / "metrics.jsonl") for key in row if key.startswith(FD)])
         cells = [", ".join(f"{value:.1f}" for value in best) for best in zip(*((fd[-1], min(fd)) for fd in found))]
         print(f"| {name} | {c.width} | {c.steps:,} | {' | '.join(cells)} |", flush=True)
