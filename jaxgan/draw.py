@@ -72,11 +72,13 @@ def _stops(trained, word: str, truncation: float) -> tuple[np.ndarray, str]:
     if not {"latents", "space"} <= found.keys():
         raise JaxganError(f"--walk {word} holds {', '.join(found)}; expected the .npz of jaxgan project")
     z, space = found["latents"], str(found["space"])
-    if space == "z" and z.shape[1:] != of_seed.shape[1:]:
+    if z.ndim != 2 or (space == "z" and z.shape[1:] != of_seed.shape[1:]):
         raise JaxganError(
-            f"--walk {word} has latents of size {z.shape[1]}, and the run of {of_seed.shape[1]}; expected the .npz of "
-            "jaxgan project of this run"
+            f"--walk {word} has latents of shape {z.shape}, and the run of [n, {of_seed.shape[1]}]; expected the .npz "
+            "of jaxgan project of this run"
         )
+    if not np.isfinite(z).all():
+        raise JaxganError(f"--walk {word} has latents that are not finite; project the images again")
     return z, space
 
 

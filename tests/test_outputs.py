@@ -71,8 +71,10 @@ def test_a_walk_by_seeds_and_by_what_was_projected(run, tmp_path):
     x = draw.walked(run, ["3", "5", str(tmp_path / "p.npz")], 8, 0, ["2"], 0.0, True)
     np.testing.assert_allclose(x[::2, 0], run.generate(z, [2] * 4), atol=1e-5)
     for name, arrays, named in (
-        ("small", {"latents": z[:, :2], "space": "z"}, "has latents of size 2, and the run of 4"),
+        ("small", {"latents": z[:, :2], "space": "z"}, r"has latents of shape \(4, 2\), and the run of \[n, 4\]"),
         ("style", {"latents": z, "space": "w"}, "some are latents z, as of seeds, others styles w"),
+        ("flat", {"latents": z[0], "space": "z"}, r"has latents of shape \(4,\)"),
+        ("lost", {"latents": z * np.nan, "space": "z"}, "has latents that are not finite"),
         ("other", {"x": z}, "holds x; expected the .npz of jaxgan project"),
     ):
         np.savez(tmp_path / f"{name}.npz", **arrays)
