@@ -137,7 +137,8 @@ def main() -> None:
     for seed in range(args.seeds):
         for net in args.nets:
             dir, c = args.dir / f"{net}-{seed}", dataclasses.replace(configs[net], seed=seed)
-            train.run(c, dir)
+            if int(train.run(c, dir).state.step) < c.steps:
+                return  # stopped, and to be gone on with
             found.setdefault(net, []).append(curve(dir, c))
     pictures = {net: load(args.dir / f"{net}-0").sample(36, seed=0) for net in args.nets}
     plots.save_figure(draw(found, pictures), args.out)

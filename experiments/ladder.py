@@ -18,6 +18,7 @@ import math
 from pathlib import Path
 
 import jax
+import jax.extend
 import numpy as np
 
 from jaxgan import Config, Eval, Hp, games, log, plan, train
@@ -63,21 +64,15 @@ def rungs() -> dict[str, Config]:
 def products(jaxpr) -> float:
     """FLOPs of the matrix products of a program, those in loops as often as they are made."""
     total = 0.0
-    for eqn in jaxpr.eqns:
-        times = eqn.params.get("length", 1) if eqn.primitive.name == "scan" else 1
-        if eqn.primitive.name == "dot_general":
-            (contracted, _), _ = eqn.params["dimension_numbers"]
-            shape = eqn.invars[0].aval.shape
-            total += 2.0 * math.prod(eqn.outvars[0].aval.shape) * math.prod(shape[i] for i in contracted)
-        inner = [products(part) for value in eqn.params.values() for part in parts(value)]
-        total += times * (max(inner, default=0.0) if eqn.primitive.name == "cond" else sum(inner))
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            (contracted, _), _ = equation.params["dimension_numbers"]
+            shape = equation.invars[0].aval.shape
+            total += 2.0 * math.prod(equation.outvars[0].aval.shape) * math.prod(shape[i] for i in contracted)
+        inner = [products(part) for part in jax.extend.core.jaxprs_in_params(equation.params)]
+        whole = max(inner, default=0.0) if equation.primitive.name == "cond" else sum(inner)
+        total += equation.params.get("length", 1) * whole
     return total
-
-
-def parts(value) -> list:
-    """The programs in a parameter of an operation."""
-    found = [getattr(one, "jaxpr", one) for one in (value if isinstance(value, tuple | list) else [value])]
-    return [one for one in found if hasattr(one, "eqns")]
 
 
 def flops(c: Config) -> float:
