@@ -10,7 +10,7 @@ import tyro
 
 from jaxgan import hp
 from jaxgan.commands import COMMANDS, INTERRUPTED, SECOND, sweep_on
-from jaxgan.config import Config, Size, placed, size_of, size_text
+from jaxgan.config import Config, Size, placed, placed_data, size_of, size_text
 from jaxgan.errors import JaxganError, LostProcess, nearest
 from jaxgan.experiment import experiment, known
 from jaxgan.sweep.options import Engine, Look, gathered
@@ -175,11 +175,8 @@ def _with_defaults(command, act, default: dict, extra: tuple[str, ...]):
     @wraps(command)
     def filled(**values):
         c = values["config"]
-        prefix, colon, path = c.data.partition(":")
-        if colon and prefix in ("folder", "pairs", "unpaired"):  # the run folder must find it from anywhere
-            values["config"] = c = dataclasses.replace(c, data=f"{prefix}:{Path(path).expanduser().absolute()}")
         places = {n: placed(at) for n in ("init", "space") if (at := getattr(c, n))}
-        values["config"] = dataclasses.replace(c, **places)
+        values["config"] = dataclasses.replace(c, data=placed_data(c.data), **places)
         act(**values)
 
     filled.__signature__ = old.replace(parameters=new)  # type: ignore[attr-defined]

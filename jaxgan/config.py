@@ -286,6 +286,15 @@ def placed(name) -> str:
     return f"{prefix}{Path(str(name).removeprefix(prefix)).expanduser().absolute()}"
 
 
+def placed_data(name: str) -> str:
+    """Config.data of a path that a user gave, from wherever it is read; hf: is one where there is such a folder."""
+    prefix, colon, path = name.partition(":")
+    there = prefix == "hf" and Path(path.rpartition(":")[0] or path).expanduser().is_dir()
+    if colon and (there or prefix in ("folder", "pairs", "unpaired")):
+        return f"{prefix}:{Path(path).expanduser().absolute()}"
+    return name
+
+
 def size_text(size: Size) -> str:
     """A size as the command line has it."""
     return "x".join(map(str, size)) if isinstance(size, tuple) else str(size)

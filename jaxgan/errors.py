@@ -15,6 +15,10 @@ class LostProcess(JaxganError):
     """Another process of the run is gone; the same commands, all started again, resume from the newest checkpoint."""
 
 
+class NoSplit(JaxganError):
+    """Data that have no split of the name that was asked for; others are damaged or gone."""
+
+
 def nearest(word: str, known) -> str:
     """' Did you mean X?' for the known word closest to word, else ''."""
     match = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)

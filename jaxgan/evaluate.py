@@ -15,14 +15,13 @@ from jaxgan.data import files, kept
 from jaxgan.data.balance import BALANCED
 from jaxgan.data.images import reason
 from jaxgan.data.latents import of_images
-from jaxgan.errors import JaxganError
+from jaxgan.errors import JaxganError, NoSplit
 from jaxgan.metrics import READS, Score, nearest
 from jaxgan.protocol import PART, Protocol
 from jaxgan.run import Run, latents, load
 from jaxgan.types import Game, Source
 
 SPLITS = "train, what the run was trained on; holdout, what it held out; or test and the like, where data have splits"
-FOLDERS = ("folder:", "pairs:", "unpaired:")
 
 
 def evaluate(
@@ -104,7 +103,7 @@ def tested(c: Config) -> Source | None:
     """The test examples of a run's data, None where these have none."""
     try:
         return of_split(c, "test")
-    except JaxganError:
+    except NoSplit:
         return None
 
 
@@ -220,16 +219,18 @@ def reference(run: Run, split: str = "train", source: Source | None = None) -> S
 
 def of_split(c: Config, split: str) -> Source:
     """A split of c's data; JaxganError where these have none, or not this one."""
-    if not c.data.startswith(("tfds:", *FOLDERS)):
-        raise JaxganError(f"--split is {split!r}, and {c.data} has no splits; choose {SPLITS}")
-    name = ":".join([*c.data.split(":")[:2], split]) if c.data.startswith("tfds:") else _folder(c.data, split)
+    prefix = c.data.partition(":")[0]
+    if prefix not in ("tfds", *data.FILES):
+        raise NoSplit(f"--split is {split!r}, and {c.data} has no splits; choose {SPLITS}")
+    named = prefix in ("tfds", "hf")
+    name = ":".join([*c.data.split(":")[:2], split]) if named else _folder(c.data, split)
     return data.open_source(name, **data.reading(c))
 
 
 def _folder(name: str, split: str) -> str:
     """PREFIX:PATH:split of PREFIX:PATH or PREFIX:PATH:other."""
-    path = Path(name.partition(":")[2]).expanduser()
-    return f"{name if path.exists() else name.rpartition(':')[0]}:{split}"
+    prefix, _, path = name.partition(":")
+    return f"{prefix}:{files.parted(path)[0]}:{split}"
 
 
 def unmirrored(c: Config, source: Source) -> Source:

@@ -265,3 +265,19 @@ def test_a_configuration_prints_as_the_call_that_makes_it():
     c = Config(net="sngan", width=3, sngan=Sngan(wide=True), hp=Hp(r1=0.5))
     assert repr(c) == "Config(net='sngan', sngan=Sngan(wide=True), width=3, hp=Hp(r1=0.5))"
     assert eval(repr(c)) == c and repr(Config()) == "Config()"
+
+
+def test_data_are_found_from_anywhere(tmp_path, monkeypatch):
+    """A set that datasets saved lies in a folder, and others have the names of the hub."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "set").mkdir()
+    for name, found in {
+        "folder:x": f"folder:{tmp_path}/x",
+        "pairs:x:test": f"pairs:{tmp_path}/x:test",
+        "hf:set": f"hf:{tmp_path}/set",
+        "hf:set:train": f"hf:{tmp_path}/set:train",
+        "hf:cifar10:train": "hf:cifar10:train",
+        "tfds:set": "tfds:set",
+        "ring8": "ring8",
+    }.items():
+        assert config.placed_data(name) == found

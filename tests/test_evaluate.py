@@ -368,3 +368,9 @@ def test_a_folder_of_splits_is_compared_with_its_test_images(tmp_path):
         run = jaxgan.run.Run(dataclasses.replace(BASE, data=asked, size=28), None, {"shape": [28, 28, 1], "classes": 0})
         assert (evaluate.reference(run).size, evaluate.reference(run, "test").size) == (30, 10)
         np.testing.assert_array_equal(evaluate.reference(run, "test").rows(np.arange(10))["x"], images[30:])
+
+
+@pytest.mark.parametrize("asked", ["hf:x", "hf:x:train", "tfds:x", "tfds:x:train"])
+def test_other_splits_have_their_names(asked, monkeypatch):
+    monkeypatch.setattr(data, "open_source", lambda name, **how: name)
+    assert evaluate.of_split(dataclasses.replace(BASE, data=asked), "test") == f"{asked.split(':')[0]}:x:test"

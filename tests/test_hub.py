@@ -65,6 +65,7 @@ def test_splits_and_label_columns(home):
     assert open_source(f"hf:{home}/both").size == 8 and open_source(f"hf:{home}/both:test").size == 4
     by_kind = open_source(f"hf:{home}/one", label="kind")
     assert by_kind.names == ("a", "b") and rows(by_kind)["y"].tolist() == [int(k == "b") for k in kind]
+    assert rows(open_source(f"hf:{home}/one"))["y"].tolist() == [0, 1] * 6, "of the same images, in one cache"
     for name, label, message in (
         ("both:val", "", "no split 'val'; it has train, test"),
         ("one", "sort", "no column 'sort'; it has image, kind, label"),

@@ -1,6 +1,7 @@
 """Evaluation of runs that translate: each image beside its target, translations as a set, and by several codes."""
 
 import json
+import shutil
 
 import jax.numpy as jnp
 import numpy as np
@@ -137,7 +138,11 @@ def test_what_is_left_out_suits_the_kind(near, monkeypatch):
 @pytest.mark.parametrize(
     "asked, settings, message",
     [
-        (("ssim",), {"kind": "cyclegan", "data": "unpaired:x"}, "ssim compares a translation with its target"),
+        (
+            ("ssim",),
+            {"kind": "cyclegan", "data": "mnist5k_outlines:unpaired"},
+            "ssim compares a translation with its target",
+        ),
         (("diversity",), {"kind": "cyclegan"}, "by different z, and this run of kind 'cyclegan'"),
         (("diversity",), {"kind": "pix2pix", "latent": 0}, "--latent above 0"),
         (("ppl-z",), {"kind": "pix2pix"}, "ppl-z follows paths between latents"),
@@ -147,7 +152,7 @@ def test_what_is_left_out_suits_the_kind(near, monkeypatch):
     ],
 )
 def test_what_a_kind_has_not_is_refused(asked, settings, message):
-    c = Config(net="mlp", width=8, eval_every=1, eval=Eval(asked, "raw"), **{"data": "pairs:x", **settings})
+    c = Config(net="mlp", width=8, eval_every=1, eval=Eval(asked, "raw"), **{"data": "mnist5k_outlines", **settings})
     with pytest.raises(JaxganError, match=message):
         looks.looks(c, data.from_arrays(PAIRS))
 
@@ -198,5 +203,13 @@ def test_the_test_split_comes_before_what_was_trained_on(tmp_path):
     run = untrained((8, 8, 6), kind="cyclegan", data=f"unpaired:{tmp_path}", size=8)
     source, split = evaluate.default(run)
     assert split == "test" and source.rows(np.arange(3))["x"].max() == 202
+    (tmp_path / "testA" / "0.png").write_bytes(b"no image")
+    with pytest.raises(JaxganError, match=r"testA: 1 of 3 files cannot be read"):  # and nothing else in its place
+        evaluate.default(run)
+    for side in "AB":
+        shutil.rmtree(tmp_path / f"test{side}")
+    assert evaluate.default(run)[1] == "train"
     gone = untrained((8, 8, 6), kind="cyclegan", data=f"unpaired:{tmp_path / 'no'}", size=8)
-    assert evaluate.tested(gone.config) is None
+    with pytest.raises(JaxganError, match="does not exist"):
+        evaluate.default(gone)
+    assert evaluate.tested(Config(data="mnist5k_outlines")) is None

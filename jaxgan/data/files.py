@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxgan.errors import JaxganError
+from jaxgan.errors import JaxganError, NoSplit
 
 ARRAY = ".npy"
 SPLITS = {"train": {"train", "training"}, "val": {"val", "valid", "validation", "dev"}, "test": {"test", "testing"}}
@@ -114,9 +114,9 @@ def _chosen(root: Path, splits: dict[str, str], wanted: str) -> str:
     if (wanted or default) in names:
         return names[wanted or default]
     if not splits:
-        raise JaxganError(f"folder {root}: there is no split {wanted!r}; folders called train and test would be splits")
+        raise NoSplit(f"folder {root}: there is no split {wanted!r}; folders called train and test would be splits")
     first = next(iter(splits))
-    raise JaxganError(
+    raise NoSplit(
         f"folder {root}: there is no split {wanted or default!r}, only {', '.join(splits)}; write folder:{root}:{first}"
     )
 

@@ -12,7 +12,8 @@ from jaxgan.data.folder import read, told_of
 from jaxgan.data.images import Reading, upright_size
 from jaxgan.data.labels import Labels
 from jaxgan.data.rows import table
-from jaxgan.types import JaxganError, Source
+from jaxgan.errors import JaxganError, NoSplit
+from jaxgan.types import Source
 
 
 def hub(name: str, split: str = "train", *, size: Size = 0, flip: bool = False, label: str = "", **options) -> Source:
@@ -96,13 +97,12 @@ def _opened(name: str, split: str):
         found = datasets.load_from_disk(str(Path(name).expanduser()))
     except Exception as e:  # whatever it makes of a name, a network or a damaged file
         reason = (str(e).strip() or type(e).__name__).splitlines()[0][:200]
-        raise JaxganError(
-            f"hf:{name}: cannot be opened ({reason}); check the name, the split and the network"
-        ) from None
+        kind = NoSplit if "Unknown split" in reason else JaxganError  # as which it raises no exception of its own
+        raise kind(f"hf:{name}: cannot be opened ({reason}); check the name, the split and the network") from None
     if isinstance(found, datasets.Dataset):
         return found
     if split not in found:
-        raise JaxganError(f"hf:{name}: there is no split {split!r}; it has {', '.join(found)}")
+        raise NoSplit(f"hf:{name}: there is no split {split!r}; it has {', '.join(found)}")
     return found[split]
 
 

@@ -12,7 +12,8 @@ from jaxgan.data.images import Reading, resize_all
 from jaxgan.data.labels import SHOWN, Labels
 from jaxgan.data.memory import load_mnist5k
 from jaxgan.data.rows import counted, fingerprint, mirror, table, to_float
-from jaxgan.types import JaxganError, Source
+from jaxgan.errors import JaxganError, NoSplit
+from jaxgan.types import Source
 
 
 def outlines(images: np.ndarray) -> np.ndarray:
@@ -135,7 +136,7 @@ def unpaired(path: str, size: Size, *, flip: bool, **options) -> Source:
     """
     sides = _sides(path, "unpaired")
     if not sides:
-        raise JaxganError(_expected(path, "unpaired"))
+        raise (NoSplit if parted(path)[1] else JaxganError)(_expected(path, "unpaired"))
     how = Reading(size, **options)
     (a, of_a), (b, of_b) = (read(files, Labels([], {}), how) for files in sides)
     order, n = np.random.default_rng(0), max(len(a), len(b))

@@ -16,7 +16,8 @@ from jaxgan.data.catalogue import CATALOGUE, data_root, quiet
 from jaxgan.data.folder import QUIET
 from jaxgan.data.images import fit_array
 from jaxgan.data.rows import resized, table
-from jaxgan.types import JaxganError, Source
+from jaxgan.errors import JaxganError, NoSplit
+from jaxgan.types import Source
 
 VERSION = 1  # of the decoding below: raise it when the same data set gives other pixels
 READ = 256  # records asked of TFDS at a time
@@ -104,7 +105,7 @@ def open_split(builder, split: str, name: str):
                 return data
         except Exception as e:  # ValueError, KeyError or AssertionError, by the kind of mistake
             known = ", ".join(f"{k} ({v.num_examples:,})" for k, v in builder.info.splits.items())
-            raise JaxganError(f"tfds:{name}: no split {split!r} ({type(e).__name__}: {e}); it has {known}") from e
+            raise NoSplit(f"tfds:{name}: no split {split!r} ({type(e).__name__}: {e}); it has {known}") from e
     raise JaxganError(f"tfds:{name}: split {split!r} is empty")
 
 
