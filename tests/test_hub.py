@@ -91,13 +91,14 @@ def test_images_are_read_like_files(home):
         ("wide", [wide, COLOUR[4]], {"size": 8, "fit": "pad"}),
         ("sprite", [sprite, COLOUR[5]], {"channels": 4}),
         ("grey", [COLOUR[6]], {"channels": 1}),
+        ("flat", [COLOUR[7, :6], COLOUR[8, :6]], {}),  # of its own size
     ):
         saved(home / name, images)
         for i, one in enumerate(images):
             (home / f"{name}-files").mkdir(exist_ok=True)
             Image.fromarray(one).save(home / f"{name}-files" / f"{i}.png")
         source = open_source(f"hf:{home}/{name}", **options)
-        same = open_source(f"folder:{home}/{name}-files", **{"size": 8, **options})
+        same = open_source(f"folder:{home}/{name}-files", **{"size": images[-1].shape[:2], **options})
         np.testing.assert_array_equal(rows(source)["x"], rows(same)["x"])
         assert source.fingerprint == same.fingerprint
         assert source.found == same.found

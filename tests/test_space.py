@@ -126,8 +126,7 @@ def test_a_mirrored_example_is_the_latent_of_its_mirror_image(c, posterior):
         middle += spread * noise
     np.testing.assert_allclose(z, middle, atol=1e-5)
     assert abs(other[turned] - other[turned][:, :, ::-1]).max() > 0.1, "which is no mirrored latent"
-    both = np.concatenate([rows["x"], rows["x mirrored"]])
-    np.testing.assert_allclose(both.mean((0, 1, 2)), space.mean, atol=1e-5)
+    np.testing.assert_allclose(np.concatenate([rows["x"], rows["x mirrored"]]).mean((0, 1, 2)), space.mean, atol=1e-5)
     np.testing.assert_array_equal(plain.rows(index)["x"], rows["x"])
 
 
@@ -352,10 +351,7 @@ def test_generators_are_bounded_on_images_alone(net):
             "cat shows D latents of 2x2 halved 2 times, .*or an autoencoder whose latents have multiples of 4 for it",
         ),
         ({"net": "dcgan"}, "In the space of .*latents 2x2x4: another autoencoder has others"),
-        (
-            {"data": "folder:x", "patch": 4},
-            "patch is 4, but space is .*encoded once, as they are.*--augment translation",
-        ),
+        ({"data": "folder:x", "patch": 4}, "patch is 4, but space is .*encoded once, as they are.*--augment trans"),
         ({"kind": "pix2pix"}, "space is .*, but kind pix2pix has no use for it: it has no examples that are made of"),
         ({"posterior": "meen"}, "posterior is 'meen'; choose from sampled, mean"),
         ({"space": "BASE"}, "a run that itself trains in the space of"),
