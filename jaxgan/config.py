@@ -150,11 +150,10 @@ class Config(Architecture):
     """How many times as high and as wide the images are that net rrdb makes of others: 2, 4 or 8."""
     perceptual_net: Literal["vgg16", "digits-cnn", "fashion-cnn", "random"] = option("vgg16", "kind esrgan", later=True)
     """Network whose last convolution, before its rectifier, hp.perceptual compares; see features/README.md."""
-    alignment_net: Literal["vgg16", "digits-cnn", "fashion-cnn", "random"] = option(
+    alignment_net: Literal["vgg16", "digits-cnn", "fashion-cnn", "dinov2-vits14", "dinov2-vitb14", "random"] = option(
         "digits-cnn", "hp.alignment", later=True
     )
-    """Network to whose last convolution, before its rectifier, hp.alignment turns D's tokens; see features/README.md.
-    """
+    """Network to whose tokens (dinov2), or last convolution before its rectifier, hp.alignment turns D's tokens."""
     latent_steps: int = option(0, "generator", needs="search")
     """Steps of latent optimisation before each update (LOGAN); 0 is none."""
     latent: int = option(64, "generator", never=("kind cyclegan stargan upscale esrgan",))

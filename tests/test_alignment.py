@@ -94,6 +94,7 @@ def test_kinds_with_levels_have_it(settings, monkeypatch):
     ("settings", "shape", "message"),
     [
         ({"net": "dcgan", "gat": {}}, (8, 8, 1), "D of net 'dcgan' has none; use --net gat or cat"),
+        ({"space": "runs/vae"}, (8, 8, 1), "space 'runs/vae' makes latents"),
         ({}, (8, 8, 4), "alignment_net 'digits-cnn' sees grey or RGB"),
         ({"alignment_net": "vgg16"}, (8, 8, 1), "of 16 pixels or more"),
         ({"kind": "plain", "pack": 2}, (8, 8, 1), "pack is 2; leave pack at 1"),

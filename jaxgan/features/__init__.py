@@ -1,11 +1,12 @@
 """Networks whose features metrics compare, by name: `extract("inception-2015/tf1", images)["features"]`."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from jaxgan.errors import JaxganError, nearest
-from jaxgan.features import extractor, inception, mobilenet, small, vgg
+from jaxgan.features import dinov2, extractor, inception, mobilenet, small, vgg
 from jaxgan.features.extractor import Extractor, to_uint8
 from jaxgan.features.layers import Weights
 from jaxgan.features.resizes import resize
@@ -25,6 +26,15 @@ def _inception(kind: str, prepare) -> Extractor:
         return inception.network(p, prepare(resize(u, inception.SIZE, kind)))
 
     return Extractor(f"inception-2015/{kind}", inception.DIM, apply, inception.load, inception.CLASSES)
+
+
+def _dinov2(name: str) -> Extractor:
+    s = dinov2.SIZES[name]
+
+    def apply(p: Weights, u):
+        return {"features": dinov2.network(p, dinov2.prepared(u, rounded=True), s)[:, 0]}
+
+    return Extractor(f"dinov2-{name}", s.width, apply, partial(dinov2.load, name))
 
 
 def _vgg16(p: Weights, u):
@@ -53,6 +63,7 @@ FEATURES: dict[str, Extractor] = {
         _inception("bilinear", inception.pytorch_fid),
         _inception("tf1", inception.tensorflow),
         _inception("clean", inception.tensorflow),
+        *map(_dinov2, dinov2.SIZES),
         Extractor("vgg16", vgg.DIM, _vgg16, vgg.load),
         Extractor("mobilenet-v2", mobilenet.DIM, _mobilenet, mobilenet.load, mobilenet.CLASSES),
         *(

@@ -4,7 +4,6 @@ arXiv 2112.10752: images of 3 channels in [-1, 1] to latents of 4 at an eighth o
 the names that diffusers gives them; those of its first versions, which called attention's layers otherwise, do as well.
 """
 
-import hashlib
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -12,11 +11,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
-from jaxgan.errors import JaxganError
 from jaxgan.features.layers import Images, Weights, conv, dense
+from jaxgan.features.weights import safetensors, whole
 from jaxgan.types import AnyArray
 
 NAME, BYTES = "diffusion_pytorch_model.safetensors of stabilityai/sd-vae-ft-ema", 334_643_276
@@ -91,34 +89,8 @@ def shapes(s: Size) -> dict[str, tuple[int, ...]]:
 def load(path: Path, s: Size) -> Weights:
     """The tensors of a .safetensors file, float32; JaxganError, a line, for one that is not there or another."""
     expected = f"expected is {NAME}, {BYTES:,} bytes"
-    try:
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-    except ImportError:
-        raise JaxganError("weights of sd-vae are read by safetensors: pip install safetensors") from None
-    try:
-        found = load_file(path)
-    except OSError as e:
-        raise JaxganError(f"there are no weights {path} ({e.strerror or e}); {expected}") from None
-    except SafetensorError as e:
-        raise JaxganError(f"{_told(path)} is not whole, or no .safetensors file ({e}); {expected}") from None
-    want, found = shapes(s), {_renamed(name): x for name, x in found.items()}
-    wrong = [name for name in sorted({*want, *found}) if name not in found or want.get(name) != found[name].shape]
-    if wrong:
-        name = wrong[0]
-        has = f"is {found[name].shape}" if name in found else "is not there"
-        more = f", and {len(wrong) - 1} others" if wrong[1:] else ""
-        raise JaxganError(
-            f"{_told(path)} is another network: {name} {has}, expected {want.get(name, 'none')}{more}; {expected}"
-        )
-    return {name: np.asarray(found[name], np.float32) for name in want}
-
-
-def _told(path: Path) -> str:
-    """A file, its size and checksum, in words."""
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return f"{path}, {path.stat().st_size:,} bytes, SHA-256 {digest},"
+    found = {_renamed(name): x for name, x in safetensors(path, expected).items()}
+    return whole(path, found, shapes(s), expected)
 
 
 def _renamed(name: str) -> str:

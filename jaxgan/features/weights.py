@@ -6,7 +6,9 @@ import os
 import sys
 import urllib.request
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from jaxgan.errors import JaxganError
 
@@ -95,3 +97,42 @@ def _downloaded(file: Published) -> str:
     finally:
         part.unlink(missing_ok=True)
     return ""
+
+
+# Files that are known by their tensors.
+
+
+def safetensors(path: Path, expected: str) -> dict[str, Any]:
+    """Tensors of a .safetensors file by name; JaxganError, a line that ends with what is expected, where it is none."""
+    try:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+    except ImportError:
+        raise JaxganError("weights in .safetensors are read by safetensors: pip install safetensors") from None
+    try:
+        return load_file(path)
+    except OSError as e:
+        raise JaxganError(f"there are no weights {path} ({e.strerror or e}); {expected}") from None
+    except SafetensorError as e:
+        raise JaxganError(f"{_told(path)} is not whole, or no .safetensors file ({e}); {expected}") from None
+
+
+def whole(path: Path, found: dict, want: dict[str, tuple[int, ...]], expected: str) -> dict[str, Any]:
+    """The tensors found in a file, float32, where they have the names and shapes of want; else a JaxganError."""
+    shape = {name: np.shape(x) for name, x in found.items()}
+    wrong = [name for name in sorted({*want, *found}) if want.get(name) != shape.get(name)]
+    if wrong:
+        name = wrong[0]
+        has = f"is {shape[name]}" if name in found else "is not there"
+        more = f", and {len(wrong) - 1} others" if wrong[1:] else ""
+        raise JaxganError(
+            f"{_told(path)} is another network: {name} {has}, expected {want.get(name, 'none')}{more}; {expected}"
+        )
+    return {name: np.asarray(found[name], np.float32) for name in want}
+
+
+def _told(path: Path) -> str:
+    """A file, its size and checksum, in words."""
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return f"{path}, {path.stat().st_size:,} bytes, SHA-256 {digest},"

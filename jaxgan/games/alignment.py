@@ -1,6 +1,6 @@
 """Tokens of D in the directions of another network's features: REPA, Yu et al. 2024, arXiv 2410.06940, as GAT has it.
 
-Hyun et al. 2025, arXiv 2509.24935, align with DINOv2, which is not here; these are networks of features/perceptual.py.
+Hyun et al. 2025, arXiv 2509.24935, align with DINOv2 (ViT-B/14); these are networks of features/perceptual.py.
 """
 
 import math
@@ -10,7 +10,8 @@ import jax.numpy as jnp
 
 from jaxgan import augment, rng
 from jaxgan.config import Config
-from jaxgan.features.perceptual import PERCEPTUAL, maps
+from jaxgan.features import perceptual
+from jaxgan.features.perceptual import PERCEPTUAL
 from jaxgan.games.terms import Play, Term
 from jaxgan.nets import heads, tokens
 from jaxgan.types import JaxganError
@@ -25,16 +26,15 @@ def cosines(a, b):
 
 
 def wanted(name: str, x, grid: tuple[int, int]):
-    """Features [b, 1 + patches, k] of images x: their mean, and those of each patch of a grid, by cubics."""
+    """Features [b, 1 + patches, k] of images x: of the whole, and those of each patch of a grid, by cubics."""
     try:
-        (found,) = maps(name, x)
+        whole, found = jax.lax.stop_gradient(perceptual.tokens(name, x))
     except JaxganError as e:
         raise JaxganError(
             f"hp.alignment compares with features of {name}: {e}. Here is --alignment-net digits-cnn, and others"
         ) from e
-    found = jax.lax.stop_gradient(found)
     placed = jax.image.resize(found, (found.shape[0], *grid, found.shape[-1]), "cubic", antialias=False)
-    return jnp.concatenate([found.mean((1, 2))[:, None], placed.reshape(placed.shape[0], math.prod(grid), -1)], 1)
+    return jnp.concatenate([whole[:, None], placed.reshape(placed.shape[0], math.prod(grid), -1)], 1)
 
 
 def off(made, want):
@@ -55,6 +55,11 @@ def terms(config: Config, shape) -> dict[str, Term]:
         raise JaxganError(f"hp.alignment is of tokens, and D of net {config.net!r} has none; use --net gat or cat")
     if config.pack > 1:
         raise JaxganError(f"hp.alignment is of an example's tokens, and pack is {config.pack}; leave pack at 1")
+    if config.space:
+        raise JaxganError(
+            f"hp.alignment is with features of images, and space {config.space!r} makes latents of them; "
+            "leave hp.alignment at 0"
+        )
     if min(shape[:2]) < PERCEPTUAL[name].least or shape[2] not in (1, 3):
         raise JaxganError(
             f"alignment_net {name!r} sees grey or RGB of {PERCEPTUAL[name].least} pixels or more, and examples have "
