@@ -4,10 +4,9 @@
     python experiments/ladder.py --plan           # FLOPs a step and steps of each, trains nothing
     python experiments/ladder.py --budget 1e10    # next to nothing, to see that it works
 
-Transformers of four blocks of width 64 on 4x4-pixel patches of digits of 32 pixels, told labels: one output; four
-summed outputs that D sees together; the same under nested noise (GAT, Hyun et al. 2025, arXiv 2509.24935); each at a
-scale of its own (CAT, arXiv 2605.26449). Then GAT at widths 32, 64 and 128, the rate times 64 / width or the same for
-all. Each trains for as many steps as have BUDGET FLOPs of products, loops counted in full. FD is by the digits'
+Transformers of six blocks of width 32 on 7x7-pixel patches of digits, told labels: one output; three summed outputs
+that D sees together; the same under nested noise (GAT, Hyun et al. 2025, arXiv 2509.24935); each at a scale of its own
+(CAT, arXiv 2605.26449). Then GAT at widths 16, 32 and 64, the rate times 32 / width or the same for all. Each trains for as many steps as have BUDGET FLOPs of products, loops counted in full. FD is by the digits'
 classifier, of 5,000 samples of the averaged generator against all 5,000 digits, LOOKS times a run.
 Not run to its end yet.
 """
@@ -26,11 +25,11 @@ from jaxgan.config import check
 from jaxgan.options import Cat, Gat
 from jaxgan.state import advance, initial
 
-BATCH, WIDTH, BUDGET, LOOKS, SHAPE, CLASSES, SIZE = 64, 64, 4e13, 8, (32, 32, 1), 10, 5000
+BATCH, WIDTH, BUDGET, LOOKS, SHAPE, CLASSES, SIZE = 32, 32, 5e12, 6, (28, 28, 1), 10, 5000
 FD = f"fd/digits-cnn/n{SIZE}/ddof1"
 RATE = 2e-4 * 768 / WIDTH * (BATCH / 512) ** 0.5  # at WIDTH
-GAT = Gat(depth=4, heads=2, patch=4, features=128)
-CAT = Cat(depth=4, heads=2, patch=4, features=128, d_depth=4, d_heads=2)
+GAT = Gat(depth=6, heads=2, patch=7, levels=3, features=64)
+CAT = Cat(depth=6, heads=2, patch=7, levels=3, features=64, d_depth=6, d_heads=2)
 
 
 def base() -> Config:
@@ -38,7 +37,7 @@ def base() -> Config:
     hp = Hp(g_lr=RATE, d_lr=RATE, base_width=float(WIDTH), b1=0.0, b2=0.99, ar1=0.1, ar2=0.1, clip_gradient=1.0)
     return Config(
         **{"kind": "gat", "net": "gat", "conditional": True, "gat": GAT, "width": WIDTH, "latent": 64},
-        **{"loss": "rpgan", "augment": ("translation", "cutout"), "reuse": True, "batch": BATCH, "size": 32},
+        **{"loss": "rpgan", "augment": ("translation", "cutout"), "reuse": True, "batch": BATCH},
         hp=dataclasses.replace(hp, ar_step=0.01, ema_half_life=693.0 * BATCH),
     )
 

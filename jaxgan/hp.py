@@ -176,6 +176,10 @@ class Hp:
     """Standard deviation of Gaussian noise on all that D sees; 0 is off."""
     noise_updates: Number = option(0.0, "hp.noise")
     """Updates of D until that noise has fallen to 0; 0 lets it stay."""
+    flip_p: Number = option(0.5, "augment flip", off=0.5, most=1, later=True)
+    """Probability with which augment's flip exchanges left and right (GAT: 0.4)."""
+    color_p: Number = option(1.0, "augment brightness saturation contrast", off=1.0, most=1, later=True)
+    """Share of examples on which augment's brightness, saturation and contrast act, all or none (GAT: 0.5)."""
     augment_p: Number = option(0.0, ADA, never=("hp.ada_target",), most=1, later=True)
     """Probability of each operation of ADA's groups in augment, for each example."""
     augment_color: Number = option(1.0, "augment ada color", always=True, later=True)

@@ -34,6 +34,25 @@ def test_flip_mirrors_half_of_the_images():
     assert abs(same.mean() - 0.5) < 5 * 0.5 / np.sqrt(N)
 
 
+def test_flips_and_colours_act_on_a_share_of_images():
+    """Colours on the same images, and there as without a share; at the defaults nothing is another."""
+    names, keys = ("flip", "brightness", "saturation", "contrast"), rng.examples(rng.root(0), N)
+    tiled = jnp.tile(X, (N, 1, 1, 1))
+    some = np.asarray(augment.apply(names, tiled, keys, flip_p=0.4, color_p=0.3))
+    for name in names[1:]:
+        alone = np.asarray(augment.apply((name,), tiled, keys, color_p=0.3))
+        acted = (alone != X).any((1, 2, 3))
+        np.testing.assert_array_equal(alone, np.where(acted[:, None, None, None], many(name), X))
+        np.testing.assert_array_equal(acted, ~((some == X) | (some == X[:, ::-1])).all((1, 2, 3)))
+    assert abs(acted.mean() - 0.3) < 5 * np.sqrt(0.3 * 0.7 / N)
+    mirrored = (np.asarray(augment.apply(("flip",), tiled, keys, flip_p=0.4)) == X[:, ::-1]).all((1, 2, 3))
+    assert abs(mirrored.mean() - 0.4) < 5 * np.sqrt(0.4 * 0.6 / N)
+    for p, seen in ((0.0, X), (1.0, X[:, ::-1])):
+        assert (np.asarray(augment.apply(("flip",), tiled[:4], keys[:4], flip_p=p)) == seen).all()
+    default = augment.apply(names, tiled, keys)
+    np.testing.assert_array_equal(augment.apply(names, tiled, keys, flip_p=0.5, color_p=1.0), default)
+
+
 def test_brightness_adds_one_number():
     added = many("brightness") - X
     np.testing.assert_allclose(added, np.broadcast_to(added[:, :1, :1, :1], added.shape), atol=1e-6)

@@ -136,10 +136,11 @@ def test_numbers_are_read_where_they_act():
         ({**pipe, "hp": {"augment_p": "0.3:0:1e6", "augment_color": 0.5}}, {"augment_p", "augment_color"}),
         ({**pipe, "loss": "ns", "hp": {"ada_target": 0.6}}, {"ada_target", "ada_images", "augment_color"}),
         ({**BASE, "hp": {"apa_target": 0.6}}, {"apa_target", "ada_images"}),
+        ({**BASE, "augment": ("flip", "contrast"), "hp": {"flip_p": 0.4, "color_p": 0.5}}, {"flip_p", "color_p"}),
     ):
         c = config.from_dict(settings)
         found = program.reads(c, Like((8, 8, 3), 0))
-        assert {name for name in found if name.startswith(("augment", "ada", "apa"))} == read
+        assert {name for name in found if name.startswith(("augment", "ada", "apa", "flip", "color"))} == read
         unused.check(c, found)
     both = config.from_dict({**ADA, "hp": {"augment_p": 0.2, "ada_target": 0.6}})
     with pytest.raises(JaxganError, match=r"hp.augment_p is 0.2, but hp.ada_target 0.6 has no use for it"):

@@ -163,7 +163,15 @@ def test_every_number_is_traced_and_matters():
     elsewhere |= {"alignment"}  # test_alignment.py
     elsewhere |= {"level_signal", "consistency"}  # test_levels_of_gat.py, test_totals_kinds.py
     elsewhere |= {"pixel", "perceptual", "adversarial"}  # test_totals_images.py
-    elsewhere |= {"augment_p", "augment_color", "ada_target", "ada_images", "apa_target"}  # test_control.py
+    elsewhere |= {
+        "flip_p",
+        "color_p",
+        "augment_p",
+        "augment_color",
+        "ada_target",
+        "ada_images",
+        "apa_target",
+    }  # test_control.py
     known = {name for *_, others in TRACED for name in others}
     assert known | elsewhere == {f.name for f in dataclasses.fields(Hp)}
     for hp, others, changes in TRACED:

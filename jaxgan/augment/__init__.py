@@ -4,12 +4,15 @@ Images [h, w, c] in [-1, 1]. Each example has its own key, real and generated ex
 all of it is affine in the example, so differentiable any number of times.
 """
 
+import functools
+
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from jaxgan import rng
 from jaxgan.augment.ada import GROUPS, Number, pipeline
-from jaxgan.augment.diffaugment import AUGMENTS, JITTER
+from jaxgan.augment.diffaugment import AUGMENTS, COLORS, JITTER, flip
 from jaxgan.augment.warp import REACH
 from jaxgan.types import AnyArray, JaxganError
 
@@ -25,19 +28,34 @@ def groups(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def apply(
-    names: tuple[str, ...], x: Examples, keys: Key[Array, " b"], p: Number = 0.0, color: Number = 1.0
+    names: tuple[str, ...],
+    x: Examples,
+    keys: Key[Array, " b"],
+    p: Number = 0.0,
+    color: Number = 1.0,
+    flip_p: Number | None = None,
+    color_p: Number | None = None,
 ) -> Examples:
     """x after DiffAugment's augmentations of these names in turn, then ADA's in their own order; one key per example.
 
-    p: with which each operation of ADA's acts on an example; those of the group color with color times p.
+    p: with which each operation of ADA's acts on an example; those of the group color with color times p. flip_p: with
+    which flip exchanges sides, 1/2 where it is None. color_p: with which all of COLORS act, or none; always where None.
     """
+    flips = {"flip": functools.partial(flip, p=flip_p)} if flip_p is not None else {}
     for name in names:
         if name in AUGMENTS:
-            x = jax.vmap(AUGMENTS[name])(jax.vmap(rng.stream, (0, None))(keys, name), x)
+            moved = jax.vmap((AUGMENTS | flips)[name])(jax.vmap(rng.stream, (0, None))(keys, name), x)
+            x = moved if color_p is None or name not in COLORS else _some(keys, color_p, moved, x)
     if asked := groups(names):
         own = jax.vmap(rng.stream, (0, None))(keys, "ada")
         x = jax.vmap(lambda key, x: pipeline(asked, key, x, p, color))(own, x)
     return x
+
+
+def _some(keys: Key[Array, " b"], p: Number, moved: Examples, x: Examples) -> Examples:
+    """moved in a share p of examples, whichever of COLORS it is; x in others."""
+    drawn = jax.vmap(lambda key: jax.random.bernoulli(rng.stream(key, "colors"), p))(keys)
+    return jnp.where(drawn.reshape(-1, *[1] * (x.ndim - 1)), moved, x)
 
 
 def check(field: str, names: tuple[str, ...], shape: tuple[int, ...]) -> None:

@@ -4,15 +4,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from jaxgan.augment.ada import Number
 from jaxgan.types import AnyArray
 
 Image = Float[AnyArray, "h w c"]
+COLORS = ("brightness", "saturation", "contrast")
 JITTER = 0.05  # standard deviation
 
 
-def flip(key: Key[Array, ""], x: Image) -> Image:
-    """Left and right exchanged with probability 1/2."""
-    return jnp.where(jax.random.bernoulli(key), x[:, ::-1], x)
+def flip(key: Key[Array, ""], x: Image, p: Number = 0.5) -> Image:
+    """Left and right exchanged with probability p."""
+    return jnp.where(jax.random.bernoulli(key, p), x[:, ::-1], x)
 
 
 def brightness(key: Key[Array, ""], x: Image) -> Image:

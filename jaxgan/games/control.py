@@ -66,12 +66,12 @@ def probability(config: Config, name: str, vars, hp: dict):
 
 
 def strength(config: Config, vars, hp: dict) -> dict:
-    """p and color, as augment.apply takes them."""
+    """How often augmentations act, as augment.apply takes it."""
     groups = augment.groups(config.augment)
-    if not groups:
-        return {}
-    p = probability(config, "ada", vars, hp) if "ada" in controlled(config) else hp["augment_p"]
-    return {"p": p, **({"color": hp["augment_color"]} if "color" in groups else {})}
+    found = {name: hp[name] for name in ("flip_p", "color_p") if config.hp.on(name)}
+    if groups:
+        found["p"] = probability(config, "ada", vars, hp) if "ada" in controlled(config) else hp["augment_p"]
+    return found | ({"color": hp["augment_color"]} if "color" in groups else {})
 
 
 def counted(play: Play, vars):
