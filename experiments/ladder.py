@@ -6,8 +6,9 @@
 
 Transformers of six blocks of width 32 on 7x7-pixel patches of digits, told labels: one output; three summed outputs
 that D sees together; the same under nested noise (GAT, Hyun et al. 2025, arXiv 2509.24935); each at a scale of its own
-(CAT, arXiv 2605.26449). Then GAT at widths 16, 32 and 64, the rate times 32 / width or the same for all. Each trains for as many steps as have BUDGET FLOPs of products, loops counted in full. FD is by the digits'
-classifier, of 5,000 samples of the averaged generator against all 5,000 digits, LOOKS times a run.
+(CAT, arXiv 2605.26449). Then GAT at widths 16, 32 and 64, the rate times 32 / width or the same for all. Each trains
+for as many steps as have BUDGET FLOPs of products, loops counted in full. FD is by the digits' classifier, of 5,000
+samples of the averaged generator against all 5,000 digits, LOOKS times a run.
 Not run to its end yet.
 """
 

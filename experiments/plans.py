@@ -8,8 +8,9 @@ experiments/results/plans.jsonl; one that is there is not compiled again, so rem
 XLA is asked for its least effort, which takes half a minute of a CPU core for CIFAR-10's SNGAN in place of two and a
 half. Every recipe is compiled for v5e, on 8 chips and on as many of 256 as divide its batch. Where it does not fit in
 16 GB it is compiled for v5p as well, for its true size, and then for v5e with what may help, in this order, until it
-fits: --remat, --precision bfloat16, both, and both with half the batch, a quarter and so on, which for R3GAN is as many
-micro-batches (its networks have no batch norm). ESRGAN's second stage needs weights of VGG16 (jaxgan[features]).
+fits: --remat, --precision bfloat16, both, and both with half the batch, a quarter and so on, which for R3GAN and GAT,
+whose networks have no batch norm, is as many micro-batches. ESRGAN's second stage needs weights of VGG16
+(jaxgan[features]).
 """
 
 import argparse
@@ -50,6 +51,15 @@ RECIPES = {
     "celeba128_stargan": ("128x128x3", 5),
     "df2k_esrgan_l1": ("128x128x3", 0),
     "df2k_esrgan": ("128x128x3", 0),
+    **{f"imagenet256_gat {size}": ("32x32x4", 1000) for size in ("S/2", "B/2", "L/2", "XL/2")},
+}
+LATENTS = {"space": "", "size": 0}  # for shapes that are of latents already
+# what a recipe's sizes change, the space aside, whose weights are not here
+SETTINGS: dict[str, dict] = {
+    "S/2": {**LATENTS, "width": 384, "gat.depth": 12, "gat.heads": 0},
+    "B/2": {**LATENTS, "width": 768, "gat.depth": 12, "gat.heads": 0},
+    "L/2": {**LATENTS, "width": 1024, "gat.depth": 24, "gat.heads": 0},
+    "XL/2": LATENTS,
 }
 EFFORT = -1.0  # of XLA's optimisation of time, the least
 HALF: dict = {"precision": "bfloat16"}
@@ -61,10 +71,12 @@ HEAD = """| recipe | batch | chips | GFLOP | fill | all-reduces | GB | fits |
 
 
 def recipe(name: str):
-    """The configuration of a recipe, as published."""
+    """The configuration of a recipe, as published, and of one of its sizes where the name has one."""
     from jaxgan.experiment import experiment
+    from jaxgan.fields import replaced
 
-    return experiment(HERE / "recipes" / f"{name}.py")[0]
+    file, _, size = name.partition(" ")
+    return replaced(experiment(HERE / "recipes" / f"{file}.py")[0], SETTINGS.get(size, {}))
 
 
 def whole(batch: int) -> int:
@@ -82,7 +94,7 @@ def make(name: str, kind: str, chips: int, changes: dict, effort: float) -> dict
     os.environ["JAX_PLATFORMS"] = "cpu"  # with libtpu installed JAX would look for a TPU
     import jax
 
-    from jaxgan import plan
+    from jaxgan import hlo, plan
 
     jax.config.update("jax_exec_time_optimization_effort", effort)
     c = recipe(name)
@@ -94,7 +106,7 @@ def make(name: str, kind: str, chips: int, changes: dict, effort: float) -> dict
     row = plan.measure(compiled, c, source, chip, chips)
     if not isinstance(compiled, str):
         text = compiled.as_text() or ""
-        row["matrix_fill_256"] = plan.fill(text, plan.weights(text), plan.CHIPS["v6e"].unit)
+        row["matrix_fill_256"] = hlo.fill(text, hlo.weights(text), plan.CHIPS["v6e"].unit)
     return row
 
 
@@ -130,7 +142,9 @@ def search(name: str, chips: int) -> None:
             row = planned(name, "v5e", chips, changes)
     parts = 2
     while not row["fits"] and plain["batch"] // parts >= chips:
-        changes = {"accumulate": parts} if name.endswith("r3gan") else {"batch": plain["batch"] // parts}
+        changes = (
+            {"accumulate": parts} if name.endswith("r3gan") or "gat" in name else {"batch": plain["batch"] // parts}
+        )
         row = planned(name, "v5e", chips, REMEDIES[-1] | changes)
         parts *= 2
 
@@ -143,7 +157,8 @@ def words(changes: dict) -> str:
 def line(name: str, chips: int, batch: int, rows: list[dict]) -> str:
     """The line of the table about a recipe on so many chips."""
     other = "" if whole(batch) == batch else f" {'of' if whole(batch) < batch else 'for'} {batch}"
-    first = f"| `{name}` | {whole(batch)}{other} | {chips} "
+    file, _, size = name.partition(" ")
+    first = f"| `{file}`{size and f' {size}'} | {whole(batch)}{other} | {chips} "
     mine = [row for row in rows if (row["recipe"], row["chips"]) == (name, chips)]
     plain = {row["kind"]: row for row in mine if not row["changes"]}
     if "v5e" not in plain:

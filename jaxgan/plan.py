@@ -8,8 +8,7 @@ import importlib.util
 import os
 import re
 from collections.abc import Callable
-from functools import cache, partial
-from math import prod
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -20,6 +19,7 @@ from jaxgan.backend import PLATFORM
 from jaxgan.config import Config
 from jaxgan.data import rows
 from jaxgan.errors import JaxganError, nearest
+from jaxgan.hlo import all_reduces, cycles, fill, looped, shape_bytes, weights
 from jaxgan.log import show
 from jaxgan.state import initial
 from jaxgan.types import Source
@@ -43,7 +43,6 @@ CHIPS = {
     "v6e": Chip(32 * 2**30, 918e12, 1640e9, 256, 4),
 }
 EXAMPLES = {"v4": "v4:2x2x1", "v5e": "v5e:2x4", "v5p": "v5p:2x2x1", "v6e": "v6e:2x4"}
-BYTES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s16": 2, "u16": 2, "s64": 8, "u64": 8, "f64": 8}
 CLOSE = 32  # the search for the largest batch stops within 1 / CLOSE of it
 
 
@@ -131,7 +130,8 @@ def measure(compiled, c: Config, source: Source, chip: Chip, count: int) -> dict
     """A row of plain numbers about one step on each of count chips; sizes in bytes, times in seconds.
 
     arguments, outputs, aliased (outputs in the place of donated arguments), temporaries and code lie in a chip's
-    memory. flops and bytes are XLA's counts of one step on one chip. seconds is the sum of its estimates of cycles,
+    memory. flops and bytes are XLA's counts of one step on one chip, which have the body of a loop once; in flops its
+    products are counted as often as they are made. seconds is the sum of its estimates of cycles,
     without communication, and no less than flops and bytes take at the chip's peak. matrix_fill is `fill`'s,
     layout_fill the share of the arguments that is not padding of 8x128 tiles.
     """
@@ -142,6 +142,8 @@ def measure(compiled, c: Config, source: Source, chip: Chip, count: int) -> dict
         size = float(used[1]) * 1024 ** ("KMGT".index(used[2]) + 1) if used else None
         return {"fits": False, **row, "used": size, "reason": compiled.splitlines()[0]}
     m, cost, text = compiled.memory_analysis(), compiled.cost_analysis(), compiled.as_text()
+    calls = weights(text)
+    flops = cost["flops"] + looped(text, calls)
     sizes = {
         "arguments": m.argument_size_in_bytes,
         "outputs": m.output_size_in_bytes,
@@ -150,17 +152,16 @@ def measure(compiled, c: Config, source: Source, chip: Chip, count: int) -> dict
         "code": m.generated_code_size_in_bytes,
     }
     used = sum(sizes.values()) - 2 * sizes["aliased"]
-    calls = weights(text)
     clock = chip.flops / (2 * chip.units * chip.unit**2)
-    bound = max(cost["flops"] / chip.flops, cost["bytes accessed"] / chip.bandwidth)
+    bound = max(flops / chip.flops, cost["bytes accessed"] / chip.bandwidth)
     seconds = max(cycles(text, calls) / clock, bound)
     reduced = all_reduces(text, calls)
     real = sum(shape_bytes(s) for s in re.findall(r"\w+\[[\d,]*\]", text[: text.index("->")]))
     return {
         **{"fits": used <= chip.memory, **row, "used": used, **sizes},
-        **{"flops": cost["flops"], "bytes": cost["bytes accessed"], "seconds": seconds},
+        **{"flops": flops, "bytes": cost["bytes accessed"], "seconds": seconds},
         "images_per_second": c.batch * c.d_steps / seconds,
-        "utilisation": cost["flops"] / seconds / chip.flops,
+        "utilisation": flops / seconds / chip.flops,
         **{"all_reduces": sum(n for n, _ in reduced), "all_reduce_bytes": sum(n * size for n, size in reduced)},
         **{"matrix_fill": fill(text, calls, chip.unit), "layout_fill": real / max(sizes["arguments"], 1)},
     }
@@ -182,82 +183,6 @@ def largest(fits: Callable, start: int, unit: int, limit: int) -> tuple[int, int
         try_next = doubled if 0 < doubled < high else (low + high) // 2 // unit * unit
         try_next = min(max(try_next, low + unit), high - unit)
     return low, high
-
-
-# What XLA made of the program is read from its text, HLO: one instruction a line, in computations that call each other.
-
-
-def computations(text: str):
-    """(name of the computation, instruction) for each instruction of HLO text; the entry's name is ""."""
-    here = None
-    for line in text.splitlines():
-        if head := re.match(r"(ENTRY )?%([\w.\-]+) \(.*\{$", line):
-            here = "" if head[1] else head[2]
-        elif here is not None and " = " in line:
-            yield here, line
-
-
-def weights(text: str) -> dict[str, int]:
-    """{computation: how often a step executes it}; a loop whose length XLA does not know counts once."""
-    callers: dict[str, list] = {}
-    for here, line in computations(text):
-        trips = re.search(r'"known_trip_count":\{"n":"(\d+)"', line)
-        for kind, names in re.findall(
-            r"(calls|body|condition|to_apply|branch_computations)=\{?((?:%[\w.\-]+(?:, )?)+)", line
-        ):
-            for name in re.findall(r"%([\w.\-]+)", names):
-                callers.setdefault(name, []).append((here, int(trips[1]) if trips and kind == "body" else 1))
-
-    @cache
-    def weight(name: str) -> int:
-        return 1 if name == "" else sum(n * weight(caller) for caller, n in callers.get(name, []))
-
-    return {name: weight(name) for name in ["", *callers]}
-
-
-def cycles(text: str, calls: dict[str, int]) -> int:
-    """XLA's estimate of the cycles of all instructions; it has none for communication."""
-    found = ((here, re.search(r'"estimated_cycles":"(\d+)"', line)) for here, line in computations(text))
-    return sum(calls.get(here, 0) * int(match[1]) for here, match in found if match and int(match[1]) < 2**62)
-
-
-def all_reduces(text: str, calls: dict[str, int]) -> list[tuple[int, int]]:
-    """(how often, bytes) of each all-reduce: one after XLA has merged what may travel together."""
-    found = []
-    for here, line in computations(text):
-        if match := re.search(r" = (.*?) all-reduce(-start)?\(", line):
-            sizes = [shape_bytes(s) for s in re.findall(r"\w+\[[\d,]*\]", match[1])]
-            found.append((calls[here], sum(sizes) // (2 if match[2] and len(sizes) % 2 == 0 else 1)))
-    return found
-
-
-def fill(text: str, calls: dict[str, int], unit: int) -> float:
-    """Useful share of the matrix units' work if each product fills its contracted and its output features up to unit.
-
-    Matrix units are unit x unit multipliers that hold a [contracted, output] block of weights. XLA may pack more than
-    features into a block, and may exchange the sides of a product: the better exchange is taken. 0 without products.
-    """
-    useful = spent = 0
-    shapes: dict[str, list[int]] = {}
-    for here, line in computations(text):
-        if not (defined := re.match(r"\s*(?:ROOT )?(%[\w.\-]+) = \w+\[([\d,]*)\]", line)):
-            continue
-        shapes[here + defined[1]] = [int(n) for n in defined[2].split(",") if n]
-        if found := re.search(r" convolution\((%[\w.\-]+), (%[\w.\-]+)\).*dim_labels=\w+_(\w+)->(\w+)", line):
-            out, kernel = shapes[here + defined[1]], shapes[here + found[2]]
-            k, n = kernel[found[3].index("i")], kernel[found[3].index("o")]
-            m, window = prod(out) // max(n, 1), prod(kernel) // max(k * n, 1)
-            tile = lambda size: -(-size // unit) * unit  # noqa: E731
-            work = min(m * tile(n), tile(m) * n)
-            useful += calls.get(here, 0) * m * n * k * window
-            spent += calls.get(here, 0) * work * tile(k) * window
-    return useful / spent if spent else 0.0
-
-
-def shape_bytes(shape: str) -> int:
-    """Bytes of an array type such as f32[4,4,1,64], without padding."""
-    kind, _, sizes = shape[:-1].partition("[")
-    return BYTES.get(kind, 4) * prod(int(n) for n in sizes.split(",") if n)
 
 
 def table(row: dict) -> str:

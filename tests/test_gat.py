@@ -1,5 +1,6 @@
 """GAT: published counts, blocks against slow formulas of their own, sums of levels, styles, initial values."""
 
+import runpy
 from pathlib import Path
 
 import jax
@@ -23,7 +24,9 @@ SIZES = {
     "L": (1024, 24, 16, ((408_748_576, 323_035_872), None)),
     "XL": (1152, 28, 16, (None, None)),
 }
-README = (Path(__file__).parent.parent / "jaxgan" / "nets" / "README.md").read_text()
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "jaxgan" / "nets" / "README.md").read_text()
+LADDER = runpy.run_path(str(ROOT / "experiments" / "ladder.py"))
 
 
 def made(width=16, classes=CLASSES, shape=(8, 6, 2), **options):
@@ -77,6 +80,17 @@ def test_counts(name, patch):
         assert (g + table + dead, d + table + projector) == want
     elif name == "XL":
         assert 601e6 < g + table + dead < 603e6
+
+
+@pytest.mark.parametrize(("name", "want"), [("S", 6.0), ("B", 23.0), ("L", 80.5), ("XL", 119.0)])
+def test_products_of_a_sample_are_the_published_ones(name, want):
+    """Billions of multiplications and additions of G at patch 2, one image of 32x32x4 latents; XL's is the paper's."""
+    width, depth, heads, _ = SIZES[name]
+    settings = {"net": "gat", "width": width, "gat": {"depth": depth, "heads": heads}}
+    g, given = build(config.from_dict(settings), (32, 32, 4), 1000)["g"], (jnp.zeros((1, 64)), jnp.zeros(1, int))
+    params, vars = jax.eval_shape(g.init, jax.random.key(0), *given)
+    program = jax.make_jaxpr(lambda *args: g.apply(*args, train=False))(params, vars, *given)
+    assert LADDER["products"](program.jaxpr) / 2e9 == pytest.approx(want, rel=0.02)
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,14 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import pytest
 
-from jaxgan import plan
+from jaxgan import hlo, plan
 from jaxgan.errors import JaxganError
 
 ROOT = Path(__file__).parent.parent
@@ -47,14 +50,46 @@ ENTRY %main (s: f32[8,64]) -> f32[8,64] {
 
 
 def test_what_is_read_from_hlo():
-    calls = plan.weights(HLO)
+    calls = hlo.weights(HLO)
     assert (calls[""], calls["outer"], calls["inner"], calls["fused"]) == (1, 1, 3, 3)
-    assert plan.cycles(HLO, calls) == 3 * 100 + 7
-    assert plan.all_reduces(HLO, calls) == [(3, 96 * 4 + 8 * 2)]
+    assert hlo.cycles(HLO, calls) == 3 * 100 + 7
+    assert hlo.all_reduces(HLO, calls) == [(3, 96 * 4 + 8 * 2)]
     # 64 contracted features in 128 rows; 96 output features in 128 columns (or, exchanged, 8 rows of examples in 128)
-    assert plan.fill(HLO, calls, 128) == pytest.approx((64 / 128) * (96 / 128))
-    assert plan.fill(HLO, calls, 256) == pytest.approx((64 / 256) * (96 / 256))
-    assert plan.fill("", {"": 1}, 128) == 0
+    assert hlo.fill(HLO, calls, 128) == pytest.approx((64 / 128) * (96 / 128))
+    assert hlo.fill(HLO, calls, 256) == pytest.approx((64 / 256) * (96 / 256))
+    assert hlo.fill("", {"": 1}, 128) == 0
+    assert hlo.looped(HLO, calls) == (3 - 1) * 2 * 8 * 96 * 64
+    told = HLO.replace(', backend_config={"known_trip_count":{"n":"3"}}', "")
+    assert hlo.weights(told)["fused"] == hlo.weights(HLO, loops=False)["fused"] == 1
+    condition = """
+%go (g: (s32[], f32[8,64])) -> pred[] {
+  %five = s32[]{:T(128)} constant(5)
+  %at = s32[]{:T(128)} get-tuple-element(%g), index=0
+  ROOT %lt = pred[]{:T(512)} compare(%at, %five), direction=LT
+}
+"""
+    assert hlo.weights(told + condition)["fused"] == 5
+
+
+@pytest.mark.parametrize(
+    ("image", "kernel", "options"),
+    [
+        ((2, 9, 8, 3), (3, 4, 3, 5), {"window_strides": (2, 1), "padding": [(1, 0), (2, 3)]}),
+        ((2, 5, 4, 6), (4, 3, 6, 2), {"window_strides": (1, 1), "padding": [(2, 1), (0, 1)], "lhs_dilation": (2, 3)}),
+        ((2, 9, 8, 4), (3, 2, 2, 6), {"window_strides": (1, 2), "padding": "SAME", "rhs_dilation": (2, 1)}),
+        ((1, 1, 1, 3), (4, 4, 3, 2), {"window_strides": (1, 1), "padding": [(3, 3), (3, 3)]}),
+    ],
+)
+def test_products_are_counted_as_xla_does(image, kernel, options):
+    """Padding, strides, distances and groups; XLA's own count, of the program as JAX gave it to it."""
+    groups = image[-1] // kernel[2]
+    f = partial(
+        jax.lax.conv_general_dilated, dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=groups, **options
+    )
+    lowered = jax.jit(f).lower(jnp.ones(image), jnp.ones(kernel))
+    text = lowered.compiler_ir("hlo").as_hlo_module().to_string()
+    found = [2 * m * n * k * places for _, m, n, k, places in hlo.products(text)]
+    assert found == [pytest.approx(lowered.cost_analysis()["flops"])]
 
 
 @pytest.mark.parametrize("limit", [8, 40, 1000, 10**6])

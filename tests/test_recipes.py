@@ -38,6 +38,7 @@ PUBLISHED = {
     "celeba128_stargan": (128, 5, None),
     "df2k_esrgan_l1": (128, 0, None),  # both counted in test_counts
     "df2k_esrgan": (128, 0, None),
+    "imagenet256_gat": (32, 1000, None),  # of latents; counted in test_gat
     "mnist_sngan": (28, 10, None),
     "mnist_r3gan": (32, 10, None),
     "fashion_stylegan2": (32, 10, None),
@@ -48,8 +49,11 @@ PUBLISHED = {
 }
 
 
-PAIRS = {"pix2pix", "cyclegan", "bicyclegan"}  # kinds whose examples hold two images
-GREY = {"mnist_sngan", "mnist_r3gan", "mnist_gat", "mnist_cat", "fashion_stylegan2"}
+CHANNELS = {  # of examples that are not RGB
+    **dict.fromkeys(("mnist_sngan", "mnist_r3gan", "mnist_gat", "mnist_cat", "fashion_stylegan2"), 1),
+    **dict.fromkeys(("facades_pix2pix", "horse2zebra_cyclegan", "edges2shoes_bicyclegan"), 6),
+    "imagenet256_gat": 4,
+}
 
 
 def recipe(name):
@@ -82,11 +86,11 @@ def test_plans_are_of_the_published_settings_and_stand_on_the_page():
     plans = runpy.run_path(str(RECIPES.parent / "plans.py"))
     assert plans["BEGIN"] + plans["table"]() + plans["END"] in (RECIPES / "README.md").read_text()
     for name, (shape, classes) in plans["RECIPES"].items():
-        size, known, _ = PUBLISHED[name]
-        c = recipe(name)
-        channels = 6 if c.kind in PAIRS else 3
-        assert shape == f"{size}x{size}x{channels}"
-        assert classes == (known if c.kind in ("conditional", "stargan") else 0)
+        file = name.partition(" ")[0]
+        size, known, _ = PUBLISHED[file]
+        c = plans["recipe"](name)
+        assert shape == f"{size}x{size}x{CHANNELS.get(file, 3)}"
+        assert classes == (known if c.conditional or c.kind in ("conditional", "stargan") else 0)
         mine = [row for row in plans["read"]() if row["recipe"] == name and "batch" not in row["changes"]]
         assert all(row["batch"] == plans["whole"](c.batch) for row in mine)
 
@@ -98,6 +102,5 @@ def test_each_of_its_settings_acts(name, monkeypatch):
     monkeypatch.setattr(perceptual, "weights", lambda name: vgg_like())
     size, classes, _ = PUBLISHED[name]
     c = recipe(name)
-    channels = 6 if c.kind in PAIRS else 1 if name in GREY else 3
-    shape = (size, size, channels) if size else (2,)
+    shape = (size, size, CHANNELS.get(name, 3)) if size else (2,)
     unused.check(c, program.reads(c, Like(shape, classes)))
