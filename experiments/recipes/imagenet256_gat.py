@@ -6,8 +6,8 @@
 
 The paper: FID 2.18 after 60 epochs, 2.96 after 40; S, B and L at 50,000 steps 15.2, 9.5 and 4.6. Not run here, nor were
 the autoencoder's published weights ever read. Settings are those of the authors' code, but for two: D's tokens are not
-aligned with DINOv2, which is not possible in a space, and blocks are float32; with --precision bfloat16, which they use,
-take --hp.ar-step 0, as logits are then too coarse for the step.
+aligned with DINOv2, which is not possible in a space, and blocks are float32; with --precision bfloat16, as theirs are,
+take --hp.ar-step 0, because logits are then too coarse for the step.
 """
 
 from jaxgan import Config, Hp
