@@ -14,7 +14,7 @@ from jaxgan import config, games, rng
 from jaxgan.config import Config, Hp
 from jaxgan.games import cat as game_of
 from jaxgan.games.gat import copies
-from jaxgan.nets import build, cat, gat
+from jaxgan.nets import build, cat, gat, transformer
 from jaxgan.penalties import squared_norm
 from jaxgan.types import JaxganError, Spec
 from kinds import KEY, played
@@ -106,7 +106,7 @@ def test_d_is_its_formula_at_each_scale():
         for i, image in enumerate(images):
             places = [(a, b) for a in range(0, 2 * grid[0], 2) for b in range(0, 2 * grid[1], 2)]
             patches = linear(p["patches"], np.array([image[a : a + 2, b : b + 2].ravel() for a, b in places]))
-            h = np.concatenate([p["tokens"][k][None], patches + gat.table(grid, 16)]) + p["scales"][k]
+            h = np.concatenate([p["tokens"][k][None], patches + transformer.table(grid, 16)]) + p["scales"][k]
             for layer in range(2):
                 q = jax.tree.map(lambda a: a[layer], p["blocks"])  # noqa: B023
                 h = h + q["attention_scale"] * attention(q["attention"], rms(h) * q["attention_norm"]["scale"], 1, grid)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxgan import config, kernels, rng
-from jaxgan.nets import build, gat
+from jaxgan.nets import build, gat, transformer
 from jaxgan.project import of_styles
 from jaxgan.types import Game, JaxganError, Spec
 from test_precision import equations
@@ -175,7 +175,7 @@ def test_a_block_of_g_is_its_formula():
 
 def test_a_block_of_d_is_its_formula():
     """With a class token in front, which has no place."""
-    p, xs, _, found = block(gat.Plain, before=1)
+    p, xs, _, found = block(transformer.Plain, before=1)
     p64 = jax.tree.map(lambda a: np.asarray(a, np.float64), p)
     for x, y in zip(xs, found):
         x = x + p64["attention_scale"] * attention(p["attention"], rms(x) * p64["attention_norm"]["scale"], 2, (3, 2))
@@ -187,7 +187,7 @@ def test_places_turn_products_by_their_distance():
     """q at (i, j) times k at (i', j') depends on i - i' and j - j' alone."""
     q, k = np.random.default_rng(0).normal(size=(2, 8))
     with jax.enable_x64():
-        every = [gat.rotated(jnp.broadcast_to(v[None, None, None], (1, 12, 1, 8)), (4, 3)) for v in (q, k)]
+        every = [transformer.rotated(jnp.broadcast_to(v[None, None, None], (1, 12, 1, 8)), (4, 3)) for v in (q, k)]
     products = np.einsum("ns,ms->nm", *(np.asarray(v)[0, :, 0] for v in every)).reshape(4, 3, 4, 3)
     np.testing.assert_allclose(products[1:, 1:, 1:, 1:], products[:-1, :-1, :-1, :-1], rtol=1e-9)
     assert (
@@ -197,7 +197,7 @@ def test_places_turn_products_by_their_distance():
 
 def test_hidden_units_are_eight_thirds():
     for width, units in ((384, 1024), (1024, 2730), (64, 170)):
-        p = jax.eval_shape(gat.Mlp().init, jax.random.key(0), jnp.zeros((1, 1, width)))["params"]
+        p = jax.eval_shape(transformer.Mlp().init, jax.random.key(0), jnp.zeros((1, 1, width)))["params"]
         assert p["Linear_0"]["kernel"].shape == (width, 2 * units) and p["Linear_1"]["kernel"].shape == (units, width)
 
 
@@ -225,9 +225,9 @@ def test_image_k_is_the_sum_of_parts_up_to_k():
 
 def test_patches_lie_where_they_are_in_the_image():
     x = jnp.arange(2 * 8 * 6 * 3).reshape(2, 8, 6, 3)
-    tokens = gat.patched(x, (4, 3), 2)
+    tokens = transformer.patched(x, (4, 3), 2)
     np.testing.assert_array_equal(tokens[1, 3 * 2 + 1], x[1, 4:6, 2:4].ravel())
-    np.testing.assert_array_equal(gat.unpatched(tokens, (4, 3), 2), x)
+    np.testing.assert_array_equal(transformer.unpatched(tokens, (4, 3), 2), x)
 
 
 def test_styles_do_not_know_the_size_of_z_or_of_the_label():
@@ -375,4 +375,6 @@ def test_labels_that_are_missing_are_said():
 
 def test_attention_is_the_librarys():
     q, k, v = (jnp.asarray(a, jnp.float32) for a in np.random.default_rng(0).normal(size=(3, 2, 5, 2, 8)))
-    np.testing.assert_allclose(gat.attended(q, k, v), jax.nn.dot_product_attention(q, k, v), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        transformer.attended(q, k, v), jax.nn.dot_product_attention(q, k, v), rtol=1e-5, atol=1e-6
+    )

@@ -26,6 +26,7 @@ ROWS = [
         "kernels",
         "backend",
         "convolution",
+        "hlo",
     ],
     ["losses", "penalties", "augment", "optim", "nets", "data", "metrics", "features"],
     ["step", "solvers"],

@@ -15,8 +15,9 @@ import numpy as np
 
 from jaxgan.config import Config
 from jaxgan.nets import gat
-from jaxgan.nets.gat import SMALL, Gain, Grids, Linear, Plain, answered, heads, patched, scanned, starts, table
+from jaxgan.nets.gat import SMALL, answered, heads
 from jaxgan.nets.layers import Network, linen, widened
+from jaxgan.nets.transformer import Gain, Grids, Linear, Plain, patched, scanned, starts, table
 from jaxgan.options import Cat
 from jaxgan.types import JaxganError, Net, Spec
 

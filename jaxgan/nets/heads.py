@@ -6,8 +6,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxgan.nets.gat import Linear
 from jaxgan.nets.layers import EMBED, Embed, linen
+from jaxgan.nets.transformer import Linear
 from jaxgan.types import JaxganError, Net
 
 HIDDEN = 256  # units of the layers that stand on features or latents
