@@ -18,7 +18,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jaxgan import Config, Eval, Hp, games, log, plan, plots, train
+from jaxgan import Config, Eval, Hp, games, hlo, log, plan, plots, train
 from jaxgan.backend import portable
 from jaxgan.config import check
 from jaxgan.experiment import experiment
@@ -51,7 +51,9 @@ def count(c: Config) -> float:
     state = jax.eval_shape(lambda: initial(game, c, SHAPE))
     rows = {"x": jax.ShapeDtypeStruct((SIZE, *SHAPE), np.uint8), "y": jax.ShapeDtypeStruct((SIZE,), np.uint8)}
     step = jax.jit(lambda rows, state: advance(game, c, source, rows, state))
-    return portable(lambda: step.lower(rows, state)).cost_analysis()["flops"]
+    lowered = portable(lambda: step.lower(rows, state))
+    text = hlo.of(lowered)
+    return lowered.cost_analysis()["flops"] + hlo.looped(text, hlo.weights(text))
 
 
 def flops(c: Config) -> float:

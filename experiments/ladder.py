@@ -14,14 +14,12 @@ Not run to its end yet.
 
 import argparse
 import dataclasses
-import math
 from pathlib import Path
 
 import jax
-import jax.extend
 import numpy as np
 
-from jaxgan import Config, Eval, Hp, games, log, plan, train
+from jaxgan import Config, Eval, Hp, games, hlo, log, plan, train
 from jaxgan.config import check
 from jaxgan.options import Cat, Gat
 from jaxgan.state import advance, initial
@@ -61,27 +59,14 @@ def rungs() -> dict[str, Config]:
     return {name: check(one) for name, one in made.items()}
 
 
-def products(jaxpr) -> float:
-    """FLOPs of the matrix products of a program, those in loops as often as they are made."""
-    total = 0.0
-    for equation in jaxpr.eqns:
-        if equation.primitive.name == "dot_general":
-            (contracted, _), _ = equation.params["dimension_numbers"]
-            shape = equation.invars[0].aval.shape
-            total += 2.0 * math.prod(equation.outvars[0].aval.shape) * math.prod(shape[i] for i in contracted)
-        inner = [products(part) for part in jax.extend.core.jaxprs_in_params(equation.params)]
-        whole = max(inner, default=0.0) if equation.primitive.name == "cond" else sum(inner)
-        total += equation.params.get("length", 1) * whole
-    return total
-
-
 def flops(c: Config) -> float:
     """FLOPs of the products of a step."""
     source = plan.stand_in("x".join(map(str, SHAPE)), CLASSES, c.flip)
     game = games.make(c, SHAPE, CLASSES)
     state = jax.eval_shape(lambda: initial(game, c, SHAPE))
     rows = {"x": jax.ShapeDtypeStruct((SIZE, *SHAPE), np.uint8), "y": jax.ShapeDtypeStruct((SIZE,), np.int32)}
-    return products(jax.make_jaxpr(lambda rows, state: advance(game, c, source, rows, state))(rows, state).jaxpr)
+    step = jax.jit(lambda rows, state: advance(game, c, source, rows, state)).lower(rows, state)
+    return hlo.multiplied(hlo.of(step))
 
 
 def equal(c: Config, budget: float) -> Config:

@@ -3,10 +3,18 @@
 import re
 from functools import cache
 from math import prod
+from typing import Any
 
+import jax
 import numpy as np
 
 BYTES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s16": 2, "u16": 2, "s64": 8, "u64": 8, "f64": 8}
+
+
+def of(lowered: jax.stages.Lowered) -> str:
+    """The text of a program as JAX gives it to XLA, before it is compiled."""
+    program: Any = lowered.compiler_ir("hlo")
+    return program.as_hlo_module().to_string()
 
 
 def computations(text: str):
@@ -84,6 +92,11 @@ def products(text: str):
             sizes = zip(*(spatial(*pair) for pair in ((image, found[4]), (kernel, found[5]), (out, found[6]))))
             met = prod(hits(*of, *size) / size[2] for of, size in zip(windows(found[3]), sizes))
             yield here, prod(out) // max(n, 1), n, k, met
+        elif found := re.search(r" dot\((%[\w.\-]+), (%[\w.\-]+)\)", line):
+            left, right = (shapes.get(here + name, []) for name in found.groups())
+            dims = dict(re.findall(r"lhs_(\w+)_dims=\{([\d,]*)\}", line))
+            k, each = (prod(left[int(i)] for i in dims.get(of, "").split(",") if i) for of in ("contracting", "batch"))
+            yield here, prod(left) // k, prod(right) // (k * each), k, 1.0
 
 
 def spatial(shape: list[int], labels: str) -> list[int]:
@@ -106,6 +119,12 @@ def hits(stride: int, before: int, apart: int, reach: int, image: int, kernel: i
     """How often a kernel in all its positions along one dimension meets a place of the image that is not padding."""
     at = np.arange(out)[:, None] * stride + np.arange(kernel)[None] * reach - before
     return int(((at >= 0) & (at <= (image - 1) * apart) & (at % apart == 0)).sum())
+
+
+def multiplied(text: str) -> float:
+    """FLOPs of all products, as often as they are made."""
+    calls = weights(text)
+    return sum(2.0 * calls.get(at, 0) * m * n * k * places for at, m, n, k, places in products(text))
 
 
 def looped(text: str, calls: dict[str, int]) -> float:

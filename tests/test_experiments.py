@@ -5,7 +5,6 @@ import runpy
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -158,23 +157,6 @@ def test_a_step_of_its_own_counts_by_how_often_it_comes(equal):
     with_r1, without = equal["flops"](dataclasses.replace(c, lazy=1, lazy_steps=False)), equal["flops"](plain)
     assert without < equal["flops"](c) < (3 * without + with_r1) / 4 * 1.5
     assert equal["flops"](c) == pytest.approx((3 * equal["count"](plain) + equal["count"](c)) / 4)
-
-
-def test_products_in_loops_count_as_often_as_they_are_made():
-    """2 l m n of a product, of a loop's body times its length, and of the dearer way of two."""
-    products = runpy.run_path(str(EXPERIMENTS / "ladder.py"))["products"]
-    x, y = jnp.ones((4, 3)), jnp.ones((3, 3))
-
-    def looped(x, y):
-        return jax.lax.scan(lambda x, _: (jax.jit(jnp.matmul)(x, y), None), x, length=5)[0]
-
-    def either(x, y):
-        return jax.lax.cond(x[0, 0] > 0, lambda: looped(x, y), lambda: x @ y)
-
-    for f, times in ((jnp.matmul, 1), (looped, 5), (either, 5)):
-        assert products(jax.make_jaxpr(f)(x, y).jaxpr) == times * 2 * 4 * 3 * 3
-    batched = jax.make_jaxpr(jax.vmap(jnp.matmul))(jnp.ones((7, 4, 3)), jnp.ones((7, 3, 2))).jaxpr
-    assert products(batched) == 7 * 2 * 4 * 3 * 2
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """GAT: published counts, blocks against slow formulas of their own, sums of levels, styles, initial values."""
 
-import runpy
 from pathlib import Path
 
 import jax
@@ -8,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgan import config, kernels, rng
+from jaxgan import config, hlo, kernels, rng
 from jaxgan.nets import build, gat, transformer
 from jaxgan.project import of_styles
 from jaxgan.types import Game, JaxganError, Spec
@@ -26,7 +25,6 @@ SIZES = {
 }
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "jaxgan" / "nets" / "README.md").read_text()
-LADDER = runpy.run_path(str(ROOT / "experiments" / "ladder.py"))
 
 
 def made(width=16, classes=CLASSES, shape=(8, 6, 2), **options):
@@ -89,8 +87,8 @@ def test_products_of_a_sample_are_the_published_ones(name, want):
     settings = {"net": "gat", "width": width, "gat": {"depth": depth, "heads": heads}}
     g, given = build(config.from_dict(settings), (32, 32, 4), 1000)["g"], (jnp.zeros((1, 64)), jnp.zeros(1, int))
     params, vars = jax.eval_shape(g.init, jax.random.key(0), *given)
-    program = jax.make_jaxpr(lambda *args: g.apply(*args, train=False))(params, vars, *given)
-    assert LADDER["products"](program.jaxpr) / 2e9 == pytest.approx(want, rel=0.02)
+    lowered = jax.jit(lambda *args: g.apply(*args, train=False)).lower(params, vars, *given)
+    assert hlo.multiplied(hlo.of(lowered)) / 2e9 == pytest.approx(want, rel=0.02)
 
 
 @pytest.mark.parametrize(

@@ -87,9 +87,22 @@ def test_products_are_counted_as_xla_does(image, kernel, options):
         jax.lax.conv_general_dilated, dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=groups, **options
     )
     lowered = jax.jit(f).lower(jnp.ones(image), jnp.ones(kernel))
-    text = lowered.compiler_ir("hlo").as_hlo_module().to_string()
-    found = [2 * m * n * k * places for _, m, n, k, places in hlo.products(text)]
-    assert found == [pytest.approx(lowered.cost_analysis()["flops"])]
+    assert hlo.multiplied(hlo.of(lowered)) == pytest.approx(lowered.cost_analysis()["flops"])
+
+
+def test_products_in_loops_count_as_often_as_they_are_made():
+    """2 l m n of a product, and of a scan's body, which XLA counts once, times its length."""
+    x, y = jnp.ones((4, 3)), jnp.ones((3, 3))
+
+    def looped(x, y):
+        return jax.lax.scan(lambda x, _: (jax.jit(jnp.matmul)(x, y), None), x, length=5)[0]
+
+    for f, times in ((jnp.matmul, 1), (looped, 5), (lambda x, y: looped(x, y) @ y, 6)):
+        text = hlo.of(jax.jit(f).lower(x, y))
+        assert hlo.multiplied(text) == times * 2 * 4 * 3 * 3
+        assert hlo.looped(text, hlo.weights(text)) == (0 if times == 1 else 4) * 2 * 4 * 3 * 3
+    batched = jax.jit(jax.vmap(jnp.matmul)).lower(jnp.ones((7, 4, 3)), jnp.ones((7, 3, 2)))
+    assert hlo.multiplied(hlo.of(batched)) == 7 * 2 * 4 * 3 * 2
 
 
 @pytest.mark.parametrize("limit", [8, 40, 1000, 10**6])
