@@ -38,6 +38,7 @@ NATURAL = {
     "stacked": ("digits-cnn/stacked", ("stacked-mnist", "fid")),
 }
 ELSE = "inception-2015/clean"
+WITHIN = dict.fromkeys(("precision", "recall", "density", "coverage"), "prdc") | {"fd": "fid"}  # metrics of numbers
 LEAST = 100  # generated examples of which a jackknife is made
 JACKKNIFED = {"fid", "fid-diagonal", "fid-mean", "cmmd", "mind", "vendi"}  # those that find no error by themselves
 
@@ -64,7 +65,8 @@ def complete(e: Eval, source: Source, weights: str = "") -> Protocol:
         p = p._replace(n=2500)  # PacGAN's, arXiv 1712.04086
     for name in p.metrics:
         if name not in METRICS:
-            raise JaxganError(f"there is no metric {name!r}.{nearest(name, METRICS)} Known: {', '.join(METRICS)}")
+            within = f" It is a number of {WITHIN[name]}." if name in WITHIN else nearest(name, METRICS)
+            raise JaxganError(f"there is no metric {name!r}.{within} Known: {', '.join(METRICS)}")
     if p.features != RAW:
         features.known(p.features)  # complains of a name that is none
     needs = {key: name for name in p.metrics for key in READS.get(name, "features").split()}

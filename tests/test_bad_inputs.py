@@ -175,6 +175,7 @@ CASES = [  # command line, what the message must name
     ("eval runs/ok --seed -1", "seed is -1"),
     ("eval runs/ok --step 9", "no checkpoint of step 9"),
     ("eval runs/ok --metrics fit", "Did you mean 'fid'"),
+    ("eval runs/ok --metrics coverage", "no metric 'coverage'. It is a number of prdc"),
     ("eval runs/images --data folder:empty", "empty: no images"),
     (EVAL + "nowhere", "unknown data 'nowhere'"),
     (EVAL + "empty", "empty: no images"),

@@ -2,9 +2,8 @@
 
     jaxgan train experiments/recipes/mnist_gat.py
 
-Four blocks of width 64 on 4x4 patches of 7 pixels, with the paper's loss, noise, penalties, clipping and rate. Begun
-once, seed 0, on 2 CPU cores that other work shared: after 1,000 of its 2,000 steps, in six CPU minutes, samples are
-strokes such as of 9 and 1, all alike in a class, and classes are not those asked for yet.
+Six blocks of width 32 on 4x4 patches of 7 pixels and three outputs, with the paper's loss, noise, penalties, clipping
+and rate. Ten minutes of one CPU core; of seed 0 classes are those asked for, each in one shape.
 """
 
 from jaxgan import Config, Hp
@@ -19,16 +18,16 @@ def config():
         kind="gat",
         conditional=True,
         net="gat",
-        gat=Gat(depth=4, heads=2, patch=7, features=128),
-        width=64,
+        gat=Gat(depth=6, heads=2, patch=7, levels=3, features=64),
+        width=32,
         latent=64,
         loss="rpgan",
         augment=("translation", "cutout"),
         reuse=True,
         batch=BATCH,
-        steps=2000,
-        sample_every=250,
-        checkpoint_every=250,
+        steps=4000,
+        sample_every=500,
+        checkpoint_every=500,
         hp=Hp(
             g_lr=rate,
             d_lr=rate,
