@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -24,12 +25,7 @@ def initial(game: Game, settings: Config, shape: tuple[int, ...]) -> State:
 def initializer(game: Game, solver: str, shape: tuple[int, ...]) -> Callable[[Config], State]:
     """`initial` for many configurations that differ in seed and numbers of Hp only: traced and compiled once."""
     made: dict[tuple, Callable] = {}  # by the shapes of hp, which schedules have
-
-    @jax.jit  # one program, which the compilation cache keeps, in place of one per operation
-    def make(seed, hp):
-        example = {"x": jnp.zeros((2, *shape)), "y": jnp.zeros(2, jnp.int32)}
-        state = step.init(game, seed, hp, example)
-        return dataclasses.replace(state, memory=SOLVERS[solver].init(game, state.params))
+    make = jax.jit(partial(drawn, game, solver, shape))  # one program, which the compilation cache keeps
 
     def start(settings: Config) -> State:
         hp = {name: np.asarray(value, np.float32) for name, value in arrays(settings.hp).items()}
@@ -41,6 +37,13 @@ def initializer(game: Game, solver: str, shape: tuple[int, ...]) -> Callable[[Co
         return (make if inside else made[shapes])(*given)
 
     return start
+
+
+def drawn(game: Game, solver: str, shape: tuple[int, ...], seed, hp: dict) -> State:
+    """What `initializer` compiles; as it stands, one operation after the other. hp: as hp.arrays makes it."""
+    example = {"x": jnp.zeros((2, *shape)), "y": jnp.zeros(2, jnp.int32)}
+    state = step.init(game, seed, hp, example)
+    return dataclasses.replace(state, memory=SOLVERS[solver].init(game, state.params))
 
 
 def once(program: str) -> dict[str, bool | str]:

@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan import games, rng, step
+from jaxgan import games, rng, state, step
 from jaxgan.config import from_dict
 from jaxgan.games.terms import Play, Side
+from jaxgan.hp import arrays
 from jaxgan.run import Run
 from jaxgan.solvers import SOLVERS
-from jaxgan.state import initial
 
 CLASSES, BATCH = 3, 8
 SQUARE = (8, 8, 1)
@@ -153,7 +153,12 @@ def made(settings):
 def make(kind="plain", **settings):
     """A small configuration, its game and its first state."""
     c, game, shape = made({"kind": kind, **settings})
-    return c, game, jax.jit(lambda: initial(game, c, shape))()
+    return c, game, first(c, game, shape)
+
+
+def first(c, game, shape):
+    """The first state, by operations that games have in common: compiled once each, where a program is once a game."""
+    return state.drawn(game, c.solver, shape, c.seed, arrays(c.hp))
 
 
 def batches(game, shape, i=0, n=BATCH):
@@ -181,7 +186,7 @@ class Counted:
 
 def untrained(name):
     c, game, shape = configured(name)
-    return Run(c, initial(game, c, shape), {"shape": list(shape), "classes": CLASSES})
+    return Run(c, first(c, game, shape), {"shape": list(shape), "classes": CLASSES})
 
 
 def played(**fields) -> Play:

@@ -20,8 +20,7 @@ from jaxgan.losses import LOSSES
 from jaxgan.optim import OPTIMIZERS
 from jaxgan.options import Patchgan
 from jaxgan.solvers import SOLVERS
-from jaxgan.state import initial
-from kinds import CLASSES, TABLE, configured
+from kinds import CLASSES, TABLE, configured, first
 from runs import Like
 
 # fields that say what the data or the first weights are: they act where these are opened
@@ -36,15 +35,20 @@ VALUES |= {"net": "conv1d", "kind": "lrgan", "d_norm": "batch", "g_norm": "batch
 def trained(c, steps=3, classes=0):
     """The digest of three steps from the seed; JaxganError where the configuration is refused."""
     shape = (8, 1) if c.net == "conv1d" else SHAPE
-    unused.check(c, program.reads(c, Like(shape, classes)))
-    game = games.make(c, shape, classes)
-    advance = jax.jit(lambda state, b: step.train_step(game, state, b, SOLVERS[c.solver].step)[0])
-    state = jax.jit(lambda: initial(game, c, shape))()
+    game, read = games.make(c, shape, classes), set()
+    solver = step.watched(SOLVERS[c.solver].step, read.add)
+    advance = jax.jit(lambda state, b: step.train_step(game, state, b, solver)[0])
+    state = first(c, game, shape)
     for i in range(steps):
         r = np.random.default_rng(i)
         x = r.normal(size=(game.updates, c.batch, *shape)).astype(np.float32)
         y = r.integers(0, max(classes, 1), (game.updates, c.batch)).astype(np.int32)
-        state = advance(state, {"x": jnp.asarray(x), "y": jnp.asarray(y)})
+        given = (state, {"x": jnp.asarray(x), "y": jnp.asarray(y)})
+        if not i:  # one trace for both: what is read, and the program
+            traced = advance.trace(*given)
+            unused.check(c, read)
+            advance = traced.lower().compile()
+        state = advance(*given)
     fields = checkpoint.to_host(state)
     # the numbers themselves, and the key, are part of a state: only what they make of it counts
     return checkpoint.digest({**fields, "hp": {}, "key": fields["key"] * 0})
