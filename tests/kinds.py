@@ -153,12 +153,19 @@ def made(settings):
 def make(kind="plain", **settings):
     """A small configuration, its game and its first state."""
     c, game, shape = made({"kind": kind, **settings})
-    return c, game, first(c, game, shape)
+    return c, game, started(c, game, shape)
 
 
-def first(c, game, shape):
+def started(c, game, shape):
     """The first state, by operations that games have in common: compiled once each, where a program is once a game."""
     return state.drawn(game, c.solver, shape, c.seed, arrays(c.hp))
+
+
+def losses(game, state, batch):
+    """{player: (value, vars, metrics)} of one batch, as `step.field` takes them before it differentiates."""
+    run = step.runner(game, state.params, state.key, state.step)
+    found = {name: player.loss(run, state.vars, batch, state.key, state.hp) for name, player in game.players.items()}
+    return {name: (value, vars, metrics) for name, (value, (vars, metrics)) in found.items()}
 
 
 def batches(game, shape, i=0, n=BATCH):
@@ -186,7 +193,7 @@ class Counted:
 
 def untrained(name):
     c, game, shape = configured(name)
-    return Run(c, first(c, game, shape), {"shape": list(shape), "classes": CLASSES})
+    return Run(c, started(c, game, shape), {"shape": list(shape), "classes": CLASSES})
 
 
 def played(**fields) -> Play:

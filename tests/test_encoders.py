@@ -12,8 +12,7 @@ from jaxgan import data, draw, games, rng, step
 from jaxgan.config import Config, from_dict
 from jaxgan.errors import JaxganError
 from jaxgan.games import encoder
-from jaxgan.state import initial
-from kinds import CLASSES, batches, configured, untrained
+from kinds import CLASSES, batches, configured, started, untrained
 
 
 def test_a_run_encodes_and_reconstructs():
@@ -56,7 +55,7 @@ def test_reconstructions_lie_below_their_originals_with_their_labels(monkeypatch
 @pytest.mark.parametrize("loss", ["lsgan", "ns"])
 def test_bigan_keeps_the_targets_of_its_loss(loss):
     c, game, shape = configured("bigan", net="mlp", loss=loss, hp={})
-    state, batch = initial(game, c, shape), jax.tree.map(lambda b: b[0], batches(game, shape))
+    state, batch = started(c, game, shape), jax.tree.map(lambda b: b[0], batches(game, shape))
 
     @jax.jit
     def found(target):
@@ -118,7 +117,7 @@ def test_the_posterior_is_drawn_with_its_standard_deviation():
 
 def test_encoder_and_generator_play_d_s_loss_with_the_sides_exchanged():
     c, game, shape = configured("bigan", loss="ns", net="mlp")
-    state = initial(game, c, shape)
+    state = started(c, game, shape)
     batch = jax.tree.map(lambda b: b[0], batches(game, shape))
     loss, (_, metrics) = game.players["d"].loss(step.runner(game, state.params), state.vars, batch, state.key, state.hp)
     other, _ = game.players["g"].loss(step.runner(game, state.params), state.vars, batch, state.key, state.hp)

@@ -1,5 +1,7 @@
 """The contract that every kind of GAN meets, with all losses, terms and solvers; weights, batches and devices."""
 
+import operator
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,7 +17,7 @@ from jaxgan.run import generate, latents
 from jaxgan.solvers import SOLVERS
 from jaxgan.state import initial
 from jaxgan.theory.diagnosis import judge
-from kinds import CLASSES, PLAIN, TABLE, Counted, batches, configured
+from kinds import CLASSES, PLAIN, TABLE, Counted, batches, configured, losses, started
 from processes import python
 
 TERMS = (D_TERMS | G_TERMS).keys() - {"own"}  # a place that the user fills, like the loss of this name
@@ -70,7 +72,7 @@ def test_contract(name, steps):
     c, game, shape = configured(name)
     game = watched(game)
     counted = Counted(c, game)
-    start = young = state = jax.jit(lambda: initial(game, c, shape))()
+    start = young = state = started(c, game, shape)
     owners = [net for player in game.players.values() for net in player.nets]
     assert sorted(owners) == sorted(game.nets), "every network has one owner"
     for i in range(steps):
@@ -131,14 +133,36 @@ def check_samples(game, state, shape):
 
 @pytest.mark.parametrize("name", [n for n in TABLE if n not in ("pool", "vae", "vae-y", "upscale")])
 def test_no_player_moves_what_it_does_not_own(name):
-    """With a rate of 0 for the other, a player's whole step leaves the other's parameters as they were."""
+    """Its loss has new vars for each of its networks, and what others own it may show, but not replace."""
     c, game, shape = configured(name)
     state = jax.eval_shape(lambda: initial(game, c, shape))
     batch = jax.tree.map(lambda b: b[0], batches(game, shape))
-    for player in game.players:
-        grads, vars, _ = jax.eval_shape(lambda s, p=player: step.field(game, p, s, batch, s.key), state)
-        assert set(grads) == set(vars) == set(game.players[player].nets)
+    for player, (_, vars, _) in jax.eval_shape(lambda s: losses(game, s, batch), state).items():
+        assert set(game.players[player].nets) <= set(vars)
     assert not {"e", "q"} & set(game.players["d"].nets), "encoders and Q learn with G"
+
+
+@pytest.mark.parametrize("name", ["infogan", "vaegan", "cyclegan"])
+def test_an_update_leaves_the_networks_of_others_as_they_were(name):
+    """Not one array of theirs is another one after it, and no gradient was taken in them."""
+    c, game, shape = configured(name)
+    batch = jax.tree.map(lambda b: b[0], batches(game, shape))
+
+    def update(state, player):
+        grads, vars, _ = step.field(game, player, state, batch, state.key)
+        own = set(game.players[player].nets)
+        assert set(grads) == set(vars) == own
+        new = step.move(game, player, state, grads, vars)
+        for net in game.nets.keys() - own:
+            for field in ("params", "vars"):
+                before, after = (jax.tree.leaves(getattr(s, field)[net]) for s in (state, new))
+                assert len(before) == len(after) and all(map(operator.is_, before, after))
+        for other in game.players.keys() - {player}:
+            assert new.opt[other] is state.opt[other]
+        return new
+
+    for player in game.players:
+        jax.eval_shape(lambda s, p=player: update(s, p), jax.eval_shape(lambda: initial(game, c, shape)))
 
 
 WEIGHTS = {
@@ -162,7 +186,7 @@ WEIGHTS = {
 @pytest.mark.parametrize(("name", "player"), WEIGHTS)
 def test_a_weight_multiplies_its_term(name, player):
     c, game, shape = configured(name)
-    state = jax.jit(lambda: initial(game, c, shape))()
+    state = started(c, game, shape)
     batch = jax.tree.map(lambda b: b[0], batches(game, shape))
     loss = game.players[player].loss
 
@@ -182,7 +206,7 @@ def test_diagnosis_asks_the_game_for_scores():
     batch = jax.tree.map(lambda b: b[0], batches(configured("vae-y")[1], (2,)))
     for name in ("bigan-y", "vae-y", "aae"):
         c, game, shape = configured(name)
-        state = initial(game, c, shape)
+        state = started(c, game, shape)
         logits, diversity = jax.jit(lambda s, game=game: judge(game, s, batch, s.key))(state)
         assert np.isfinite(diversity)
         assert set(logits) == ({"training", "generated"} if name == "bigan-y" else set())
@@ -203,7 +227,7 @@ def test_diagnosis_asks_the_game_for_scores():
 def test_each_sub_step_has_its_own_batch():
     """Every batch is seen by one update, in order of play."""
     c, game, shape = configured("lrgan", d_steps=2)
-    state = initial(game, c, shape)
+    state = started(c, game, shape)
 
     def watch(name, player):
         def loss(run, vars, batch, key, hp):

@@ -18,7 +18,7 @@ from jaxgan.run import generate, latents
 from jaxgan.solvers import SOLVERS
 from jaxgan.state import initial
 from jaxgan.types import Net
-from kinds import SQUARE, TABLE, batches, configured, make
+from kinds import SQUARE, TABLE, batches, configured, losses, make
 from processes import python
 
 BOTH = {"d_norm": "spectral", "g_norm": "spectral"}
@@ -190,7 +190,7 @@ REFUSED = {
 # the networks of gat, cat and upscale have norms of their own alone
 @pytest.mark.parametrize("name", [name for name in TABLE if name not in ("gat", "cat", "upscale")])
 def test_every_kind_has_spectral_norm_in_its_networks(name):
-    """Traced only: each player's update returns its own vars, vectors included, as they were made."""
+    """Traced only: each player's loss returns its own vars, vectors included, as they were made."""
     refused = REFUSED.get(TABLE[name]["kind"])
     if refused:
         with pytest.raises(JaxganError, match=f"{refused} is .* no use for it"):
@@ -200,10 +200,10 @@ def test_every_kind_has_spectral_norm_in_its_networks(name):
     for side in ("g", "d"):
         assert f"{side}_norm" == refused or "u" in state.vars[side]
     batch = jax.tree.map(lambda b: b[0], batches(game, shape))
-    for player in game.players:
-        _, vars, _ = jax.eval_shape(lambda s, p=player: step.field(game, p, s, batch, s.key), state)
-        for net, kept in vars.items():
-            assert jax.tree.structure(kept) == jax.tree.structure(state.vars[net])
+    found = jax.eval_shape(lambda s: losses(game, s, batch), state)
+    for name, player in game.players.items():
+        for net in player.nets:
+            assert jax.tree.structure(found[name][1][net]) == jax.tree.structure(state.vars[net])
 
 
 SETTINGS = ("none", "batch", "virtual", "spectral")

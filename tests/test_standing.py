@@ -11,8 +11,7 @@ from jaxgan import rng
 from jaxgan.errors import JaxganError
 from jaxgan.latents import drawn
 from jaxgan.run import Run
-from jaxgan.state import initial
-from kinds import BATCH, CLASSES, made
+from kinds import BATCH, CLASSES, made, started
 
 SETTINGS = {"kind": "conditional", "g_norm": "batch", "width": 6, "depth": 2, "latent": 4}
 
@@ -20,7 +19,7 @@ SETTINGS = {"kind": "conditional", "g_norm": "batch", "width": 6, "depth": 2, "l
 def run_of(**settings):
     """A run whose parameters and averages are random, as are their running statistics."""
     c, game, shape = made({**SETTINGS, **settings})
-    state = jax.jit(lambda: initial(game, c, shape))()
+    state = started(c, game, shape)
     noisy = lambda x: x + 0.3 * np.random.default_rng(x.size).random(x.shape)  # noqa: E731
     state = dataclasses.replace(state, params=jax.tree.map(noisy, state.params))
     return Run(c, state, {"shape": list(shape), "classes": CLASSES})

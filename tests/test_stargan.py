@@ -14,7 +14,7 @@ from jaxgan.run import Run
 from jaxgan.state import initial
 from jaxgan.theory import bayes
 from jaxgan.types import JaxganError
-from kinds import BATCH, CLASSES, batches, configured, untrained
+from kinds import BATCH, CLASSES, batches, configured, started, untrained
 
 untrained = cache(untrained)
 NO_PENALTY = {"wgan_gp": 0.0}
@@ -163,7 +163,7 @@ def test_what_stargan_could_only_ignore_is_refused(case):
 def test_pictures_show_examples_above_all_their_classes(monkeypatch):
     """In `jaxgan sample --translate` and in training: held-out examples, below each a row for every class in turn."""
     c, game, shape = configured("stargan-image", holdout=16, d_norm="none")
-    run = Run(c, initial(game, c, shape), {"shape": list(shape), "classes": CLASSES})
+    run = Run(c, started(c, game, shape), {"shape": list(shape), "classes": CLASSES})
     r = np.random.default_rng(0)
     source = data.from_arrays(r.uniform(-1, 1, (40, *shape)).astype(np.float32), r.permutation(np.arange(40) % CLASSES))
     monkeypatch.setattr(data, "open_source", lambda name, **fields: source)

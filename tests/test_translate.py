@@ -13,10 +13,9 @@ from jaxgan.config import from_dict
 from jaxgan.games import translate
 from jaxgan.nets import build, heads
 from jaxgan.run import Run
-from jaxgan.state import initial
 from jaxgan.theory import bayes
 from jaxgan.types import JaxganError, halves
-from kinds import batches, configured, untrained
+from kinds import batches, configured, started, untrained
 
 untrained = cache(untrained)
 
@@ -62,7 +61,7 @@ def test_no_term_of_cyclegan_compares_the_two_images_of_a_row():
 def test_each_discriminator_of_cyclegan_sees_its_own_set():
     """The losses are D_A's of (a, F(b)) plus D_B's of (b, G(a)), each of them as a GAN of its own has it."""
     c, game, shape = configured("cyclegan", pool=0, hp={"cycle": 0.0, "identity": 0.0, "wgan_gp": 0.0}, loss="ns")
-    state = initial(game, c, shape)
+    state = started(c, game, shape)
     x = batches(game, shape)["x"][0]
     run, (a, b) = step.runner(game, state.params), halves(x)
     found = {name: game.players[name].loss(run, state.vars, {"x": x}, state.key, state.hp)[0] for name in ("d", "g")}
@@ -245,7 +244,7 @@ def test_bicyclegan_reconstructs_b_from_a_and_its_code():
 def test_pictures_show_sources_above_their_translations(monkeypatch):
     """In `jaxgan sample --translate`, with held-out rows, and in training, of the same sources every time."""
     c, game, shape = configured("cyclegan-image", shape=(8, 8, 2), holdout=16)
-    run = Run(c, initial(game, c, shape), {"shape": list(shape), "classes": 0})
+    run = Run(c, started(c, game, shape), {"shape": list(shape), "classes": 0})
     rows = np.random.default_rng(0).uniform(-1, 1, (40, *shape)).astype(np.float32)
     source = data.from_arrays(rows)
     monkeypatch.setattr(data, "open_source", lambda name, **fields: source)

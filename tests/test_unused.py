@@ -20,7 +20,7 @@ from jaxgan.losses import LOSSES
 from jaxgan.optim import OPTIMIZERS
 from jaxgan.options import Patchgan
 from jaxgan.solvers import SOLVERS
-from kinds import CLASSES, TABLE, configured, first
+from kinds import CLASSES, TABLE, configured, started
 from runs import Like
 
 # fields that say what the data or the first weights are: they act where these are opened
@@ -38,7 +38,7 @@ def trained(c, steps=3, classes=0):
     game, read = games.make(c, shape, classes), set()
     solver = step.watched(SOLVERS[c.solver].step, read.add)
     advance = jax.jit(lambda state, b: step.train_step(game, state, b, solver)[0])
-    state = first(c, game, shape)
+    state = started(c, game, shape)
     for i in range(steps):
         r = np.random.default_rng(i)
         x = r.normal(size=(game.updates, c.batch, *shape)).astype(np.float32)
