@@ -18,12 +18,26 @@ from typing import NamedTuple
 
 ENDLESS = 10**6  # steps: no run in a test ever comes to its end by itself
 
-# Imports what a run needs but touches no device, then forks a child for each command.
+# Does once what every command does, imports, a parser of flags, the tracing of a step, a picture, but touches no
+# device; then forks a child for each command.
 SERVER = """
-import json, os, sys
+import contextlib, gc, io, json, os, sys
 import jax, numpy, optax, orbax.checkpoint, tqdm, filelock, grain, PIL.Image
 import jaxgan.cli, jaxgan.train, jaxgan.data.folder, jaxgan.data.stream
 import matplotlib.figure, matplotlib.backends.backend_agg  # of the pictures at their end
+from jaxgan import program
+from jaxgan.config import Config
+
+class Points:
+    shape, classes = (2,), 0
+
+program.reads(Config(net="mlp", width=16, depth=1, batch=16, d_steps=2, latent=2), Points)
+matplotlib.figure.Figure().savefig(io.BytesIO())
+with contextlib.suppress(SystemExit), contextlib.redirect_stderr(io.StringIO()):
+    jaxgan.cli.main(["sample", "RUN", "--no-such-flag"])
+gc.collect()
+gc.freeze()
+gc.set_threshold(100_000, 20, 10)
 for line in sys.stdin:
     order = json.loads(line)
     if "wait" in order:

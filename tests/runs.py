@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import numpy as np
 
-from jaxgan import checkpoint, config, data, games, log, train
+from jaxgan import checkpoint, cli, config, data, games, log, train
 from jaxgan.config import Config, Hp
 from jaxgan.run import Run
 from jaxgan.state import initial
@@ -29,6 +29,15 @@ BASE = Config(
 def source(seed=0):
     r = np.random.default_rng(seed)
     return data.from_arrays(r.integers(0, 256, (50, 6, 6, 1), np.uint8), r.integers(0, 3, 50))
+
+
+def command(*args):
+    """A command in this process -> its exit code."""
+    try:
+        cli.main([str(a) for a in args])
+    except SystemExit as e:
+        return e.code
+    return 0
 
 
 def trained(dir, c=BASE, **changes):

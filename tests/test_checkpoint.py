@@ -18,6 +18,7 @@ from jaxgan import checkpoint, train
 from jaxgan.config import Config, Hp
 from jaxgan.errors import JaxganError
 from processes import ENDLESS, digests, log_file, rows, steps_saved
+from runs import command
 
 RUN = Config(
     net="mlp",
@@ -197,7 +198,7 @@ def assert_refused(child, dir, reason):
         assert word not in child.text
 
 
-def test_a_full_disk(server, experiment, tmp_path):
+def test_a_full_disk(server, experiment, tmp_path, capfd):
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk)]
@@ -211,28 +212,26 @@ def test_a_full_disk(server, experiment, tmp_path):
         assert kept
         assert int(jaxgan.load(dir).state.step) == kept[-1]
         # still full: the same again, and nothing is lost
-        child = server.start("train", experiment, "--dir", dir, *args, "--steps", "1000")
-        assert child.wait() == 2 and "No space left on device" in child.text and "Traceback" not in child.text
+        assert command("train", experiment, "--dir", dir, *args, "--steps", "1000") == 2
+        text = "".join(capfd.readouterr())
+        assert "No space left on device" in text and "Traceback" not in text
         assert int(jaxgan.load(dir).state.step) >= kept[-1]
         subprocess.run(["mount", "-o", "remount,size=50m", str(disk)], check=True)
         last = str(steps_saved(dir)[-1] + 20)
-        child = server.start("train", experiment, "--dir", dir, *args, "--steps", last)
-        assert child.wait() == 0, child.text
-        alone = server.start("train", experiment, "--dir", tmp_path / "alone", *args, "--steps", last)
-        assert alone.wait() == 0
+        for run in (dir, tmp_path / "alone"):
+            assert command("train", experiment, "--dir", run, *args, "--steps", last) == 0, capfd.readouterr()
         assert rows(dir) == rows(tmp_path / "alone")
     finally:
         subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_a_file_system_that_becomes_read_only(server, experiment, tmp_path):
+def test_a_file_system_that_becomes_read_only(server, experiment, original, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
     if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(disk)], capture_output=True).returncode:
         pytest.skip("needs the right to mount a small file system")
     try:
-        dir = disk / "run"
-        assert server.start("train", experiment, "--dir", dir).wait() == 0
+        dir = shutil.copytree(original, disk / "run")
         before = files(dir)
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
         child = server.start("train", experiment, "--dir", dir, "--steps", "60")
@@ -267,7 +266,7 @@ def torn(dir):
     return sum(len(found) for folder in folders for _, _, found in os.walk(folder)) if folders else None
 
 
-def test_killed_inside_a_save(server, experiment, tmp_path):
+def test_killed_inside_a_save(server, experiment, tmp_path, capfd):
     """Whatever is there of the new checkpoint, the last committed one opens, and the torn one is cleared away."""
     dir = tmp_path / "run"
     for parts in (0, 1, 4):
@@ -283,8 +282,8 @@ def test_killed_inside_a_save(server, experiment, tmp_path):
         if steps_saved(dir):
             assert int(jaxgan.load(dir).state.step) == steps_saved(dir)[-1]
     end = str(max(steps_saved(dir), default=0) + 20)
-    child = server.start("train", experiment, "--dir", dir, "--steps", end, "--width", "512")
-    assert child.wait() == 0 and "damaged" not in child.text
+    assert command("train", experiment, "--dir", dir, "--steps", end, "--width", "512") == 0
+    assert "damaged" not in capfd.readouterr().out
     assert torn(dir) is None
 
 
@@ -326,14 +325,15 @@ def test_non_finite_is_found_at_its_step_inside_a_dispatch(tmp_path):
     assert len(steps) == 1 and 1 < int(steps.pop()) < 50
 
 
-def test_one_process_to_a_folder(server, experiment, tmp_path):
+def test_one_process_to_a_folder(server, experiment, tmp_path, capfd):
     dir = tmp_path / "run"
     first = server.start("train", experiment, "--dir", dir, "--steps", ENDLESS)
     assert first.until(lambda: digests(dir)), first.text
-    second = server.start("train", experiment, "--dir", dir, "--steps", ENDLESS)
-    assert second.wait() == 2
-    assert second.text == f"jaxgan: another process is training in {dir}; wait for it, or choose another --dir\n"
+    capfd.readouterr()
+    assert command("train", experiment, "--dir", dir, "--steps", 10) == 2
+    told = f"jaxgan: another process is training in {dir}; wait for it, or choose another --dir\n"
+    assert capfd.readouterr() == ("", told)
     first.signal(signal.SIGKILL)
     assert first.wait() == -9
-    child = server.start("train", experiment, "--dir", dir, "--steps", str(max(steps_saved(dir), default=0) + 10))
-    assert child.wait() == 0, child.text  # a killed process holds nothing
+    last = max(steps_saved(dir), default=0) + 10
+    assert command("train", experiment, "--dir", dir, "--steps", last) == 0, capfd.readouterr()  # it holds nothing

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from processes import ENDLESS, digests, log_file, rows, steps_saved
+from runs import command
 
 EVERY = 10
 RING = ["--data", "ring8", "--latent", "2"]
@@ -27,19 +28,24 @@ def config():
     return path
 
 
-def train(server, experiment, dir, *args):
-    """One command to its end -> what it printed."""
-    child = server.start("train", experiment, "--dir", dir, *args)
-    assert child.wait() == 0, child.text
-    assert "Traceback" not in child.text
-    return child.text
+@pytest.fixture
+def train(experiment, capfd):
+    """One command to its end, in this process -> what it printed."""
+
+    def run(dir, *args):
+        capfd.readouterr()
+        code, (out, err) = command("train", experiment, "--dir", dir, *args), capfd.readouterr()
+        assert (code, err) == (0, ""), out + err
+        return out
+
+    return run
 
 
-def finish_both(server, experiment, dir, alone, *args) -> None:
+def finish_both(train, dir, alone, *args) -> None:
     """Train dir some steps further, and another run in one go to the same step."""
     last = (max(digests(dir)) // EVERY + 2) * EVERY
-    assert f"resuming {dir} from step" in train(server, experiment, dir, *args, "--steps", str(last))
-    train(server, experiment, alone, *args, "--steps", str(last))
+    assert f"resuming {dir} from step" in train(dir, *args, "--steps", str(last))
+    train(alone, *args, "--steps", str(last))
     assert digests(dir)[last] == digests(alone)[last]
 
 
@@ -63,16 +69,16 @@ def kill_and_restart(server, experiment, dir, args, saves, seed: int) -> None:
 
 
 @pytest.mark.parametrize("rounds", [1, pytest.param(5, marks=pytest.mark.slow)])
-def test_kills(server, experiment, tmp_path, rounds):
+def test_kills(server, experiment, train, tmp_path, rounds):
     kill_and_restart(server, experiment, tmp_path / "run", RING, [0, 1, 3, 2] * rounds, seed=0)
-    finish_both(server, experiment, tmp_path / "run", tmp_path / "alone", *RING)
+    finish_both(train, tmp_path / "run", tmp_path / "alone", *RING)
     assert rows(tmp_path / "run") == rows(tmp_path / "alone")
 
 
 @pytest.mark.slow
-def test_kills_of_a_streamed_run(server, experiment, tmp_path):
+def test_kills_of_a_streamed_run(server, experiment, train, tmp_path):
     kill_and_restart(server, experiment, tmp_path / "run", DIGITS, [3, 1, 0, 3], seed=1)
-    finish_both(server, experiment, tmp_path / "run", tmp_path / "alone", *DIGITS)
+    finish_both(train, tmp_path / "run", tmp_path / "alone", *DIGITS)
     assert rows(tmp_path / "run") == rows(tmp_path / "alone")
 
 
@@ -85,7 +91,7 @@ def test_kills_of_a_streamed_run(server, experiment, tmp_path):
     ],
     ids=["TERM", "USR1", "INT"],
 )
-def test_told_to_stop(server, experiment, tmp_path, number, code, times):
+def test_told_to_stop(server, experiment, train, tmp_path, number, code, times):
     """At random moments, each time with a checkpoint of the very step."""
     dir, r, stops = tmp_path / "run", random.Random(int(number)), []
     for _ in range(times):
@@ -100,7 +106,7 @@ def test_told_to_stop(server, experiment, tmp_path, number, code, times):
         assert max(digests(dir)) == stops[-1] == max(row["step"] for row in rows(dir))
         assert "Traceback" not in child.text
     assert len(set(stops)) == times
-    finish_both(server, experiment, dir, tmp_path / "alone", *RING)
+    finish_both(train, dir, tmp_path / "alone", *RING)
     # a stop between two checkpoints has left a digest of its own, and nothing else
     extra = [row for row in rows(dir) if row not in rows(tmp_path / "alone")]
     assert {row["step"] for row in extra} <= set(stops) and all("digest" in row for row in extra)
@@ -148,11 +154,11 @@ def test_interrupt_before_training_ends_at_once(server, experiment, tmp_path):
     assert (tmp_path / "run" / "config.json").exists() and steps_saved(tmp_path / "run") == []
 
 
-def test_a_finished_run_says_so_and_trains_on(server, experiment, tmp_path):
+def test_a_finished_run_says_so_and_trains_on(train, tmp_path):
     dir = tmp_path / "run"
-    train(server, experiment, dir, *RING, "--steps", "20")
+    train(dir, *RING, "--steps", "20")
     before = rows(dir)
-    text = train(server, experiment, dir, *RING, "--steps", "20")
+    text = train(dir, *RING, "--steps", "20")
     assert text == f"{dir} is finished at step 20. To train on: --steps 40\n"
     assert rows(dir) == before
-    finish_both(server, experiment, dir, tmp_path / "alone", *RING)
+    finish_both(train, dir, tmp_path / "alone", *RING)
