@@ -1,6 +1,7 @@
 """A user's own arrays at every door: what training scales, a trained run scales the same way, and neither guesses."""
 
 import json
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -28,18 +29,30 @@ def untrained(kind, shape, classes=0, **settings):
 BYTES = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 1), np.uint8)
 BYTES[0, 0, :2, 0] = 0, 255
 FLOATS = (2 * BYTES.astype(np.float32) - 255) / 255
-DOORS = {
-    "encode": (untrained("vae", (4, 4, 1)), lambda run, x, **o: run.encode(x, **o)),
-    "reconstruct": (untrained("vae", (4, 4, 1)), lambda run, x, **o: run.reconstruct(x, **o)),
+VAE = partial(untrained, "vae", (4, 4, 1))
+DOORS = {  # what makes a run, and a call of it
+    "encode": (VAE, lambda run, x, **o: run.encode(x, **o)),
+    "reconstruct": (VAE, lambda run, x, **o: run.reconstruct(x, **o)),
     "reconstruct pairs": (
-        untrained("bicyclegan", (4, 4, 2)),
+        partial(untrained, "bicyclegan", (4, 4, 2)),
         lambda run, x, **o: run.reconstruct(np.concatenate([x, x], -1), **o),
     ),
-    "translate": (untrained("pix2pix", (4, 4, 2)), lambda run, x, **o: run.translate(x, **o)),
-    "translate back": (untrained("cyclegan", (4, 4, 2)), lambda run, x, **o: run.translate(x, back=True, **o)),
-    "upscale": (untrained("esrgan", (8, 8, 1), **UPSCALER), lambda run, x, **o: run.translate(x, **o)),
-    "turn": (untrained("stargan", (4, 4, 1), 3), lambda run, x, **o: run.translate(x, labels=[0, 1, 2, 0, 1], **o)),
+    "translate": (partial(untrained, "pix2pix", (4, 4, 2)), lambda run, x, **o: run.translate(x, **o)),
+    "translate back": (partial(untrained, "cyclegan", (4, 4, 2)), lambda run, x, **o: run.translate(x, back=True, **o)),
+    "upscale": (partial(untrained, "esrgan", (8, 8, 1), **UPSCALER), lambda run, x, **o: run.translate(x, **o)),
+    "turn": (
+        partial(untrained, "stargan", (4, 4, 1), 3),
+        lambda run, x, **o: run.translate(x, labels=[0, 1, 2, 0, 1], **o),
+    ),
 }
+
+
+@cache
+def opened(door):
+    made, call = DOORS[door]
+    return made(), call
+
+
 WRONG = {
     "bytes as floats": (BYTES.astype(np.float32), r"must lie in \[-1, 1\]; row 0 is the first outside.*Pass uint8"),
     "from 0 to 1": (BYTES.astype(np.float32) / 255, r"lie in \[0, 1\]; pass 2\*x-1, or uint8"),
@@ -50,7 +63,7 @@ WRONG = {
 
 @pytest.mark.parametrize("door", DOORS)
 def test_bytes_are_scaled_as_training_scales_them(door):
-    run, call = DOORS[door]
+    run, call = opened(door)
     by_floats = call(run, FLOATS)
     np.testing.assert_array_equal(call(run, BYTES), by_floats)
     assert np.abs(call(run, -FLOATS) - by_floats).max() > 1e-4  # the door lets more through than a constant
@@ -61,7 +74,7 @@ def test_bytes_are_scaled_as_training_scales_them(door):
 @pytest.mark.parametrize("case", WRONG)
 @pytest.mark.parametrize("door", DOORS)
 def test_what_training_refuses_a_run_refuses(door, case):
-    run, call = DOORS[door]
+    run, call = opened(door)
     x, message = WRONG[case]
     with pytest.raises(JaxganError, match=message):
         from_arrays(x)
@@ -71,7 +84,7 @@ def test_what_training_refuses_a_run_refuses(door, case):
 
 @pytest.mark.parametrize("door", DOORS)
 def test_bright_images_pass_where_they_are_said_to_be_finished(door):
-    run, call = DOORS[door]
+    run, call = opened(door)
     bright = (FLOATS + 1) / 2
     np.testing.assert_array_equal(call(run, bright, finished=True), call(run, bright.astype(np.float64), finished=True))
     with pytest.raises(JaxganError, match="pass 2"):

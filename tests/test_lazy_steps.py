@@ -1,6 +1,7 @@
 """Lazy regularisers that are steps of their own: against updates written out by hand, and what they leave alone."""
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -60,8 +61,18 @@ def penalty(game, side, state, batch, key):
     return lambda p: PATH * ((lengths(p) - mean(p)) ** 2).mean(), mean
 
 
-def by_hand(game, plain, state, b, done, adams):
-    """state after one step: each player's move by its loss, and by its regulariser where that is due."""
+def lazily(game, side, state, batch, key):
+    """The gradient of a side's regulariser, times its period, and what is to be remembered."""
+    found, mean = penalty(game, side, state, batch, key)
+    at = state.params[side]
+    return jax.grad(lambda p: EVERY[side] * found(p))(at), mean and mean(at)
+
+
+def by_hand(gradients, state, b, done, adams):
+    """state after one step: each player's move by its loss, and by its regulariser where that is due.
+
+    gradients: of both of these, for each side.
+    """
     key = jax.random.fold_in(rng.stream(state.key, "train"), done)
     for u, side in enumerate(("d", "g")):
         batch, own = jax.tree.map(lambda x, u=u: x[u], b), jax.random.fold_in(key, u)
@@ -71,13 +82,12 @@ def by_hand(game, plain, state, b, done, adams):
             params = back(jnp.asarray(adams[side](leaves(state.params[side]), leaves(g))))
             return dataclasses.replace(state, params={**state.params, side: params})
 
-        state = move(state, step.field(plain, side, state, batch, own)[0][side])
+        state = move(state, gradients[side][0](state, batch, own)[0][side])
         if done % EVERY[side] == 0:
-            found, mean = penalty(game, side, state, batch, rng.stream(own, "lazy"))
-            at = state.params[side]
-            state = move(state, jax.grad(lambda p, f=found, e=EVERY[side]: e * f(p))(at))
-            if mean:
-                state = dataclasses.replace(state, vars={**state.vars, "path_length": {"mean": mean(at)}})
+            g, mean = gradients[side][1](state, batch, rng.stream(own, "lazy"))
+            state = move(state, g)
+            if side == "g":
+                state = dataclasses.replace(state, vars={**state.vars, "path_length": {"mean": mean}})
     return state
 
 
@@ -88,11 +98,15 @@ def test_steps_are_those_written_by_hand(float64):
     exact = {name: jnp.float64(value) for name, value in ({"r1": GAMMA, "path_length": PATH} | RATES).items()}
     state = hand = dataclasses.replace(jax.tree.map(wide, start), hp=jax.tree.map(wide, start.hp) | exact)
     advance = jax.jit(lambda state, b: step.train_step(game, state, b, SOLVERS["alternating"].step))
+    gradients = {
+        side: tuple(jax.jit(f) for f in (partial(step.field, plain, side), partial(lazily, game, side)))
+        for side in EVERY
+    }
     adams = {side: Adam(RATES[f"{side}_lr"], EVERY[side]) for side in EVERY}
     for i in range(4):
         b = jax.tree.map(wide, batches(game, (2,), i))
         state, metrics = advance(state, b)
-        hand = by_hand(game, plain, hand, b, i, adams)
+        hand = by_hand(gradients, hand, b, i, adams)
         for side in ("d", "g"):
             np.testing.assert_allclose(leaves(state.params[side]), leaves(hand.params[side]), rtol=1e-9, atol=1e-10)
         np.testing.assert_allclose(state.vars["path_length"]["mean"], hand.vars["path_length"]["mean"], rtol=1e-9)
