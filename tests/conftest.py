@@ -1,5 +1,6 @@
 """Before JAX starts: the CPU unless told otherwise, and compiled programs kept from one test run to the next."""
 
+import contextlib
 import gc
 import os
 import platform
@@ -75,9 +76,9 @@ def drawn_once(request):
         yield
 
 
-@pytest.fixture(scope="module")
-def optimised():
-    """Programs as users get them, for tests that train long or look at what XLA made."""
+@contextlib.contextmanager
+def optimising():
+    """Programs as users get them."""
     import jax
 
     before = os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"]
@@ -86,6 +87,20 @@ def optimised():
         jax.config.update("jax_disable_most_optimizations", False)
         yield
     jax.config.update("jax_disable_most_optimizations", before == "1")
+
+
+@pytest.fixture(scope="module")
+def optimised():
+    """For files that train long or look at what XLA made."""
+    with optimising():
+        yield
+
+
+@pytest.fixture
+def optimised_once():
+    """For one test that trains long, in a file of short ones."""
+    with optimising():
+        yield
 
 
 @pytest.fixture(scope="module")

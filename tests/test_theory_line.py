@@ -144,7 +144,7 @@ def trained(ratio):
 
 
 @pytest.mark.parametrize("ratio", [RATIOS[1], *map(slow, [RATIOS[0], RATIOS[2]])])
-def test_a_trained_d_is_the_optimum_of_its_own_ratio(ratio):
+def test_a_trained_d_is_the_optimum_of_its_own_ratio(optimised_once, ratio):
     """alpha p / (alpha p + (1 - alpha) q), and p / (p + q) once log(alpha / (1 - alpha)) is taken from its logit."""
     e = experiment("minimax_value")
     m, n = e["RATIOS"][ratio]
