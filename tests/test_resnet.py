@@ -54,13 +54,17 @@ def made(block, params, *inputs):
 
 
 @pytest.mark.parametrize(
-    ("size", "groups", "edge"), [(1, 1, None), (3, 1, None), (1, 3, None), (3, 3, None), (4, 1, 1), (3, 1, 0)]
+    ("size", "groups", "edge", "cout"),
+    [
+        *((1, 1, None, 9), (3, 1, None, 9), (1, 3, None, 9), (3, 3, None, 9), (4, 1, 1, 9), (3, 1, 0, 9)),
+        *((1, 1, None, 2), (3, 1, None, 2), (4, 1, 1, 2), (5, 1, 0, 2)),
+    ],
 )
-def test_all_forms_of_a_convolution_are_one_map(size, groups, edge):
+def test_all_forms_of_a_convolution_are_one_map(size, groups, edge, cout):
     """What a CPU runs is what XLA's own convolution computes, which other backends run; gradients too."""
     found = {}
     with jax.enable_x64():
-        x, kernel = jnp.asarray(normal(2, 5, 7, 6)), jnp.asarray(normal(size, size, 6 // groups, 9, seed=1))
+        x, kernel = jnp.asarray(normal(2, 5, 7, 6)), jnp.asarray(normal(size, size, 6 // groups, cout, seed=1))
         for platform in ("cpu", "tpu"):
             token = PLATFORM.set(platform)
             f = lambda x, kernel: convolved(x, kernel, groups, edge)  # noqa: E731

@@ -1,11 +1,12 @@
-"""The forms of the 4x4 stride-2 convolution and of its transpose at the DCGAN's shapes, and of the ResNets' 3x3.
+"""The forms of the 4x4 stride-2 convolution and of its transpose at the DCGAN's shapes, and of the ResNets' others.
 
 python experiments/benchmarks/convs.py [--repeats 20] [--batch 64]      about 2 minutes on 2 CPU cores
 
 Each number is the median time of one call that returns the output and the gradients in the input and in the kernel. The
 forms take turns inside one process, so that a busy moment of the machine hits all of them. Expected on CPU: the plain
-transposed convolution is several times slower than the matrix products, which `jaxgan.nets.layers` uses there. The 3x3
-convolutions are measured in a loop of two, as training runs them: there XLA's own took 7 to 34 times as long (2 cores).
+transposed convolution is several times slower than the matrix products, which `jaxgan.nets.layers` uses there. Those of
+stride 1 are measured in a loop of two, as training runs them: there XLA's own took 7 to 34 times as long as patches (2
+cores), and to a few channels products of rows, which jaxgan takes there, a half to a sixth of the time of patches.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from jaxgan.convolution import convolved
+from jaxgan.convolution import convolved, patches
 from jaxgan.nets import layers
 
 # (input height = width, cin, cout) of the layers at width 64, batch 64
@@ -103,15 +104,21 @@ def up_phases(x, kernel):
 
 
 def same(x, kernel):
-    """XLA's own 3x3 convolution, zeros around the image."""
+    """XLA's own convolution of stride 1, zeros around the image."""
     groups = x.shape[-1] // kernel.shape[2]
     return jax.lax.conv_general_dilated(
         x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=groups
     )
 
 
-# (height = width, channels, groups)
-SAME = [(28, 32, 1), (14, 32, 1), (32, 32, 4), (8, 128, 16)]
+# (height = width, channels in and out, of a kernel's side, groups)
+SAME = [(28, 32, 32, 3, 1), (14, 32, 32, 3, 1), (32, 32, 32, 3, 4), (8, 128, 128, 3, 16)]
+FEWER = [(32, 64, 3, 3, 1), (32, 64, 32, 3, 1), (32, 32, 3, 7, 1)]
+
+
+def of_patches(x, kernel):
+    """One product of patches as large as the kernel, of one group."""
+    return patches(x, len(kernel)) @ kernel.reshape(-1, kernel.shape[-1])
 
 
 FORMS = {
@@ -184,16 +191,12 @@ def looped(form):
     return jax.jit(lambda x, kernel: jax.lax.fori_loop(0, 2, move, (x, kernel)))
 
 
-def table_in_a_loop(repeats, batch):
-    """A Markdown table of the 3x3 forms, milliseconds for one gradient."""
-    forms = {
-        "XLA's convolution": same,
-        "jaxgan: patches": lambda x, kernel: convolved(x, kernel, x.shape[-1] // kernel.shape[2]),
-    }
-    print("\n| 3x3 in a loop, ms | " + " | ".join(forms) + " |\n|---|---|---|")
-    for h, channels, groups in SAME:
-        x = jax.random.normal(jax.random.key(0), (batch, h, h, channels))
-        kernel = jax.random.normal(jax.random.key(1), (3, 3, channels // groups, channels)) * 0.02
+def table_in_a_loop(shapes, forms, repeats, batch):
+    """A Markdown table of forms of stride 1, milliseconds for one gradient."""
+    print("\n| in a loop, ms | " + " | ".join(forms) + " |\n|---|" + "---|" * len(forms))
+    for h, cin, cout, size, groups in shapes:
+        x = jax.random.normal(jax.random.key(0), (batch, h, h, cin))
+        kernel = jax.random.normal(jax.random.key(1), (size, size, cin // groups, cout)) * 0.02
         calls = {name: looped(form) for name, form in forms.items()}
         times: dict[str, list[float]] = {name: [] for name in forms}
         for turn in range(repeats + 1):
@@ -203,7 +206,7 @@ def table_in_a_loop(repeats, batch):
                 if turn:
                     times[name].append(500 * (time.perf_counter() - start))
         row = " | ".join(f"{statistics.median(t):.1f}" for t in times.values())
-        print(f"| {h}x{h}, {channels} channels, {groups} group{'s' * (groups > 1)} | {row} |")
+        print(f"| {h}x{h}, {size}x{size}, {cin} to {cout} channels, {groups} group{'s' * (groups > 1)} | {row} |")
 
 
 def processor():
@@ -223,7 +226,10 @@ def main():
     print(f"batch {args.batch}, median of {args.repeats}")
     table("up", UP, args.repeats, args.batch)
     table("down", DOWN, args.repeats, args.batch)
-    table_in_a_loop(max(args.repeats // 4, 1), args.batch)
+    here = {"jaxgan": lambda x, kernel: convolved(x, kernel, x.shape[-1] // kernel.shape[2])}
+    few = max(args.repeats // 4, 1)
+    table_in_a_loop(SAME, {"XLA's convolution": same, **here}, few, args.batch)
+    table_in_a_loop(FEWER, {"XLA's convolution": same, "patches": of_patches, **here}, few, args.batch)
 
 
 if __name__ == "__main__":
