@@ -119,6 +119,7 @@ IGNORED = [
     ({"cr_augment": ("jitter",)}, "cr_augment.*hp.cr"),
     ({"hp": {"ada_target": 0.6}}, "hp.ada_target is 0.6.*augment ada, blit, .* or ada_cutout.* augment is empty"),
     ({"augment": ("jitter",), "hp": {"augment_p": 0.6}}, "hp.augment_p is 0.6.*augment is jitter; leave it at 0"),
+    ({"augment": ("jitter",), "hp": {"color_p": 0.5}}, "hp.color_p is 0.5, but it belongs to augment brightness, "),
     ({"hp": {"ada_images": 1e5}}, "hp.ada_images is 100000.*hp.ada_target is 0 and hp.apa_target is 0"),
     ({"kind": "conditional", "head": "multihinge", "loss": "hinge"}, "loss is 'hinge'.*multihinge"),
     ({"kind": "cyclegan", "latent": 3}, "latent is 3"),

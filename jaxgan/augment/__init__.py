@@ -16,7 +16,7 @@ from jaxgan.augment.diffaugment import AUGMENTS, COLORS, JITTER, flip
 from jaxgan.augment.warp import REACH
 from jaxgan.types import AnyArray, JaxganError
 
-__all__ = ["AUGMENTS", "GROUPS", "JITTER", "apply", "check", "groups"]
+__all__ = ["AUGMENTS", "COLORS", "GROUPS", "JITTER", "apply", "check", "groups"]
 
 Examples = Float[AnyArray, " b *shape"]
 

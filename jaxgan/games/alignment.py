@@ -72,7 +72,7 @@ def terms(config: Config, shape) -> dict[str, Term]:
     def loss(play: Play, vars):
         keys = rng.examples(rng.stream(rng.stream(play.key, "view real"), "augment"), len(play.real.x), play.axis)
         made, vars = play.run(vars, "projector", play.real.tokens)
-        mirrored = {"flip_p": play.hp["flip_p"]} if config.hp.on("flip_p") else {}
+        mirrored = {"flip_p": play.hp["flip_p"]} if "flip" in moves and config.hp.on("flip_p") else {}
         x = augment.apply(moves, play.real.x, keys, **mirrored)
         return off(made, wanted(name, x, (grid[0], grid[1]))), vars
 

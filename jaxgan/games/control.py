@@ -68,7 +68,9 @@ def probability(config: Config, name: str, vars, hp: dict):
 def strength(config: Config, vars, hp: dict) -> dict:
     """How often augmentations act, as augment.apply takes it."""
     groups = augment.groups(config.augment)
-    found = {name: hp[name] for name in ("flip_p", "color_p") if config.hp.on(name)}
+    shares = {"flip_p": ("flip",), "color_p": augment.COLORS}
+    acting = [name for name, of in shares.items() if config.hp.on(name) and {*of} & {*config.augment}]
+    found = {name: hp[name] for name in acting}
     if groups:
         found["p"] = probability(config, "ada", vars, hp) if "ada" in controlled(config) else hp["augment_p"]
     return found | ({"color": hp["augment_color"]} if "color" in groups else {})
