@@ -15,15 +15,12 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-import jax
 import numpy as np
 
-from jaxgan import Config, Eval, Hp, games, hlo, log, plan, plots, train
-from jaxgan.backend import portable
+from jaxgan import Config, Eval, Hp, hlo, log, plan, plots, train
 from jaxgan.config import check
 from jaxgan.experiment import experiment
 from jaxgan.run import load
-from jaxgan.state import advance, initial
 
 HERE = Path(__file__).parent
 # network: its recipe, and what is other here
@@ -47,13 +44,7 @@ def chosen(net: str) -> tuple[Config, Config]:
 
 def count(c: Config) -> float:
     """FLOPs of a step, with all penalties that some steps have."""
-    source, game = plan.stand_in("x".join(map(str, SHAPE)), 0, c.flip), games.make(c, SHAPE)
-    state = jax.eval_shape(lambda: initial(game, c, SHAPE))
-    rows = {"x": jax.ShapeDtypeStruct((SIZE, *SHAPE), np.uint8), "y": jax.ShapeDtypeStruct((SIZE,), np.uint8)}
-    step = jax.jit(lambda rows, state: advance(game, c, source, rows, state))
-    lowered = portable(lambda: step.lower(rows, state))
-    text = hlo.of(lowered)
-    return lowered.cost_analysis()["flops"] + hlo.looped(text, hlo.weights(text))
+    return hlo.flops(plan.written(c, SHAPE, 0, SIZE))
 
 
 def flops(c: Config) -> float:

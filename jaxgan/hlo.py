@@ -3,7 +3,7 @@
 import re
 from functools import cache
 from math import prod
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -133,6 +133,12 @@ def looped(text: str, calls: dict[str, int]) -> float:
     return sum(
         2.0 * (calls.get(at, 0) - once.get(at, 0)) * m * n * k * places for at, m, n, k, places in products(text)
     )
+
+
+def flops(lowered: jax.stages.Lowered) -> float:
+    """XLA's count of a program that is not compiled, and products of loops as often as they are made."""
+    text, cost = of(lowered), cast(dict, lowered.cost_analysis())
+    return cost["flops"] + looped(text, weights(text))
 
 
 def fill(text: str, calls: dict[str, int], unit: int) -> float:

@@ -14,14 +14,14 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from jaxgan import encoded, parallel, program
-from jaxgan.backend import PLATFORM
+from jaxgan import encoded, games, parallel, program
+from jaxgan.backend import PLATFORM, portable
 from jaxgan.config import Config
 from jaxgan.data import rows
 from jaxgan.errors import JaxganError, nearest
 from jaxgan.hlo import all_reduces, cycles, fill, looped, shape_bytes, weights
 from jaxgan.log import show
-from jaxgan.state import initial
+from jaxgan.state import advance, initial
 from jaxgan.types import Source
 
 
@@ -124,6 +124,18 @@ def lower(c: Config, source: Source, pool: list) -> jax.stages.Lowered:
         return program.build(game, source, c, devices).lower(state)
     finally:
         PLATFORM.reset(token)
+
+
+def written(c: Config, shape: tuple[int, ...], classes: int, size: int) -> jax.stages.Lowered:
+    """A step on one device on so many examples, before XLA compiles it: of plain convolutions, whatever this machine.
+
+    By its text FLOPs are counted that do not depend on where.
+    """
+    source, game = stand_in("x".join(map(str, shape)), classes, c.flip), games.make(c, shape, classes)
+    state = jax.eval_shape(lambda: initial(game, c, shape))
+    rows = {"x": jax.ShapeDtypeStruct((size, *shape), np.uint8), "y": jax.ShapeDtypeStruct((size,), np.int32)}
+    step = jax.jit(lambda rows, state: advance(game, c, source, rows, state))
+    return portable(lambda: step.lower(rows, state))
 
 
 def measure(compiled, c: Config, source: Source, chip: Chip, count: int) -> dict:

@@ -132,6 +132,10 @@ def test_alignment_is_with_its_tokens(tiny, monkeypatch):
         ({"layernorm.bias": np.zeros(31, np.float32)}, r"is another network: norm\.bias is \(31,\), expected \(32,\)"),
         ({"more": np.zeros(1, np.float32)}, "more is"),
         ({"encoder.layer.1.attention.attention.key.bias": None}, r"blocks\.1\.attn\.qkv\.bias is \(64,\)"),
+        (
+            {"encoder.layer.0.attention.attention.key.weight": np.zeros((16, 16), np.float32)},
+            r"blocks\.0\.attn\.qkv\.weight is \(32, 32\), expected \(96, 32\)",
+        ),
         ({"embeddings.cls_token": None}, "cls_token is not there"),
     ],
 )

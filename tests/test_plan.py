@@ -98,8 +98,10 @@ def test_products_in_loops_count_as_often_as_they_are_made():
         return jax.lax.scan(lambda x, _: (jax.jit(jnp.matmul)(x, y), None), x, length=5)[0]
 
     for f, times in ((jnp.matmul, 1), (looped, 5), (lambda x, y: looped(x, y) @ y, 6)):
-        text = hlo.of(jax.jit(f).lower(x, y))
+        lowered = jax.jit(f).lower(x, y)
+        text = hlo.of(lowered)
         assert hlo.multiplied(text) == times * 2 * 4 * 3 * 3
+        assert hlo.flops(lowered) == pytest.approx(times * 2 * 4 * 3 * 3, abs=12)  # and a counter's
         assert hlo.looped(text, hlo.weights(text)) == (0 if times == 1 else 4) * 2 * 4 * 3 * 3
     batched = jax.jit(jax.vmap(jnp.matmul)).lower(jnp.ones((7, 4, 3)), jnp.ones((7, 3, 2)))
     assert hlo.multiplied(hlo.of(batched)) == 7 * 2 * 4 * 3 * 2

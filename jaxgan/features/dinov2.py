@@ -99,7 +99,8 @@ def renamed(p: Weights) -> Weights:
         if inner.startswith("attention.attention."):
             kind = name.rpartition(".")[2]
             parts = [p[part] for part in (f"{at}.{of}.{kind}" for of in ("query", "key", "value")) if part in p]
-            found[f"{BLOCKS}.{i}.attn.qkv.{kind}"] = np.concatenate(parts)
+            alike = len({part.shape for part in parts}) == 1
+            found[f"{BLOCKS}.{i}.attn.qkv.{kind}"] = np.concatenate(parts) if alike else parts[0]  # and is refused
             continue
         old = next((old for old in INNER if inner.startswith(old)), "")
         found[f"{BLOCKS}.{i}.{INNER.get(old, '')}{inner[len(old) :]}"] = x

@@ -109,10 +109,12 @@ def safetensors(path: Path, expected: str) -> dict[str, Any]:
         from safetensors.numpy import load_file
     except ImportError:
         raise JaxganError("weights in .safetensors are read by safetensors: pip install safetensors") from None
+    if not path.is_file():
+        raise JaxganError(f"there are no weights {path}; {expected}")
     try:
         return load_file(path)
     except OSError as e:
-        raise JaxganError(f"there are no weights {path} ({e.strerror or e}); {expected}") from None
+        raise JaxganError(f"cannot read the weights {path} ({e.strerror or e}); {expected}") from None
     except SafetensorError as e:
         raise JaxganError(f"{_told(path)} is not whole, or no .safetensors file ({e}); {expected}") from None
 
