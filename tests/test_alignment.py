@@ -44,7 +44,8 @@ def test_patches_have_the_features_of_their_place():
 def test_the_term_is_its_formula(monkeypatch):
     """Of real examples, moved as D is shown them and not cut; D's player owns and moves the projector."""
     monkeypatch.setattr(alignment, "HIDDEN", 6)
-    c, game, shape = game_of({**SETTINGS, "hp": {"alignment": 0.7}})
+    moves = ("flip", "translation")
+    c, game, shape = game_of({**SETTINGS, "augment": (*moves, "cutout"), "hp": {"alignment": 0.7, "flip_p": 0.9}})
     assert game.players["d"].nets == ("d", "projector")
     state = jax.eval_shape(lambda: step.init(game, 0, vars(c.hp), batch_of(game, shape)))
     params = {name: moved(p) for name, p in state.params.items()}
@@ -59,9 +60,9 @@ def test_the_term_is_its_formula(monkeypatch):
 
         slopes, (_, metrics) = jax.grad(loss, (0, 1), has_aux=True)(params["projector"], jnp.float32(0.7))
         keys = each(rng.stream(KEY, "view real"), "augment", BATCH)
-        shown = augment.apply(c.augment, batch["x"], keys)
+        shown = augment.apply(c.augment, batch["x"], keys, flip_p=0.9)
         d = game.nets["d"].apply(params["d"], memory["d"], shown, batch["y"], train=True, features=True, tokens=True)[0]
-        want = alignment.wanted("digits-cnn", augment.apply(("translation",), batch["x"], keys), (2, 2))
+        want = alignment.wanted("digits-cnn", augment.apply(moves, batch["x"], keys, flip_p=0.9), (2, 2))
         return metrics["alignment"], slopes, d[1:], want
 
     found, (slopes, weighed), (h, tokens), want = jax.device_get(both(params))
