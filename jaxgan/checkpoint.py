@@ -31,6 +31,9 @@ from jaxgan.types import JaxganError, State, named
 
 FORMAT = 1
 DEFAULTS = dataclasses.asdict(Hp())  # of the numbers that an earlier version's checkpoint does not have
+# Orbax numbers all saves of a process by one counter, and reads it several times as one starts: where another thread's
+# moves it meanwhile, a save writes into its folder before that is made, and clears it away then
+_STARTS = threading.Lock()
 MARGIN = 2**20  # bytes that a checkpoint takes beside its arrays, at most
 
 
@@ -124,7 +127,8 @@ class Checkpoints:
             # Orbax would find out in the middle, with some of its writes under way and more to say than an error
             if shutil.disk_usage(self.dir).free < sum(x.nbytes for x in jax.tree.leaves(fields)) + MARGIN:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            self.manager.save(step, args=args, metrics=self._ranked(scores or {}), force=True)
+            with _STARTS:
+                self.manager.save(step, args=args, metrics=self._ranked(scores or {}), force=True)
 
     def _ranked(self, scores: Mapping[str, float]) -> dict | None:
         """What is kept beside a checkpoint, to rank it by; None where it has no scores, or not the one that ranks."""

@@ -8,6 +8,8 @@ import resource
 import shutil
 import signal
 import subprocess
+import threading
+import time
 
 import jax
 import numpy as np
@@ -337,3 +339,34 @@ def test_one_process_to_a_folder(server, experiment, tmp_path, capfd):
     assert first.wait() == -9
     last = max(steps_saved(dir), default=0) + 10
     assert command("train", experiment, "--dir", dir, "--steps", last) == 0, capfd.readouterr()  # it holds nothing
+
+
+def test_saves_of_two_threads_start_one_after_the_other(tmp_path):
+    """Orbax has one number for all saves that start: two that did at once wrote into folders not made yet."""
+    fields, inside, together = {"hp": {}, "params": {"w": np.ones(3, np.float32)}}, [], []
+
+    def save_all(dir):
+        with contextlib.closing(checkpoint.Checkpoints(dir, keep=2)) as saved:
+            start = saved.manager.save
+
+            def watched(*args, **kwargs):
+                inside.append(dir)
+                time.sleep(0.01)  # for the other to come
+                together.append(len(inside))
+                started = start(*args, **kwargs)
+                inside.remove(dir)
+                return started
+
+            saved.manager.save = watched
+            for step in range(1, 6):
+                saved.save(step, fields, "")
+
+    dirs = [tmp_path / name for name in "ab"]
+    threads = [threading.Thread(target=save_all, args=(dir,)) for dir in dirs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert together == [1] * 10
+    for dir in dirs:
+        assert sorted(int(path.name) for path in dir.iterdir()) == [4, 5]
