@@ -40,7 +40,7 @@ MARGIN = 2**20  # bytes that a checkpoint takes beside its arrays, at most
 def to_host(state: State) -> dict:
     """state as {field: tree of numpy arrays}; the key as its data."""
     fields = vars(state) | {"key": jax.random.key_data(state.key)}
-    return jax.tree.map(np.asarray, parallel.local(fields))
+    return jax.tree.map(np.asarray, parallel.whole(fields))
 
 
 def from_host(fields: dict) -> State:

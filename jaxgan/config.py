@@ -225,8 +225,8 @@ class Config(Architecture):
     """Train steps; may be raised later to train on."""
     seed: int = option(0, "run", most=2**32 - 1)
     """A seed is a run."""
-    parallel: Literal["auto", "pmap", "jit"] = option("auto", "devices", neutral=True)
-    """How to use several devices; auto is pmap where there is more than one."""
+    parallel: Literal["auto", "pmap", "jit", "zero1"] = option("auto", "devices", neutral=True)
+    """How to use several devices; auto is pmap where there is more than one, zero1 splits the optimizers' moments."""
     chunk: int = option(0, "devices", neutral=True, free=True)
     """Steps per dispatch; 0 adapts it to about a second of work. Never changes the result."""
     log_every: int = option(50, "run folder", neutral=True, free=True, least=1)

@@ -1,9 +1,11 @@
 """Devices: one program over one device, over all by pmap, or over all by jit with a NamedSharding.
 
-The state is replicated and the batch is split. Which device holds an example changes nothing that the example sees.
+The state is replicated, but for what zero1 splits, and the batch is split. Which device holds an example changes
+nothing that the example sees.
 """
 
 import contextlib
+import dataclasses
 import functools
 import os
 from collections.abc import Callable, Iterator
@@ -15,7 +17,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxgan.errors import LostProcess
-from jaxgan.types import Axis, JaxganError
+from jaxgan.types import Axis, JaxganError, State
 
 DETERMINISTIC = "xla_gpu_deterministic_ops"
 HEARTBEAT = 30  # seconds after which a silent process counts as lost; a closed connection is noticed at once
@@ -51,12 +53,13 @@ def reproducible() -> bool:
 class Devices(NamedTuple):
     """How a step runs.
 
-    mode:    "one", "pmap" or "jit"
+    mode:    "one", "pmap", "jit" or "zero1"
     axis:    the game's axis
     count:   devices over all processes
     local:   devices of this process
     split:   host batches [k, updates, b, ...] (this process's share) -> the compiled step's input
     replicate: tree of arrays that every process holds -> the same on every device
+    place:   a State that every process holds -> the compiled step's input
     compile: (f(rows, state, n) -> state, out; rows are split) -> the function over all devices, which has `lower` as
              those of jax.jit do; state is donated
     """
@@ -67,6 +70,7 @@ class Devices(NamedTuple):
     local: int
     split: Callable
     replicate: Callable
+    place: Callable
     compile: Callable
 
 
@@ -118,12 +122,12 @@ def devices(parallel: str = "auto", pool: list | None = None) -> Devices:
     if count == 1:
         return one()
     mode = "pmap" if parallel == "auto" else parallel
-    return {"pmap": _pmap, "jit": _jit}[mode](count, pool)
+    return _pmap(count, pool) if mode == "pmap" else _jit(count, pool, spread=mode == "zero1")
 
 
 def one() -> Devices:
     """The way to run on one device, of however many there are."""
-    return Devices("one", None, 1, 1, jax.device_put, jax.device_put, partial(_compile_one))
+    return Devices("one", None, 1, 1, jax.device_put, jax.device_put, jax.device_put, partial(_compile_one))
 
 
 def share(batch: int, d: Devices, name: str = "batch", accumulate: int = 1) -> int:
@@ -171,8 +175,24 @@ def first(work: Callable):
 
 
 def local(tree):
-    """tree with each replicated array as this process's first device holds it."""
-    return jax.tree.map(lambda x: x.addressable_data(0) if isinstance(x, jax.Array) else x, tree)
+    """tree with each replicated array as this process's first device holds it; what is split stays so."""
+    alone = lambda x: isinstance(x, jax.Array) and x.is_fully_replicated  # noqa: E731
+    return jax.tree.map(lambda x: x.addressable_data(0) if alone(x) else x, tree)
+
+
+def whole(tree):
+    """`local`, and arrays that are split as numpy's, one after the other; all processes have to call it."""
+
+    def gathered(x):
+        if not isinstance(x, jax.Array) or x.is_fully_replicated:
+            return x
+        if x.is_fully_addressable:
+            return np.asarray(x)
+        from jax.experimental.multihost_utils import process_allgather
+
+        return process_allgather(x, tiled=True)
+
+    return jax.tree.map(gathered, local(tree))
 
 
 def _compile_one(f, rows_split: bool):
@@ -215,7 +235,7 @@ def _pmap(count: int, pool: list | None = None) -> Devices:
 
     replicated = NamedSharding(mesh, PartitionSpec())
     replicate = shapes if pool else lambda t: jax.device_put(t, replicated)
-    return Devices("pmap", "devices", count, n_local, split, replicate, compile)
+    return Devices("pmap", "devices", count, n_local, split, replicate, replicate, compile)
 
 
 def _ahead(mapped) -> Callable:
@@ -230,30 +250,74 @@ def _ahead(mapped) -> Callable:
     return call
 
 
-def _jit(count: int, pool: list | None = None) -> Devices:
-    mesh = Mesh(np.array(pool or jax.devices()), ("devices",))
+def _jit(count: int, pool: list | None = None, spread: bool = False) -> Devices:
+    """spread: each device keeps a part of what the optimizers remember, and updates that part of the parameters.
+
+    ZeRO's first stage, Rajbhandari et al. 2019, arXiv 1910.02054: XLA sends the parts of the update to all.
+    """
+    every = np.array(pool or jax.devices())
+    mesh = Mesh(every, ("devices",))
     replicated = NamedSharding(mesh, PartitionSpec())
     by_example = NamedSharding(mesh, PartitionSpec(None, None, "devices"))
+
+    def places(state: State) -> State:
+        found = jax.tree.map(lambda _: replicated, state)
+        return dataclasses.replace(found, opt=jax.tree.map(partial(_parts, every), state.opt)) if spread else found
 
     def split(rows):
         return jax.tree.map(lambda r: jax.make_array_from_process_local_data(by_example, r), rows)
 
     def compile(f, rows_split: bool):
         rows = by_example if rows_split else replicated
-        return jax.jit(
-            f,
-            donate_argnums=1,
-            in_shardings=(rows, replicated, None),
-            out_shardings=replicated,
-            compiler_options=compiler_options(),
-        )
+        made: list = []
 
-    def replicate(x):  # device_put takes no array of one process to devices of another
+        def program(state):
+            if not made:
+                where = places(state)
+                jitted = jax.jit(
+                    f,
+                    donate_argnums=1,
+                    in_shardings=(rows, where, None),
+                    out_shardings=(where, replicated),
+                    compiler_options=compiler_options(),
+                )
+                made.append(jitted)
+            return made[0]
+
+        call = lambda rows, state, n: program(state)(rows, state, n)  # noqa: E731
+        call.lower = lambda rows, state, n: program(state).lower(rows, state, n)  # type: ignore[attr-defined]
+        return call
+
+    def put(x, where):  # device_put takes no array of one process to devices of another
         if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
-            return jax.random.wrap_key_data(replicate(jax.random.key_data(x)), impl=jax.random.key_impl(x))
-        return jax.make_array_from_process_local_data(replicated, np.asarray(x), x.shape)
+            return jax.random.wrap_key_data(put(jax.random.key_data(x), where), impl=jax.random.key_impl(x))
+        return jax.make_array_from_callback(x.shape, where, np.asarray(x).__getitem__)
 
-    axis = NamedSharding(mesh, PartitionSpec("devices"))
+    axis, mode = NamedSharding(mesh, PartitionSpec("devices")), "zero1" if spread else "jit"
     if pool:
-        return Devices("jit", axis, count, count, shapes, shapes, compile)
-    return Devices("jit", axis, count, jax.local_device_count(), split, partial(jax.tree.map, replicate), compile)
+        return Devices(mode, axis, count, count, shapes, shapes, shapes, compile)
+    replicate = partial(jax.tree.map, partial(put, where=replicated))
+    place = lambda state: jax.tree.map(put, state, places(state))  # noqa: E731
+    return Devices(mode, axis, count, jax.local_device_count(), split, replicate, place, compile)
+
+
+def _parts(every: np.ndarray, x) -> NamedSharding:
+    """An array's parts on devices [n]: along its first axes, as the prime factors of n divide them, the last one last.
+
+    The last axes are the rows that a TPU pads.
+    """
+    factors = _primes(len(every))
+    names = [f"part{i}" for i in range(len(factors))]
+    sizes = list(x.shape)
+    spec: list[tuple[str, ...]] = [()] * x.ndim
+    for name, n in zip(names, factors):
+        if (axis := next((i for i, size in enumerate(sizes) if size % n == 0), None)) is not None:
+            sizes[axis] //= n
+            spec[axis] += (name,)
+    return NamedSharding(Mesh(every.reshape(factors), names), PartitionSpec(*spec))
+
+
+def _primes(n: int) -> list[int]:
+    """Prime factors of n, 2 and more."""
+    least = next((i for i in range(2, int(n**0.5) + 1) if n % i == 0), n)
+    return [least, *_primes(n // least)] if least < n else [n]

@@ -203,7 +203,7 @@ def table(row: dict) -> str:
     lines = [f"{row['topology']}: {row['chips']} chips, {row['parallel']}, batch {row['batch']:,} (compiled, not run)"]
     needs = f"{size(row['used'])} of {size(row['memory'])}" if row["used"] else f"more than {size(row['memory'])}"
     if not row["fits"]:
-        remedies = "try --remat, --precision bfloat16, --accumulate or a smaller --batch"
+        remedies = "try --parallel zero1, --remat, --precision bfloat16, --accumulate or a smaller --batch"
         lines += [f"  does not fit: needs {needs} a chip; {remedies}"]
         return "\n".join([*lines, f"  XLA: {row['reason']}" if "reason" in row else ""]).rstrip()
     parts = ", ".join(

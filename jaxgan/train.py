@@ -140,13 +140,13 @@ def _loop(c: Config, dir: Path, source: Source, devices, compiled, state, saved,
     """Dispatch what `dispatches` asks for, to its end -> state, which is then saved."""
     compiled = _traced(c, dir, compiled, say)
     steps = dispatches(c, dir, looks(c, source, held), compiled.length, int(state.step), saved, say, stop)
-    state = devices.replicate(state)
+    state = devices.place(state)
     with contextlib.closing(steps), contextlib.suppress(StopIteration):
         dispatch = next(steps)
         while True:
             state, metrics = compiled.advance(state, *dispatch)
             dispatch = steps.send((state, metrics))
-    return parallel.local(state)
+    return parallel.whole(state)
 
 
 Dispatches = Generator[tuple[int, int], tuple[State, dict], None]  # as `dispatches` makes it

@@ -40,7 +40,7 @@ def verify(
     given = transfer.given(c, init, env.get("init"))
     state = transfer.first(game, c, source.shape, initial(game, c, source.shape), given)
     compiled = program.build(game, source, c, devices)
-    return replay(dir, c, env, recorded, compiled, devices.replicate(state), say)
+    return replay(dir, c, env, recorded, compiled, devices.place(state), say)
 
 
 def digests(dir: Path, steps: int = 0) -> dict[int, str]:

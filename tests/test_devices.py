@@ -38,11 +38,11 @@ CASES = {
 ADAM = {"hp": {"g_lr": 1e-3, "d_lr": 1e-3}}
 SGD = {"optimizer": "sgd", "hp": {"g_lr": 0.005, "d_lr": 0.005}}
 EXACT = 1e-12
-LAYOUTS = [(n, mode) for n in (2, 4, 8) for mode in ("pmap", "jit")]
+LAYOUTS = [(n, mode) for n in (2, 4, 8) for mode in ("pmap", "jit", "zero1")]
 TABLE = [(*layout, case, 64) for layout in LAYOUTS for case in CASES]
-TABLE += [(*layout, case, 32) for layout, case in zip(LAYOUTS, [*CASES, *CASES])]
+TABLE += [(*layout, case, 32) for layout, case in zip(LAYOUTS, 3 * [*CASES])]
 # each mode, and the hardest cases; float32 is below, where a run goes on over other devices
-QUICK = [(4, "pmap", "pairs", 64), (8, "jit", "unequal", 64)]
+QUICK = [(4, "pmap", "pairs", 64), (8, "jit", "unequal", 64), (8, "zero1", "dcgan", 64)]
 
 
 WORKER = """
@@ -93,14 +93,16 @@ for path, bits, values in json.loads(sys.argv[1]):
     game = games.make(c, source.shape, source.classes, d.axis)
     run, step = program.build(game, source, c, d), 0
     state = widened(initial(game, c, source.shape))
-    start, state = named(state.params, "start"), d.replicate(state)
+    start, state = named(state.params, "start"), d.place(state)
     while step < c.steps:
         n = run.length(step)
         state, metrics = run.advance(state, step, n)
         jax.block_until_ready(metrics)  # virtual devices may hang with many collectives in flight
         step += n
-    fields = checkpoint.to_host(state)
-    saved = start | named(fields["params"], "end") | named(fields["ema"], "ema") | {"step": fields["step"]}
+    fields, moments = checkpoint.to_host(state), jax.tree.leaves(state.opt)
+    kept = sum(x.addressable_data(0).size for x in moments) / max(1, sum(x.size for x in moments))
+    saved = start | named(fields["params"], "end") | named(fields["ema"], "ema")
+    saved |= {"step": fields["step"], "kept": kept}
     np.savez(path, **saved, **(first(source, c, d) if c.flip else {}))
 """
 
@@ -155,6 +157,8 @@ def test_the_trajectory_is_that_of_one_device(trained, layout):
     tolerance = EXACT if bits == 64 else rounding(max(np.abs(one[name]).max() for name in names(one)))
     assert differences[worst] <= tolerance, f"{worst} differs by {differences[worst]:.1e}"
     assert differences[worst] > 0  # they were not the same program
+    least, most = (0, 1.5 / layout[0]) if layout[1] == "zero1" else (1, 1)  # SGD has no moments
+    assert least * one["kept"] <= many["kept"] <= most * one["kept"]
     assert all(one[name].dtype == f"float{bits}" for name in names(one))
     moved = max(np.abs(one[name] - one[name.replace("end", "start", 1)]).max() for name in one if name[:3] == "end")
     assert moved > 1000 * tolerance  # agreement says something
@@ -183,7 +187,7 @@ SMOOTH
 from jaxgan import cli, checkpoint, train
 loop = train._loop
 def watched(c, dir, source, devices, compiled, state, *rest):
-    print("restored", checkpoint.digest(checkpoint.to_host(devices.replicate(state))))
+    print("restored", checkpoint.digest(checkpoint.to_host(devices.place(state))))
     return loop(c, dir, source, devices, compiled, state, *rest)
 train._loop = watched
 cli.main(sys.argv[1:])
@@ -240,6 +244,18 @@ def test_two_processes(trained, experiments, tmp_path):
         assert [row["step"] for row in rows(dir) if "d_loss" in row] == [10, 20, 30, 40, 50]
         assert {p.name for p in (dir / "checkpoints").glob("*/state/ocdbt.process_*")} == {"ocdbt.process_0"}
         assert len(json.loads((dir / "env.json").read_text())["starts"]) == 1
+
+
+@pytest.mark.slow
+def test_moments_that_two_processes_share_are_saved_whole(experiments, smooth, tmp_path):
+    """Of Adam, after 20 steps: those of one device."""
+    dir, c = tmp_path / "run", dataclasses.replace(experiment(experiments / "ring.py")[0], optimizer="adam", steps=20)
+    command = ["train", experiments / "ring.py", "--dir", dir, "--optimizer", "adam", "--steps", 20]
+    with pair(tmp_path, [*command, "--parallel", "zero1"], first=SMOOTH) as both:
+        assert both.wait() == [0, 0], both.texts
+    runs = jaxgan.load(dir), train.run(c, tmp_path / "alone", quiet=True)
+    many, one = (jax.flatten_util.ravel_pytree(run.state.opt)[0] for run in runs)
+    assert np.abs(many - one).max() <= 1e-4 * np.abs(one).max()
 
 
 @pytest.mark.parametrize("told", [pytest.param((0, 1), marks=pytest.mark.slow), (1,)], ids=["both", "one"])
