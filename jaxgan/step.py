@@ -13,6 +13,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxgan import rng
 from jaxgan.types import Game, JaxganError, State
@@ -53,6 +54,16 @@ def mean_over(tree, axis):
 def over_devices(tree, axis):
     """`mean_over`, of a micro-batch too: for what is averaged over these in the end, see `accumulated`."""
     return jax.lax.pmean(tree, axis) if isinstance(axis, str) else tree
+
+
+def alike(tree, axis):
+    """tree, all of it on every device, where jit splits the batch: what it meets may be split otherwise, as zero1 does.
+
+    Without this the split of an optimizer's moments would reach through gradients and updates into the networks.
+    """
+    if not isinstance(axis, NamedSharding):
+        return tree
+    return jax.lax.with_sharding_constraint(tree, NamedSharding(axis.mesh, PartitionSpec()))
 
 
 def everywhere(x, axis):
@@ -112,6 +123,7 @@ def field(game: Game, name: str, state: State, batch, key, foresee=lambda state:
     gradient = partial(jax.value_and_grad(loss, has_aux=True), own)
     (value, (vars, metrics)), grads = accumulated(game, gradient, batch, key)
     grads, metrics = mean_over((grads, {f"{name}_loss": value, **metrics}), game.axis)
+    grads = alike(grads, game.axis)
     metrics[f"{name}_grad"] = optax.tree.norm(grads)
     return grads, {net: vars[net] for net in player.nets}, metrics
 
@@ -123,7 +135,7 @@ def move(game: Game, name: str, state: State, grads, vars) -> State:
     updates, opt = player.tx(state.hp).update(grads, state.opt[name], own)
     return dataclasses.replace(
         state,
-        params={**state.params, **optax.apply_updates(own, updates)},
+        params={**state.params, **optax.apply_updates(own, alike(updates, game.axis))},
         vars={**state.vars, **vars},
         opt={**state.opt, name: opt},
     )

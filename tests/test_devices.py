@@ -164,6 +164,31 @@ def test_the_trajectory_is_that_of_one_device(trained, layout):
     assert moved > 1000 * tolerance  # agreement says something
 
 
+PRODUCTS = """
+import json, sys
+from functools import partial
+import jax
+from jaxgan import config, games, hlo, parallel, program
+from jaxgan.data import of_config
+from jaxgan.state import initial
+
+c = config.from_dict(json.loads(sys.argv[1]))
+source = of_config(c)[0]
+for mode in ("jit", "zero1"):
+    d = parallel.devices(mode)
+    game = games.make(c, source.shape, source.classes, d.axis)
+    state = jax.eval_shape(partial(initial, game, c, source.shape))
+    text = program.build(game, source, c, d).lower(state).compile().as_text()
+    print(sorted(sizes for _, *sizes in hlo.products(text)))
+"""
+
+
+def test_what_splits_moments_leaves_the_networks_products_as_they_are():
+    """XLA would carry the split of Adam's moments through gradients and updates into layers, and back by copies."""
+    jit, zero1 = python(PRODUCTS, 4, json.dumps(settings("auto", "ring", 64))).splitlines()
+    assert jit == zero1 and jit.count("[") > 10
+
+
 # What follows goes through the command line.
 
 
