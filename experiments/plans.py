@@ -1,16 +1,16 @@
 """What the train steps of the recipes need on TPUs, compiled and not run: the table of experiments/recipes/README.md.
 
-    python experiments/plans.py [--only NAME ...]   # compiles what is not there yet, then writes the table
-    python experiments/plans.py --table                # writes the table alone
+    python experiments/plans.py [--only NAME ...]  # compiles what is not there yet, then writes the table
+    python experiments/plans.py --table             # writes the table alone
 
 Needs libtpu, XLA's TPU compiler (pip install -e '.[tpu]'), and no TPU. Each plan is a line of
 experiments/results/plans.jsonl; one that is there is not compiled again, so remove the lines of recipes that changed.
 XLA is asked for its least effort, which takes half a minute of a CPU core for CIFAR-10's SNGAN in place of two and a
-half. Every recipe is compiled for v5e, on 8 chips and on as many of 256 as divide its batch. Where it does not fit in
-16 GB it is compiled for v5p as well, for its true size, and then for v5e with what may help, in this order, until it
-fits: --remat, --precision bfloat16, both, and both with half the batch, a quarter and so on, which for R3GAN and GAT,
-whose networks have no batch norm, is as many micro-batches. ESRGAN's second stage needs weights of VGG16
-(jaxgan[features]).
+half. Every recipe is compiled for v5e, on 8 chips and on as many of 256 as divide its batch, GAT's sizes for v6e too.
+Where it does not fit in 16 GB it is compiled for v5p as well, for its true size, and then for v5e with
+what may help, in this order, until it fits: --remat, --precision bfloat16, both, and both with half the batch, a
+quarter and so on, which for R3GAN and GAT, whose networks have no batch norm, is as many micro-batches; GAT under
+--parallel zero1, as its state alone is large. ESRGAN's second stage needs weights of VGG16 (jaxgan[features]).
 """
 
 import argparse
@@ -30,6 +30,7 @@ TOPOLOGIES = {
     "v5e": dict(zip(SIZES, ("16x16", "8x16", "8x8", "4x8", "4x4", "2x4"))),
     "v5p": dict(zip(SIZES, ("4x8x8", "4x4x8", "4x4x4", "2x4x4", "2x2x4", "2x2x2"))),
 }
+TOPOLOGIES["v6e"] = TOPOLOGIES["v5e"]
 # recipe: shape of its examples, classes
 RECIPES = {
     "cifar10_sngan": ("32x32x3", 0),
@@ -53,6 +54,7 @@ RECIPES = {
     "df2k_esrgan": ("128x128x3", 0),
     **{f"imagenet256_gat {size}": ("32x32x4", 1000) for size in ("S/2", "B/2", "L/2", "XL/2")},
 }
+GAT = tuple(name for name in RECIPES if name.startswith("imagenet256_gat"))
 LATENTS = {"space": "", "size": 0}  # for shapes that are of latents already
 # what a recipe's sizes change, the space aside, whose weights are not here
 SETTINGS: dict[str, dict] = {
@@ -134,18 +136,21 @@ def planned(name: str, kind: str, chips: int, changes: dict | None = None) -> di
 def search(name: str, chips: int) -> None:
     """The plan of a recipe on v5e; where it does not fit, on v5p too, and with changes until it fits."""
     plain = row = planned(name, "v5e", chips)
+    if name in GAT:
+        planned(name, "v6e", chips)
     if not row["fits"] and row["used"] < LIMITS["v5p"] * GB:
         planned(name, "v5p", chips)
-    for changes in REMEDIES:
+    base: dict = {"parallel": "zero1"} if name in GAT else {}
+    for changes in (base, *(base | one for one in REMEDIES)):
         # smaller numbers at most halve what is needed
-        if not row["fits"] and (changes != HALF or plain["used"] < 2 * row["memory"]):
+        if not row["fits"] and changes and (changes != HALF or plain["used"] < 2 * row["memory"]):
             row = planned(name, "v5e", chips, changes)
     parts = 2
     while not row["fits"] and plain["batch"] // parts >= chips:
         changes = (
             {"accumulate": parts} if name.endswith("r3gan") or "gat" in name else {"batch": plain["batch"] // parts}
         )
-        row = planned(name, "v5e", chips, REMEDIES[-1] | changes)
+        row = planned(name, "v5e", chips, base | REMEDIES[-1] | changes)
         parts *= 2
 
 
@@ -163,7 +168,7 @@ def line(name: str, chips: int, batch: int, rows: list[dict]) -> str:
     plain = {row["kind"]: row for row in mine if not row["changes"]}
     if "v5e" not in plain:
         return f"{first}| | | | | not compiled |"
-    small, row = plain["v5e"], plain.get("v5p", plain["v5e"])
+    row = plain["v5e"] if plain["v5e"]["fits"] else plain.get("v5p", plain["v5e"])
     changed = [r for r in mine if r["changes"]]
     told = [r for r in changed if r["fits"]] or changed[-1:]  # what helps, or the last that does not
     sizes = [(words(r["changes"]), "" if r["fits"] else "> ", r["used"] / GB) for r in told]
@@ -173,8 +178,9 @@ def line(name: str, chips: int, batch: int, rows: list[dict]) -> str:
         never = ", ".join(none)
         rest = [f"{', '.join(k for k in LIMITS if k not in none)} not compiled"] * (len(none) < len(LIMITS))
         return f"{first}| | | | > {row['used'] / GB:.1f} | {'; '.join(['not ' + never, *rest, *ways])} |"
-    fits = [kind for kind, limit in LIMITS.items() if row["used"] <= limit * GB and (kind != "v5e" or small["fits"])]
-    fill = f"{100 * row['matrix_fill']:.0f}, {100 * row['matrix_fill_256']:.0f} %"
+    fits = [kind for kind, limit in LIMITS.items() if plain.get(kind, {"fits": row["used"] <= limit * GB})["fits"]]
+    large = plain.get("v6e", {}).get("matrix_fill") or row["matrix_fill_256"]
+    fill = f"{100 * row['matrix_fill']:.0f}, {100 * large:.0f} %"
     counts = f"{row['flops'] / 1e9:,.0f} | {fill} | {row['all_reduces']}, {row['all_reduce_bytes'] / 2**20:,.0f} MB"
     return f"{first}| {counts} | {row['used'] / GB:.2f} | {'; '.join([', '.join(fits), *ways])} |"
 
