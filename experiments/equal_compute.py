@@ -1,4 +1,4 @@
-"""DCGAN, SNGAN, StyleGAN2 and R3GAN on Fashion-MNIST at equal compute: how good are the clothes after how many images?
+"""DCGAN, SNGAN, StyleGAN2, R3GAN and GAT on Fashion-MNIST at equal compute: how good after how many images?
 
     jaxgan data prepare fashion_mnist --from /usr/share/datasets/fashion-mnist
     python experiments/equal_compute.py                  # trains what is not trained yet; the figure and the table
@@ -29,6 +29,7 @@ NETS: dict[str, tuple[str, dict]] = {
     "SNGAN": ("mnist_sngan", {}),
     "StyleGAN2": ("fashion_stylegan2", {}),
     "R3GAN": ("mnist_r3gan", {}),
+    "GAT": ("mnist_gat", {"kind": "gat", "conditional": False}),
 }
 BUDGET, LOOKS = 6e12, 10
 FD = "fd/fashion-cnn/n5000/real60000/ddof1"
@@ -39,7 +40,8 @@ def chosen(net: str) -> tuple[Config, Config]:
     """A network's recipe, and the same on clothes."""
     name, others = NETS[net]
     recipe = check(experiment(HERE / "recipes" / f"{name}.py")[0])
-    return recipe, check(dataclasses.replace(recipe, kind="plain", data="tfds:fashion_mnist", size=0, **others))
+    clothes = {"kind": "plain", "data": "tfds:fashion_mnist", "size": 0}
+    return recipe, check(dataclasses.replace(recipe, **{**clothes, **others}))
 
 
 def count(c: Config) -> float:

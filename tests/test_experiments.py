@@ -125,7 +125,8 @@ def test_networks_of_equal_compute_are_their_recipes_with_longer_schedules(equal
     """Numbers stay; what changes over a recipe's images changes as far over so many times as many."""
     for net, (_, others) in equal["NETS"].items():
         recipe, c = equal["chosen"](net)
-        assert (c.net, c.loss, c.kind, c.hp) == (recipe.net, recipe.loss, "plain", recipe.hp)
+        assert (c.net, c.loss, c.hp) == (recipe.net, recipe.loss, recipe.hp)
+        assert (c.kind, c.conditional) == (others.get("kind", "plain"), False)
         assert all(getattr(c, name) == value for name, value in others.items())
         for key, value in vars(equal["stretched"](c.hp, 3.0)).items():
             before = getattr(c.hp, key)
@@ -204,3 +205,31 @@ def test_both_stages_of_upscaling_have_the_network_whose_size_the_page_says():
         params, _ = jax.eval_shape(g.init, jax.random.key(0), jax.ShapeDtypeStruct((2, 8, 8, 3), float))
         assert f"{sum(leaf.size for leaf in jax.tree.leaves(params)):,} parameters" in " ".join(file["__doc__"].split())
     assert [c.kind for c in stages] == ["upscale", "esrgan"]
+
+
+@pytest.fixture(scope="module")
+def ladder():
+    return runpy.run_path(str(EXPERIMENTS / "ladder.py"))
+
+
+def test_rungs_differ_by_what_they_are_called_alone(ladder):
+    """On all data images are 4x4 patches; with the rule the rate times the width is the same, without it the rate."""
+    for images in ladder["DATA"].values():
+        made = ladder["rungs"](images)
+        assert all(images.shape[0] == 4 * getattr(c, c.net).patch for c in made.values())
+        assert made["width 32"] == made["noise levels"]
+        for width in (16, 64):
+            rule, one_rate = made[f"width {width}, rule"], made[f"width {width}, one rate"]
+            assert dataclasses.replace(rule, hp=one_rate.hp) == one_rate and rule.width == width
+            assert (rule.hp.base_width, one_rate.hp.base_width) == (32.0, 0.0)
+            assert dataclasses.replace(rule, width=32) == made["width 32"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name, paid", [("CAT", "CAT"), ("width 16, rule", "width 64, rule")])
+def test_rungs_get_equal_compute_and_widths_equal_steps(ladder, name, paid):
+    """The budget, within half a step a look."""
+    images = ladder["DATA"]["emoji"]
+    c, cost = ladder["equal"](name, images, 5e12), ladder["flops"](ladder["rungs"](images)[paid], images)
+    assert abs(c.steps * cost - 5e12) <= images.looks * cost / 2
+    assert c.steps == images.looks * c.eval_every
