@@ -8,7 +8,7 @@ Each network is as narrow as its recipe (`recipes/`), with that one's loss, pena
 without labels; schedules are stretched over the run. Each trains for as many steps as have BUDGET FLOPs, by XLA's count
 of a step before it is optimised, with plain convolutions, so that the number of steps does not depend on the machine;
 R1 as a step of its own counts by how often it comes. FD is by the clothes' classifier, of 5,000 samples of the averaged
-generator against all training images, LOOKS times a run. About 20 minutes on 2 CPU cores.
+generator against all training images, LOOKS times a run. Three quarters of an hour of one CPU core a seed.
 """
 
 import argparse
