@@ -30,7 +30,8 @@ def tangent(a, b):
     return (lb - la) * ua + la * angle * side / jnp.linalg.norm(side)
 
 
-def test_in_z_they_are_squared_slopes_along_great_circles():
+def test_in_z_they_are_squared_slopes_along_great_circles(float64):
+    """In float64: float32 rounds latents by a thousandth of a step along a path."""
     run = untrained((8, 8, 1), 3, **(MLP | {"kind": "conditional"}))
     labels = np.arange(20) % 3
     found = paths.lengths(run, "z", 20, labels, seed=3, far=squares)
@@ -40,7 +41,7 @@ def test_in_z_they_are_squared_slopes_along_great_circles():
         draw = lambda z: project.of_latents(run.game).draw(run.state.ema, z[None], y[None])[0]  # noqa: E731
         return jnp.square(jax.jvp(draw, (a,), (tangent(a, b),))[1]).sum()
 
-    np.testing.assert_allclose(found, jax.vmap(slope)(a, b, jnp.asarray(labels)), rtol=5e-3)
+    np.testing.assert_allclose(found, jax.vmap(slope)(a, b, jnp.asarray(labels)), rtol=1e-3)
     assert (
         np.abs(found - paths.lengths(run, "z", 20, labels[::-1].copy(), seed=3, far=squares)).max() > found.mean() / 100
     )
