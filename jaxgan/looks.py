@@ -38,7 +38,8 @@ class Look(NamedTuple):
     """see: (state, step) -> finish, on one process; finish: (run folder) -> Seen, and whatever it writes there.
 
     every: the field of Config that has the steps between two looks; the last step is always looked at. waits: see waits
-    for the device, so the numbers of the step are checked first; else it only starts work, which finish waits for.
+    for the device, so the numbers of the step are checked first; else it only starts work, which finish waits for, and
+    under zero1 is shown optimizers' moments as they are split.
     """
 
     name: str
@@ -141,11 +142,12 @@ LOOKS: dict[str, tuple[str, bool, Callable, bool]] = {
 
 
 def looks(c: Config, source: Source, held: Source | None = None) -> list[Look]:
-    """Those that c asks for; empty on all processes but the first."""
-    if jax.process_index() > 0:
-        return []
-    game = games.make(c, source.shape, source.classes)
+    """Those that c asks for; on all processes but the first they see nothing, and help to gather what is split."""
     wanted = {name: row for name, row in LOOKS.items() if getattr(c, row[0]) > 0 or not row[1]}
+    if jax.process_index() > 0:
+        blind = lambda state, step: None  # noqa: E731
+        return [Look(name, every, blind, waits) for name, (every, _, _, waits) in wanted.items()]
+    game = games.make(c, source.shape, source.classes)
     return [Look(name, every, make(game, c, source, held), waits) for name, (every, _, make, waits) in wanted.items()]
 
 
@@ -160,5 +162,6 @@ def begin(look: Look, state: State, step: int, say) -> Callable[[Path], Seen]:
             say(f"step {step}: the {look.name} failed ({reason.splitlines()[0][:200]}); training goes on without it")
             return None
 
-    finish = attempt(look.see, parallel.local(state), step)
+    held = parallel.whole(state) if look.waits else parallel.local(state)  # what does not wait is of the networks alone
+    finish = attempt(look.see, held, step)
     return lambda dir: (finish and attempt(finish, dir)) or Seen()

@@ -192,6 +192,18 @@ def test_what_splits_moments_leaves_the_networks_products_as_they_are():
 # What follows goes through the command line.
 
 
+def test_split_moments_are_looked_at_and_verified(experiments, tmp_path):
+    """By what needs the whole state of a run, and what replays it from the start."""
+    dir, cli = tmp_path / "run", "import sys; from jaxgan import cli; cli.main(sys.argv[1:])"
+    looks = ["--diagnose-every", 10, "--eval-every", 10, "--sample-every", 10]
+    adam = ["--optimizer", "adam", "--steps", 20, "--parallel", "zero1"]
+    out = python(cli, 4, "train", experiments / "ring.py", "--dir", dir, *adam, *looks)
+    assert "failed" not in out and "devices: 4 x cpu, zero1" in out
+    for name in ("diagnosis/", "modes"):
+        assert {row["step"] for row in rows(dir) if any(key.startswith(name) for key in row)} == {10, 20}
+    assert "agree" in python(cli, 4, "verify", dir)
+
+
 @pytest.fixture(scope="module")
 def experiments(tmp_path_factory):
     """Case -> an experiment file."""
