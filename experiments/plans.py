@@ -147,9 +147,7 @@ def search(name: str, chips: int) -> None:
             row = planned(name, "v5e", chips, changes)
     parts = 2
     while not row["fits"] and plain["batch"] // parts >= chips:
-        changes = (
-            {"accumulate": parts} if name.endswith("r3gan") or "gat" in name else {"batch": plain["batch"] // parts}
-        )
+        changes = {"accumulate": parts} if name.endswith("r3gan") or name in GAT else {"batch": plain["batch"] // parts}
         row = planned(name, "v5e", chips, base | REMEDIES[-1] | changes)
         parts *= 2
 

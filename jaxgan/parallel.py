@@ -302,9 +302,9 @@ def _jit(count: int, pool: list | None = None, spread: bool = False) -> Devices:
 
 
 def _parts(every: np.ndarray, x) -> NamedSharding:
-    """An array's parts on devices [n]: along its first axes, as the prime factors of n divide them, the last one last.
+    """Where the parts of x lie on devices [n]: each prime factor of n cuts the first axis that it still divides.
 
-    The last axes are the rows that a TPU pads.
+    A factor that divides none leaves copies. The last axis is cut last, as a TPU pads it to 128.
     """
     factors = _primes(len(every))
     names = [f"part{i}" for i in range(len(factors))]

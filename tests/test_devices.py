@@ -288,8 +288,14 @@ def test_moments_that_two_processes_share_are_saved_whole(experiments, smooth, t
     """Of Adam, after 20 steps: those of one device."""
     dir, c = tmp_path / "run", dataclasses.replace(experiment(experiments / "ring.py")[0], optimizer="adam", steps=20)
     command = ["train", experiments / "ring.py", "--dir", dir, "--optimizer", "adam", "--steps", 20]
+    command += ["--diagnose-every", 10, "--eval-every", 10]  # which one process sees, and all help to gather
     with pair(tmp_path, [*command, "--parallel", "zero1"], first=SMOOTH) as both:
         assert both.wait() == [0, 0], both.texts
+    assert "failed" not in both.texts[0]
+    assert {row["step"] for row in rows(dir) if "diagnosis/rotation" in row} == {
+        10,
+        20,
+    }
     runs = jaxgan.load(dir), train.run(c, tmp_path / "alone", quiet=True)
     many, one = (jax.flatten_util.ravel_pytree(run.state.opt)[0] for run in runs)
     assert np.abs(many - one).max() <= 1e-4 * np.abs(one).max()
