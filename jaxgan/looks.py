@@ -145,8 +145,10 @@ def looks(c: Config, source: Source, held: Source | None = None) -> list[Look]:
     """Those that c asks for; on all processes but the first they see nothing, and help to gather what is split."""
     wanted = {name: row for name, row in LOOKS.items() if getattr(c, row[0]) > 0 or not row[1]}
     if jax.process_index() > 0:
-        blind = lambda state, step: None  # noqa: E731
-        return [Look(name, every, blind, waits) for name, (every, _, _, waits) in wanted.items()]
+        return [
+            Look(name, every, lambda state, step: lambda dir: Seen(), waits)
+            for name, (every, _, _, waits) in wanted.items()
+        ]
     game = games.make(c, source.shape, source.classes)
     return [Look(name, every, make(game, c, source, held), waits) for name, (every, _, make, waits) in wanted.items()]
 

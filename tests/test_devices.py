@@ -292,10 +292,7 @@ def test_moments_that_two_processes_share_are_saved_whole(experiments, smooth, t
     with pair(tmp_path, [*command, "--parallel", "zero1"], first=SMOOTH) as both:
         assert both.wait() == [0, 0], both.texts
     assert "failed" not in both.texts[0]
-    assert {row["step"] for row in rows(dir) if "diagnosis/rotation" in row} == {
-        10,
-        20,
-    }
+    assert {row["step"] for row in rows(dir) if "diagnosis/rotation" in row} == {10, 20}
     runs = jaxgan.load(dir), train.run(c, tmp_path / "alone", quiet=True)
     many, one = (jax.flatten_util.ravel_pytree(run.state.opt)[0] for run in runs)
     assert np.abs(many - one).max() <= 1e-4 * np.abs(one).max()
