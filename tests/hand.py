@@ -41,6 +41,8 @@ class Row(NamedTuple):
 
 
 WEIGHTS = {"w": np.array([2, 0, 1, 1, 0.5, 1.5, 0, 2]), "w_fake": np.array([0, 1, 3, 1, 1, 0.5, 0.5, 1])}
+LABELLED = {"kind": "conditional"}
+JITTER = {"augment": ("jitter",)}
 CLOCK = {"clock": {"updates": np.int32(4)}}
 NOISE = {"noise": 0.3, "noise_updates": 10.0}
 UNMOVED = ("aae", "pix2pix", "bicyclegan")  # these refuse augmentations
@@ -50,6 +52,11 @@ def row(name, formula, *of_d, vars=MappingProxyType({}), batch=MappingProxyType(
     """kinds.TABLE[name] on points, with noise, augmentation, and weights other than 1."""
     settings = {**TABLE[name], "net": "mlp", "augment": () if name in UNMOVED else ("jitter",), "hp": {**NOISE, **hp}}
     return Row(formula, settings, ("clock", *of_d), {**CLOCK, **vars}, batch, rtol)
+
+
+def at_update(row, net, updates, **more):
+    """row after so many updates that a net remembers, and more."""
+    return row._replace(vars={**row.vars, net: {**more, "updates": np.int32(updates)}})
 
 
 class Seen(NamedTuple):

@@ -1,11 +1,10 @@
 """Who sees what in a GAN with any term: each total against a formula written by hand.
 
-test_totals_kinds.py has the other kinds, test_totals_heads.py class heads, hand.py what formulas are made of.
+test_totals_penalties.py has penalties, test_totals_kinds.py the other kinds, test_totals_heads.py class heads, hand.py
+what formulas are made of.
 
 A formula that differs says that a loss compares other things than it did, or that its gradient takes another way.
 """
-
-from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +14,13 @@ from jax.nn import relu
 import hand
 from hand import (
     CLOCK,
+    JITTER,
+    LABELLED,
     NOISE,
     WEIGHTS,
     Row,
     answer,
+    at_update,
     cast,
     each,
     judged,
@@ -31,15 +33,9 @@ from hand import (
     uniforms,
 )
 from jaxgan import augment, rng
-from jaxgan.config import Config
 from jaxgan.games.terms import D_TERMS, G_TERMS
-from jaxgan.nets import mlp
-from jaxgan.types import Spec
 from kinds import SQUARE
-
-LABELLED = {"kind": "conditional"}
-JITTER = {"augment": ("jitter",)}
-MOVED = {"augment": ("contrast", "translation"), "shape": SQUARE}  # augmentations that change a gradient
+from test_totals_penalties import TABLE as PENALTIES
 
 
 def plain(s):
@@ -101,112 +97,12 @@ def scaled(s):
     return ns(t, {"r1": r1}, {"feature_matching": ((t.h_r.mean(0) - t.h_f.mean(0)) ** 2).sum()})
 
 
-# Penalties
-
-
-def before_augmentation(name, side):
-    """Half the squared gradient of D(augment(x) + noise) in x, with the very augmentation and noise that D is shown."""
-
-    def formula(s):
-        t = cast(s)
-        x, y = (t.x, t.y) if side == "real" else (t.made, t.y_fake)
-        return ns(t, {name: slopes(lambda x: s.net("d", shown(s, x, side), y), x).mean() / 2})
-
-    return formula
-
-
-def penalties_of_a_side(s):
-    """R1 at real examples with their labels, R2 at generated ones with theirs, 12 of them."""
-    t = cast(s)
-    r1 = slopes(lambda x: s.net("d", x, t.y), t.real).mean() / 2
-    r2 = slopes(lambda x: s.net("d", x, t.y_fake), t.fake).mean() / 2
-    return answer(t, 0.8 * sp(-t.r).mean() + 1.2 * sp(t.f).mean(), 1.2 * sp(-t.f).mean(), {"r1": r1, "r2": r2})
-
-
-def slopes_of_a_side(step):
-    """D(shown(x + s u)) less D(shown(x)), over s: one augmentation and one noise in both; or its derivative in s."""
-
-    def formula(s):
-        t, terms = cast(s), {}
-        for name, side, x, y in (("ar1", "real", t.x, t.y), ("ar2", "fake", t.made, t.y_fake)):
-            u = normals(s.key, name, x.shape)
-            along = lambda far, x=x, y=y, side=side, u=u: s.net("d", shown(s, x + far * u, side), y)  # noqa: E731
-            ends = (along(step) - along(0.0)) / step if step else jax.jvp(along, (0.0,), (1.0,))[1]
-            terms[name] = (ends**2).mean() / 2
-        return answer(t, 0.8 * sp(-t.r).mean() + 1.2 * sp(t.f).mean(), 1.2 * sp(-t.f).mean(), terms)
-
-    return formula
-
-
 def reused(s):
     """Both players see one batch and one z; what G's is shown beside is drawn by a stream of its own."""
     d, z = ns(cast(s)), latents(s)
     s = s._replace(key=rng.stream(s.key, "of g"))
     g = judged(s, s.batch["x"], s.batch["y"], s.net("g", z, s.batch["y"]), s.batch["y"])
     return {**d, "g": ns(g)["g"]}
-
-
-def lazy(s):
-    """Every third update, three times as strong."""
-    t = cast(s)
-    due = 3.0 * (s.vars["clock"]["updates"] % 3 == 0)
-    terms = {"r1": slopes(lambda x: s.net("d", x, None), t.real), "r2": slopes(lambda x: s.net("d", x, None), t.fake)}
-    return ns(t, {name: due * x.mean() / 2 for name, x in terms.items()})
-
-
-def penalties_between(s):
-    """At points between what D is shown of both sides, one for each penalty, or near what it is shown of the real."""
-    t, target = cast(s), s.hp["gp_target"]
-
-    def score(x):
-        return s.net("d", x, t.y)
-
-    def at(name):
-        a = uniforms(s.key, name, (8, 1))
-        return (1 - a) * t.real + a * t.fake
-
-    def steepness(x):
-        return jnp.sqrt(slopes(score, x) + 1e-12)
-
-    near = t.real + 0.5 * t.real.std() * uniforms(s.key, "dragan", t.real.shape, minval=-1)
-    terms = {
-        "wgan_gp": (steepness(at("wgan_gp")) - target) ** 2,
-        "wgan_lp": relu(steepness(at("wgan_lp")) - target) ** 2,
-    }
-    terms |= {"gp0": slopes(score, at("gp0")), "dragan": (steepness(near) - target) ** 2}
-    terms |= {"drift": score(t.real) ** 2}
-    return ns(t, {name: term.mean() for name, term in terms.items()})
-
-
-def packed(s):
-    """D's input is a pair of neighbours side by side, also where penalties look; one point between for each pair."""
-    d = mlp.discriminator(Config(width=8, depth=1), Spec((4,)))
-
-    def score(pairs):
-        return d.apply(s.params["d"], {}, pairs, None, train=True)[0]
-
-    def pairs(x):
-        return jnp.concatenate([x[::2], x[1::2]], 1)
-
-    x, made = s.batch["x"], s.net("g", hand.latents(s), None)
-    t = SimpleNamespace(real=pairs(shown(s, x, "real")), fake=pairs(shown(s, made, "fake")))
-    t.r, t.f = score(t.real), score(t.fake)
-    a = uniforms(s.key, "gp0", (8, 1))[::2]
-    w = (s.batch["w"][::2] + s.batch["w"][1::2]) / 2
-    terms = {"r2": slopes(score, t.fake).mean() / 2, "gp0": slopes(score, (1 - a) * t.real + a * t.fake).mean()}
-    return answer(t, (w * sp(-t.r)).mean() + sp(t.f).mean(), sp(-t.f).mean(), terms)
-
-
-def normalised(s):
-    """D's answer is f / (||grad f|| + |f|) wherever it is asked."""
-    t = cast(s)
-
-    def score(x):
-        f = s.net("d", x, None)
-        return f / (jnp.sqrt(slopes(lambda x: s.net("d", x, None), x) + 1e-12) + abs(f))
-
-    t.r, t.f = score(t.real), score(t.fake)
-    return ns(t, {"r1": slopes(score, t.real).mean() / 2})
 
 
 # Other terms
@@ -334,10 +230,8 @@ def virtual(s):
     return ns(cast(s._replace(vars={**s.vars, "d": filled})), vars={"d": {"d": filled}})
 
 
-BETWEEN = {"drift": 0.2, "wgan_gp": 0.7, "wgan_lp": 0.6, "gp0": 0.3, "dragan": 0.9, "gp_target": 0.4}
 AVERAGED = {"lecam": 0.7, "lecam_decay": 0.8, "path_length": 0.6, "feature_matching": 0.4}
 AVERAGES = Row(memories, {**LABELLED, **JITTER, "hp": {**NOISE, **AVERAGED}}, ("lecam", "clock"), CLOCK)
-LAZY = Row(lazy, {"lazy": 3, "hp": {"r1": 0.7, "r2": 0.4}}, ("clock",), rtol=hand.SINGLE, x64=False)
 LAZY_PATH = AVERAGES._replace(formula=lazy_path, settings={**AVERAGES.settings, "lazy_g": 3})
 OLD = np.random.default_rng(1)
 POOL = {"kept": (OLD.normal(size=(20, 2)), OLD.integers(0, 3, 20)), "filled": np.int32(20)}
@@ -351,10 +245,6 @@ CONTROL = Row(
 )
 
 
-def at_update(row, net, updates, **more):
-    return row._replace(vars={**row.vars, net: {**more, "updates": np.int32(updates)}})
-
-
 TABLE = {
     "plain": Row(plain, {}),
     "augment-noise": Row(plain, {**JITTER, "hp": NOISE}, ("clock",), CLOCK),
@@ -366,35 +256,7 @@ TABLE = {
     "relativistic-averages": Row(averages, {**LABELLED, "loss": "ragan"}),
     "f-alpha": Row(alpha, {"loss": "f_alpha", "hp": {"alpha": 0.3}}),
     "d-scale": Row(scaled, {"hp": {"d_scale": 1.7, "r1": 0.3, "feature_matching": 0.5}}),
-    "r1-augment": Row(before_augmentation("r1", "real"), {**MOVED, "hp": {**NOISE, "r1": 0.7}}, ("clock",), CLOCK),
-    "r2-augment": Row(
-        before_augmentation("r2", "fake"), {**LABELLED, **MOVED, "hp": {**NOISE, "r2": 0.7}}, ("clock",), CLOCK
-    ),
-    "r1-r2": Row(
-        penalties_of_a_side,
-        {**LABELLED, "fake_batch": 12, "hp": {**NOISE, "r1": 0.7, "r2": 0.4}},
-        ("clock",),
-        CLOCK,
-    ),
-    "ar1-ar2": Row(
-        slopes_of_a_side(0.01),
-        {**LABELLED, **MOVED, "fake_batch": 12, "hp": {**NOISE, "ar1": 0.7, "ar2": 0.4, "ar_step": 0.01}},
-        ("clock",),
-        CLOCK,
-        rtol=1e-6,
-    ),
-    "ar1-ar2-limit": Row(
-        slopes_of_a_side(None),
-        {**LABELLED, **MOVED, "fake_batch": 12, "hp": {**NOISE, "ar1": 0.7, "ar2": 0.4}},
-        ("clock",),
-        CLOCK,
-    ),
     "reuse": Row(reused, {**LABELLED, **JITTER, "reuse": True}),
-    "lazy-due": at_update(LAZY, "clock", 6),
-    "lazy-not-due": at_update(LAZY, "clock", 7),
-    "penalties": Row(penalties_between, {**LABELLED, **JITTER, "hp": {**NOISE, **BETWEEN}}, ("clock",), CLOCK),
-    "pack": Row(packed, {**JITTER, "pack": 2, "hp": {"gp0": 0.3, "r2": 0.6}}, batch={"w": WEIGHTS["w"]}),
-    "gradient-norm": Row(normalised, {"gradient_norm": True, "hp": {"r1": 0.7}}),
     "consistency": Row(
         consistency,
         {**LABELLED, **JITTER, "cr_augment": ("jitter",)}
@@ -421,5 +283,6 @@ test_total = hand.totals(TABLE)
 
 
 def test_every_term_has_a_formula():
-    weighed = {name for row in TABLE.values() for name in row.settings.get("hp", {})}
+    table = TABLE | PENALTIES
+    weighed = {name for row in table.values() for name in row.settings.get("hp", {})}
     assert weighed >= (D_TERMS | G_TERMS).keys() - {"own"}
